@@ -1,0 +1,1 @@
+//! JSON diff, patch and merge for Syncline documents.

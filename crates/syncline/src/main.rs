@@ -1,0 +1,2 @@
+//! The binary. Filled once the crates below stand.
+fn main() {}
