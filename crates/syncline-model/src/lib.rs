@@ -3,4 +3,13 @@
 //! Nothing here does I/O, reads a clock, or knows a store: these are the values that every
 //! other crate passes on.
 
+pub mod change;
+pub mod cursor;
+pub mod document;
+pub mod etag;
+pub mod head;
+pub mod ids;
 pub mod json;
+pub mod proposal;
+pub mod record;
+pub mod time;

@@ -1,0 +1,423 @@
+//! A change: one committed step of one context, with what was asked and what came of it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::document::{DocumentHash, Level};
+use crate::etag::Etag;
+use crate::ids::{Address, BranchName, ChangeId, Name, PrincipalId, Seq, Version};
+use crate::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer};
+use crate::proposal::{Actor, Operation, Priority};
+use crate::time::{Hlc, Timestamp};
+
+/// What kind of step a change was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ChangeType {
+    /// The context came to be, or came to be again after a deletion.
+    Create,
+    /// Its document changed.
+    Update,
+    /// It was deleted.
+    Delete,
+    /// It was brought back as it had been.
+    Restore,
+}
+
+impl ChangeType {
+    /// Returns the word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ChangeType::Create => "create",
+            ChangeType::Update => "update",
+            ChangeType::Delete => "delete",
+            ChangeType::Restore => "restore",
+        }
+    }
+}
+
+/// What came of a proposal.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It stands as it was asked.
+    #[default]
+    Applied,
+    /// It was merged with what others wrote.
+    Merged,
+    /// The head stayed, and the proposal became a branch.
+    KeptBoth,
+    /// What clashes waits in the queue.
+    Conflict,
+    /// The head already said so; no record was made.
+    Unchanged,
+    /// It waits for the topmost node.
+    Pending,
+}
+
+impl Outcome {
+    /// Returns the word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Applied => "applied",
+            Outcome::Merged => "merged",
+            Outcome::KeptBoth => "kept_both",
+            Outcome::Conflict => "conflict",
+            Outcome::Unchanged => "unchanged",
+            Outcome::Pending => "pending",
+        }
+    }
+}
+
+/// Says that a text is no word of ours for what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown word {0:?}")]
+pub struct WordError(String);
+
+impl FromStr for ChangeType {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<ChangeType, WordError> {
+        Ok(match text {
+            "create" => ChangeType::Create,
+            "update" => ChangeType::Update,
+            "delete" => ChangeType::Delete,
+            "restore" => ChangeType::Restore,
+            _ => return Err(WordError(text.chars().take(40).collect())),
+        })
+    }
+}
+
+impl FromStr for Outcome {
+    type Err = WordError;
+
+    fn from_str(text: &str) -> Result<Outcome, WordError> {
+        Ok(match text {
+            "applied" => Outcome::Applied,
+            "merged" => Outcome::Merged,
+            "kept_both" => Outcome::KeptBoth,
+            "conflict" => Outcome::Conflict,
+            "unchanged" => Outcome::Unchanged,
+            "pending" => Outcome::Pending,
+            _ => return Err(WordError(text.chars().take(40).collect())),
+        })
+    }
+}
+
+/// Where a context stood: what scopes are judged by.
+///
+/// Kept in each record, since a resumed scope is judged as of the change, not as of today.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// The parent, its parent, and so on up to the root.
+    pub ancestors: Arc<[Address]>,
+    /// The nearest of itself and its ancestors that is a project.
+    pub project: Option<Address>,
+    /// Its labels.
+    pub labels: Object,
+    /// Its access level.
+    pub level: Level,
+}
+
+impl Place {
+    /// Returns the parent.
+    pub fn parent(&self) -> Option<&Address> {
+        self.ancestors.first()
+    }
+}
+
+/// What the writer asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    /// The operation.
+    pub operation: Operation,
+    /// Its body; `None` where the effect is the body, as for a JSON Patch that applied as it was.
+    pub body: Option<Json>,
+    /// The values before, at each path that the effect touches; `None` where nothing was.
+    pub old: Vec<(Pointer, Option<Json>)>,
+}
+
+/// What the change did to the version before. Reading and replay use nothing else.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// A JSON Patch (RFC 6902) from version `from`.
+    Patch(Json),
+    /// The whole document, in full form: a creation or restoration.
+    Snapshot(Json),
+    /// No document any more: a deletion.
+    Gone,
+}
+
+/// One committed step of one context.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The writer's id for it.
+    pub id: ChangeId,
+    /// What kind of step.
+    pub kind: ChangeType,
+    /// Which context.
+    pub context: Address,
+    /// Which line of versions; absent is `main`.
+    pub branch: Option<BranchName>,
+    /// The version that it made.
+    pub version: Version,
+    /// The version that the effect applies to; 0 where the effect stands alone.
+    pub from: Version,
+    /// What the writer had seen, if it said so.
+    pub base: Option<Version>,
+    /// The bulk that it is a part of.
+    pub bulk: Option<ChangeId>,
+    /// Who wrote it.
+    pub actor: Actor,
+    /// The writer's clock, or the node's where the writer sent none.
+    pub hlc: Hlc,
+    /// When the topmost node committed it; never falls along a log.
+    pub committed_at: Timestamp,
+    /// How soon others want to know.
+    pub priority: Priority,
+    /// Why, in the writer's words.
+    pub message: Option<Arc<str>>,
+    /// Where the context stands after the change.
+    pub place: Place,
+    /// Where it stood before, if that differs.
+    pub before: Option<Place>,
+    /// The pointers that the effect touches.
+    pub changed: Vec<Pointer>,
+    /// What was asked.
+    pub intent: Intent,
+    /// What was done.
+    pub effect: Effect,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// It was a patch without a base.
+    pub blind: bool,
+    /// The document's hash after the change; for a deletion that of the last document.
+    pub hash: DocumentHash,
+}
+
+impl Change {
+    /// Returns the ETag of the version that it made.
+    pub fn etag(&self) -> Etag {
+        Etag::new(self.version, self.id, &[], self.hash)
+    }
+
+    /// Writes the stored JSON. `committed_at` is not in it: the record's header has it.
+    pub fn to_stored(&self) -> String {
+        let mut w = JsonWriter::with_capacity(512);
+        w.begin_object();
+        w.field_str("id", &self.id.to_string());
+        w.field_str("type", self.kind.as_str());
+        w.field_str("context", self.context.as_str());
+        if let Some(branch) = &self.branch {
+            w.field_str("branch", branch.as_str());
+        }
+        w.field_u64("version", self.version.0);
+        w.field_u64("from", self.from.0);
+        if let Some(base) = self.base {
+            w.field_u64("base", base.0);
+        }
+        if let Some(bulk) = self.bulk {
+            w.field_str("bulk", &bulk.to_string());
+        }
+        w.key("actor");
+        self.actor.write(&mut w);
+        w.field_str("hlc", &self.hlc.to_string());
+        if self.priority != Priority::default() {
+            w.field_u64("priority", self.priority.get().into());
+        }
+        if let Some(message) = &self.message {
+            w.field_str("message", message);
+        }
+        w.key("place");
+        write_place(&mut w, &self.place);
+        if let Some(before) = &self.before {
+            w.key("before");
+            write_place(&mut w, before);
+        }
+        w.key("changed");
+        w.begin_array();
+        self.changed.iter().for_each(|pointer| w.string(&pointer.to_string()));
+        w.end_array();
+        w.key("intent");
+        write_intent(&mut w, &self.intent);
+        match &self.effect {
+            Effect::Patch(patch) => w.field_json("patch", patch),
+            Effect::Snapshot(document) => w.field_json("snapshot", document),
+            Effect::Gone => {}
+        }
+        w.field_str("hash", &self.hash.to_string());
+        if self.outcome != Outcome::Applied {
+            w.field_str("outcome", self.outcome.as_str());
+        }
+        if self.blind {
+            w.field_bool("blind", true);
+        }
+        w.end_object();
+        w.into_string()
+    }
+
+    /// Reads the stored JSON back.
+    ///
+    /// Members that this version does not know are ignored: a newer node may have written them,
+    /// and what they say then matters to nobody here.
+    pub fn from_stored(value: &Json, committed_at: Timestamp) -> Result<Change, FieldError> {
+        let at = Pointer::root();
+        let mut f = Fields::new(value, &at)?;
+        let id = need(&mut f, "id", ChangeId::parse)?;
+        let kind = need(&mut f, "type", ChangeType::from_str)?;
+        let context = need(&mut f, "context", Address::parse)?;
+        let effect = match (f.optional("patch"), f.optional("snapshot")) {
+            (Some(patch), _) => Effect::Patch(patch.clone()),
+            (None, Some(document)) => Effect::Snapshot(document.clone()),
+            (None, None) => Effect::Gone,
+        };
+        let before = f.optional("before").map(|v| read_place(v, &at.child("before"))).transpose()?;
+        let changed = f.array("changed")?.unwrap_or_default();
+        Ok(Change {
+            id,
+            kind,
+            context,
+            branch: f.parse("branch", BranchName::parse)?,
+            version: Version(f.u64("version")?.unwrap_or(0)),
+            from: Version(f.u64("from")?.unwrap_or(0)),
+            base: f.u64("base")?.map(Version),
+            bulk: f.parse("bulk", ChangeId::parse)?,
+            actor: read_actor(f.required("actor")?, &at.child("actor"))?,
+            hlc: f.parse("hlc", Hlc::parse)?.unwrap_or_default(),
+            committed_at,
+            priority: f.u64("priority")?.and_then(Priority::new).unwrap_or_default(),
+            message: f.string("message")?.map(Arc::from),
+            place: read_place(f.required("place")?, &at.child("place"))?,
+            before,
+            changed: changed.iter().filter_map(read_pointer).collect(),
+            intent: read_intent(f.required("intent")?, &at.child("intent"))?,
+            effect,
+            outcome: f.parse("outcome", Outcome::from_str)?.unwrap_or_default(),
+            blind: f.bool("blind")?.unwrap_or(false),
+            hash: need(&mut f, "hash", parse_hash)?,
+        })
+    }
+}
+
+fn need<T, E: fmt::Display>(
+    fields: &mut Fields<'_>,
+    name: &'static str,
+    parse: impl Fn(&str) -> Result<T, E>,
+) -> Result<T, FieldError> {
+    fields.required(name)?;
+    Ok(fields.parse(name, parse)?.expect("a required member is there"))
+}
+
+fn read_pointer(value: &Json) -> Option<Pointer> {
+    value.as_str().and_then(|text| Pointer::parse(text).ok())
+}
+
+/// Reads 64 hex digits.
+pub fn parse_hash(text: &str) -> Result<DocumentHash, &'static str> {
+    const BAD: &str = "a hash is 64 hex digits";
+    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(BAD);
+    }
+    let mut bytes = [0u8; 32];
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| BAD)?;
+    }
+    Ok(DocumentHash(bytes))
+}
+
+fn write_place(w: &mut JsonWriter, place: &Place) {
+    w.begin_object();
+    w.key("ancestors");
+    w.begin_array();
+    place.ancestors.iter().for_each(|address| w.string(address.as_str()));
+    w.end_array();
+    if let Some(project) = &place.project {
+        w.field_str("project", project.as_str());
+    }
+    if !place.labels.is_empty() {
+        w.field_json("labels", &Json::Object(place.labels.clone()));
+    }
+    w.field_str("level", place.level.as_str());
+    w.end_object();
+}
+
+fn read_place(value: &Json, at: &Pointer) -> Result<Place, FieldError> {
+    let mut f = Fields::new(value, at)?;
+    let ancestors = f.array("ancestors")?.unwrap_or_default();
+    let ancestors =
+        ancestors.iter().filter_map(|v| v.as_str().and_then(|t| Address::parse(t).ok()));
+    Ok(Place {
+        ancestors: ancestors.collect(),
+        project: f.parse("project", Address::parse)?,
+        labels: f.object("labels")?.cloned().unwrap_or_default(),
+        level: f.parse("level", Level::from_str)?.unwrap_or_default(),
+    })
+}
+
+fn write_intent(w: &mut JsonWriter, intent: &Intent) {
+    w.begin_object();
+    w.field_str("op", intent.operation.as_str());
+    if let Some(body) = &intent.body {
+        w.field_json("body", body);
+    }
+    if !intent.old.is_empty() {
+        w.key("old");
+        w.begin_array();
+        for (pointer, value) in &intent.old {
+            w.begin_array();
+            w.string(&pointer.to_string());
+            if let Some(value) = value {
+                w.value(value);
+            }
+            w.end_array();
+        }
+        w.end_array();
+    }
+    w.end_object();
+}
+
+fn read_intent(value: &Json, at: &Pointer) -> Result<Intent, FieldError> {
+    let mut f = Fields::new(value, at)?;
+    let old = f.array("old")?.unwrap_or_default();
+    let old = old.iter().filter_map(|pair| {
+        let pair = pair.as_array()?;
+        Some((read_pointer(pair.first()?)?, pair.get(1).cloned()))
+    });
+    let old = old.collect();
+    Ok(Intent {
+        operation: need(&mut f, "op", Operation::from_str)?,
+        body: f.optional("body").cloned(),
+        old,
+    })
+}
+
+/// Reads an actor's wire form; members that this version does not know are ignored.
+pub fn read_actor(value: &Json, at: &Pointer) -> Result<Actor, FieldError> {
+    let mut f = Fields::new(value, at)?;
+    Ok(Actor {
+        id: need(&mut f, "id", PrincipalId::parse)?,
+        agent: f.parse("agent", Name::parse)?,
+        session: f.parse("session", Name::parse)?,
+        tool_call: f.parse("tool_call", Name::parse)?,
+    })
+}
+
+/// The answer to a proposal that was not refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    /// The proposal's id.
+    pub id: ChangeId,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Its place in the log; an unchanged one has none.
+    pub seq: Option<Seq>,
+    /// The version that it made, or for an unchanged one the head's.
+    pub version: Option<Version>,
+    /// That version's ETag.
+    pub etag: Option<Etag>,
+    /// The conflicts that it left.
+    pub conflicts: Vec<String>,
+    /// It was a patch without a base.
+    pub blind: bool,
+    /// The bulk that it was a part of.
+    pub bulk: Option<ChangeId>,
+}

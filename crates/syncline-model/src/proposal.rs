@@ -1,0 +1,267 @@
+//! A proposal: a write that is asked for, as its writer sent it.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
+
+use crate::etag::Etag;
+use crate::ids::{Address, BranchName, ChangeId, Name, PrincipalId, Version};
+use crate::json::{Json, JsonWriter};
+use crate::time::Hlc;
+
+/// Who did something: the authenticated principal, and what it says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Actor {
+    /// The authenticated principal; the only part that rights look at.
+    pub id: PrincipalId,
+    /// Which agent acted under the key, by its own word.
+    pub agent: Option<Name>,
+    /// The agent's session, by its own word.
+    pub session: Option<Name>,
+    /// The tool call that wrote, by its own word.
+    pub tool_call: Option<Name>,
+}
+
+impl Actor {
+    /// Returns a principal who says nothing more of itself.
+    pub fn from_principal(id: PrincipalId) -> Actor {
+        Actor { id, agent: None, session: None, tool_call: None }
+    }
+
+    /// Writes the wire form, `{"id":…,"agent":…}`.
+    pub fn write(&self, w: &mut JsonWriter) {
+        w.begin_object();
+        w.field_str("id", self.id.as_str());
+        let named =
+            [("agent", &self.agent), ("session", &self.session), ("tool_call", &self.tool_call)];
+        for (key, name) in named {
+            if let Some(name) = name {
+                w.field_str(key, name.as_str());
+            }
+        }
+        w.end_object();
+    }
+}
+
+/// What a proposal wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// Make a context that is not there.
+    Create,
+    /// Replace each member that is named by the whole value given.
+    Replace,
+    /// Apply a JSON Merge Patch (RFC 7396).
+    Merge,
+    /// Apply a JSON Patch (RFC 6902).
+    Patch,
+    /// Delete the context; its history stays.
+    Delete,
+    /// Bring a deleted context back as it was.
+    Restore,
+}
+
+impl Operation {
+    /// Returns the word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Create => "create",
+            Operation::Replace => "replace",
+            Operation::Merge => "merge",
+            Operation::Patch => "patch",
+            Operation::Delete => "delete",
+            Operation::Restore => "restore",
+        }
+    }
+
+    /// Says whether the operation carries a body.
+    pub fn has_body(self) -> bool {
+        !matches!(self, Operation::Delete | Operation::Restore)
+    }
+}
+
+/// Says that a text is no operation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an op is create, replace, merge, patch, delete or restore")]
+pub struct OperationError;
+
+impl FromStr for Operation {
+    type Err = OperationError;
+
+    fn from_str(text: &str) -> Result<Operation, OperationError> {
+        Ok(match text {
+            "create" => Operation::Create,
+            "replace" => Operation::Replace,
+            "merge" => Operation::Merge,
+            "patch" => Operation::Patch,
+            "delete" => Operation::Delete,
+            "restore" => Operation::Restore,
+            _ => return Err(OperationError),
+        })
+    }
+}
+
+/// What must hold of the head, strictly, or nothing is done (RFC 9110, section 13).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Precondition {
+    /// Nothing.
+    #[default]
+    None,
+    /// `If-Match` with ETags: the head is one of them.
+    Match(Vec<Etag>),
+    /// `If-Match: *`: there is a head; overwrite it on purpose.
+    MatchAny,
+    /// `If-None-Match: *`: there is no head.
+    NoneMatchAny,
+}
+
+/// What the writer had seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Base {
+    /// An ETag of the context.
+    Etag(Etag),
+    /// A change: the document as that change's writer saw it.
+    Change(ChangeId),
+    /// A plain version: confirmed, nothing pending.
+    Version(Version),
+}
+
+/// Says that a text is no base.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a base is an ETag, a change id or a version number")]
+pub struct BaseError;
+
+impl FromStr for Base {
+    type Err = BaseError;
+
+    fn from_str(text: &str) -> Result<Base, BaseError> {
+        if let Ok(version) = Version::parse(text) {
+            return Ok(Base::Version(version));
+        }
+        if let Ok(id) = ChangeId::parse(text) {
+            return Ok(Base::Change(id));
+        }
+        Etag::parse(text).map(Base::Etag).map_err(|_| BaseError)
+    }
+}
+
+/// How soon a change is wanted by others: 1 urgent … 4; orders between subscriptions, never inside one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Priority(u8);
+
+impl Priority {
+    /// Accepts 1 to 4.
+    pub fn new(value: u64) -> Option<Priority> {
+        u8::try_from(value).ok().filter(|v| (1..=4).contains(v)).map(Priority)
+    }
+
+    /// Returns the number.
+    pub fn get(self) -> u8 {
+        self.0
+    }
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Priority(3)
+    }
+}
+
+/// Bounds a proposal's message, in characters: a commit's text, not a document.
+pub const MESSAGE_LENGTH_MAX: usize = 10_000;
+
+/// SHA-256 over context, branch, operation and body as the writer sent them (P3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ProposalDigest(pub [u8; 32]);
+
+/// A write that is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proposal {
+    /// The key of idempotency.
+    pub id: ChangeId,
+    /// Which context.
+    pub context: Address,
+    /// Which line of versions; absent is `main`.
+    pub branch: Option<BranchName>,
+    /// What to do.
+    pub operation: Operation,
+    /// The document, merge patch or JSON Patch; null where the operation has none.
+    pub body: Json,
+    /// What the writer had seen, if it said so.
+    pub base: Option<Base>,
+    /// What must hold of the head.
+    pub precondition: Precondition,
+    /// Make the context if it is missing.
+    pub create: bool,
+    /// Make missing parents.
+    pub create_parents: bool,
+    /// How clashes are to be resolved; checked when merging is there.
+    pub strategy: Option<Name>,
+    /// Why, in the writer's words.
+    pub message: Option<Arc<str>>,
+    /// The writer's clock.
+    pub hlc: Option<Hlc>,
+    /// How soon others want to know.
+    pub priority: Priority,
+    /// Who writes.
+    pub actor: Actor,
+}
+
+impl Proposal {
+    /// Returns a proposal with no conditions and no extras.
+    pub fn new(
+        id: ChangeId,
+        context: Address,
+        operation: Operation,
+        body: Json,
+        actor: Actor,
+    ) -> Proposal {
+        Proposal {
+            id,
+            context,
+            branch: None,
+            operation,
+            body,
+            base: None,
+            precondition: Precondition::None,
+            create: false,
+            create_parents: false,
+            strategy: None,
+            message: None,
+            hlc: None,
+            priority: Priority::default(),
+            actor,
+        }
+    }
+
+    /// Returns the digest that tells a resend from another use of the same id.
+    ///
+    /// `create` and `replace` count as one, since a door may spell a creation either way; so a
+    /// resend through another door is recognized.
+    pub fn digest(&self) -> ProposalDigest {
+        let operation = match self.operation {
+            Operation::Create => Operation::Replace,
+            other => other,
+        };
+        let branch = self.branch.as_ref().map_or("main", BranchName::as_str);
+        let mut hash = Sha256::new();
+        hash.update(b"syncline/proposal/1\0");
+        for part in [self.context.as_str(), branch, operation.as_str()] {
+            hash.update(part.as_bytes());
+            hash.update([0]);
+        }
+        hash.update(self.body.canonical().as_bytes());
+        ProposalDigest(hash.finalize().into())
+    }
+}
+
+impl fmt::Display for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Base::Etag(etag) => write!(f, "{etag}"),
+            Base::Change(id) => write!(f, "{id}"),
+            Base::Version(version) => write!(f, "{version}"),
+        }
+    }
+}

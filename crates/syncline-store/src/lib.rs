@@ -1,0 +1,20 @@
+//! The `Store` trait and its promises, the memory store, and the conformance suite.
+//!
+//! A store keeps, for each workspace, one log of records and what is derived from it in the same
+//! transaction: heads, versions, change ids. It knows no rules: what to write was decided above,
+//! and it either writes all of a batch or nothing of it.
+
+mod error;
+mod list;
+mod replay;
+mod rows;
+mod traits;
+
+pub use error::StoreError;
+pub use list::{ContextList, ListPage, ListQuery, PageKey, Sort, SortBy};
+pub use replay::{apply_effect, read_body, replay};
+pub use rows::{
+    Append, Appended, HeadBody, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats, VersionRow,
+    WorkspaceRow,
+};
+pub use traits::{Store, VerifyReport, VerifyStep};

@@ -1,0 +1,154 @@
+//! The trait that every backend keeps.
+
+use async_trait::async_trait;
+use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
+use syncline_model::record::{IdRow, StoredRecord};
+use syncline_model::time::Timestamp;
+
+use crate::error::StoreError;
+use crate::list::{ListPage, ListQuery};
+use crate::rows::{
+    Append, Appended, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats, VersionRow,
+    WorkspaceRow,
+};
+
+/// Keeps logs and what is derived from them.
+///
+/// Reads see every append that was answered before they began, and may see one that is not yet
+/// answered: the engine hides what lies past its tail. All promises are tests in
+/// [`crate::conformance`].
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Returns all workspaces.
+    async fn workspaces(&self) -> Result<Vec<WorkspaceRow>, StoreError>;
+
+    /// Makes a workspace, durably, and returns it; one that is there already is returned as it is.
+    async fn create_workspace(&self, new: NewWorkspace) -> Result<WorkspaceRow, StoreError>;
+
+    /// Gives the workspace a new epoch, durably: its log was found to be restored from a backup.
+    async fn set_epoch(&self, workspace: &WorkspaceId, epoch: Epoch) -> Result<(), StoreError>;
+
+    /// Appends the batch in one transaction, in order, if `after` is still the last seq.
+    ///
+    /// Returns after the bytes are on disk (P1). Appends of several workspaces that wait share
+    /// one fsync, each failing alone. Another last seq writes nothing and is
+    /// [`StoreError::Moved`]; a full disk writes nothing and is [`StoreError::Full`]; a failure
+    /// from COMMIT on is [`StoreError::Unknown`] for all that shared it (P1, P3).
+    async fn append(
+        &self,
+        workspace: &WorkspaceId,
+        after: Seq,
+        batch: Append,
+    ) -> Result<Appended, StoreError>;
+
+    /// Stops writing, reopens, makes what is found durable, and returns where each workspace
+    /// stands: after this, what was unknown is known.
+    async fn recover(&self) -> Result<Vec<WorkspaceRow>, StoreError>;
+
+    /// Returns what these change ids did, in their order; `None` for one never seen.
+    async fn ids(
+        &self,
+        workspace: &WorkspaceId,
+        ids: &[ChangeId],
+    ) -> Result<Vec<Option<IdRow>>, StoreError>;
+
+    /// Returns these heads with their bodies, deleted ones too, in the order asked.
+    async fn heads(
+        &self,
+        workspace: &WorkspaceId,
+        addresses: &[Address],
+    ) -> Result<Vec<Option<HeadRow>>, StoreError>;
+
+    /// Returns a page of heads. Each page is of one moment; pages are not of the same one.
+    async fn list(&self, workspace: &WorkspaceId, query: &ListQuery) -> Result<ListPage, StoreError>;
+
+    /// Returns records after `after` up to `until`, in order, without a gap: at most `limit`, and
+    /// no more once their bodies passed `bytes_max` (but at least one).
+    async fn records(
+        &self,
+        workspace: &WorkspaceId,
+        after: Seq,
+        until: Seq,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredRecord>, StoreError>;
+
+    /// Returns the last seq that was committed at or before `at`; 0 if none was.
+    async fn seq_at(&self, workspace: &WorkspaceId, at: Timestamp) -> Result<Seq, StoreError>;
+
+    /// Returns a context's versions below `below` (or from the newest), newest first.
+    async fn versions(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        below: Option<Version>,
+        limit: usize,
+    ) -> Result<Vec<VersionRow>, StoreError>;
+
+    /// Returns one version's row.
+    async fn version(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        version: Version,
+    ) -> Result<Option<VersionRow>, StoreError>;
+
+    /// Returns the row of the newest version whose seq is at or below `seq`.
+    async fn version_at(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        seq: Seq,
+    ) -> Result<Option<VersionRow>, StoreError>;
+
+    /// Returns what a version is rebuilt from; nothing (`start` and `records` empty) when the
+    /// context has no such version.
+    async fn rebuild(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        version: Version,
+    ) -> Result<Rebuild, StoreError>;
+
+    /// Returns whether the store takes writes.
+    fn health(&self) -> StoreHealth;
+
+    /// Returns sizes and counts.
+    async fn stats(&self) -> Result<StoreStats, StoreError>;
+
+    /// Checks everything, telling each step to `progress`: the chain of each log, each body's
+    /// commitment, each head and version against the log, each stored document's hash.
+    async fn verify(
+        &self,
+        progress: &(dyn Fn(VerifyStep) + Send + Sync),
+    ) -> Result<VerifyReport, StoreError>;
+
+    /// Ends the writer after what waits, and makes the files whole for a copy.
+    async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// How far a verification is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyStep {
+    /// Which workspace.
+    pub workspace: WorkspaceId,
+    /// Records checked so far.
+    pub checked: u64,
+    /// Records in all.
+    pub total: u64,
+}
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Workspaces checked.
+    pub workspaces: u64,
+    /// Records checked.
+    pub records: u64,
+    /// Contexts checked.
+    pub contexts: u64,
+    /// Documents whose hash was computed again.
+    pub documents: u64,
+    /// What is rotten, a line each, naming the record or context. Empty: all is well.
+    pub problems: Vec<String>,
+}
