@@ -125,28 +125,24 @@ pub(super) fn push_ecmascript(out: &mut String, value: f64) {
     if value < 0.0 {
         out.push('-');
     }
-    let mut shortest = String::with_capacity(32);
-    write!(shortest, "{:e}", value.abs()).expect("a string takes all that is written");
-    let (mantissa, exponent) = shortest.split_once('e').expect("{:e} writes an exponent");
-    let exponent: i32 = exponent.parse().expect("{:e} writes a small exponent");
-    let (first, rest) = mantissa.split_at(1);
-    let rest = rest.strip_prefix('.').unwrap_or(rest);
-    let (point, count) = (exponent + 1, 1 + rest.len() as i32);
+    let (digits, exponent) = shortest(value.abs());
+    let (first, rest) = digits.split_at(1);
+    let size = exponent.unsigned_abs() as usize;
 
-    let push_zeros = |out: &mut String, zeros: i32| out.extend((0..zeros).map(|_| '0'));
-    match point {
-        _ if count <= point && point <= 21 => {
-            out.extend([first, rest]);
-            push_zeros(out, point - count);
+    let push_zeros = |out: &mut String, zeros: usize| out.extend((0..zeros).map(|_| '0'));
+    match exponent {
+        0..=20 if rest.len() <= size => {
+            out.push_str(&digits);
+            push_zeros(out, size - rest.len());
         }
-        1..=21 => {
-            let (whole, fraction) = rest.split_at(exponent as usize);
+        0..=20 => {
+            let (whole, fraction) = rest.split_at(size);
             out.extend([first, whole, ".", fraction]);
         }
-        -5..=0 => {
+        -6..=-1 => {
             out.push_str("0.");
-            push_zeros(out, -point);
-            out.extend([first, rest]);
+            push_zeros(out, size - 1);
+            out.push_str(&digits);
         }
         _ => {
             out.push_str(first);
@@ -156,4 +152,50 @@ pub(super) fn push_ecmascript(out: &mut String, value: f64) {
             write!(out, "e{exponent:+}").expect("a string takes all that is written");
         }
     }
+}
+
+/// Returns the fewest digits that read back as `value`, the closest of those, and the exponent
+/// of the first digit.
+fn shortest(value: f64) -> (String, i32) {
+    let mut digits = String::with_capacity(32);
+    write!(digits, "{value:e}").expect("a string takes all that is written");
+    let mark = digits.find('e').expect("{:e} writes an exponent");
+    let exponent = digits[mark + 1..]
+        .parse()
+        .expect("{:e} writes a small exponent");
+    digits.truncate(mark);
+    if digits.len() > 1 {
+        digits.remove(1);
+    }
+    match even_digits(value, &digits) {
+        Some(even) => (even, exponent),
+        None => (digits, exponent),
+    }
+}
+
+/// Returns the even digits, if `value` lies exactly between them and the odd ones that `{:e}`
+/// chose: ECMAScript asks for the even ones, and Rust does not promise a side.
+fn even_digits(value: f64, chosen: &str) -> Option<String> {
+    // Two decimals of up to 15 digits never read as one double, so there is no choice.
+    let last = *chosen.as_bytes().last()?;
+    if chosen.len() < 16 || last % 2 == 0 {
+        return None;
+    }
+    // The middle has at most 18 digits. If x of them follow the point, it is a whole number
+    // over 10^x, and over a power of two as well, being a double: so 5^x divides it, and x is
+    // at most 25. Hence 25 binary places hold it, and 25 decimal places write it exactly.
+    if (value * f64::from(1 << 25)).fract() != 0.0 {
+        return None;
+    }
+    let exact = Decimal::of(&format!("{value:.25}"));
+    let floor = exact.digits.strip_suffix('5')?;
+    if floor.len() != chosen.len() {
+        return None;
+    }
+    let next = if floor == chosen { last + 1 } else { last - 1 };
+    let mut even = chosen[..chosen.len() - 1].to_owned();
+    even.push(char::from(next));
+    // Next to a power of two, doubles are closer on one side, and only one may read back.
+    let point = exact.point - even.len() as i64;
+    (format!("{even}e{point}").parse() == Ok(value)).then_some(even)
 }

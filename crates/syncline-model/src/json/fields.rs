@@ -7,6 +7,9 @@ use super::{Json, Object, Pointer};
 /// Names longer than this are not compared with the known ones.
 const SIMILAR_NAME_BYTES_MAX: usize = 64;
 
+/// Bounds how much of a pointer a message repeats; its keys may come from outside.
+const POINTER_SHOWN_CHARS_MAX: usize = 256;
+
 /// Reads an object's members into types.
 ///
 /// Every error carries the pointer to the member; [`Fields::finish`] refuses what was not
@@ -226,7 +229,10 @@ impl FieldError {
 
 impl fmt::Display for FieldError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let pointer = self.pointer.to_string();
+        let mut pointer = self.pointer.to_string();
+        if let Some((end, _)) = pointer.char_indices().nth(POINTER_SHOWN_CHARS_MAX) {
+            pointer.replace_range(end.., "…");
+        }
         match &self.kind {
             FieldErrorKind::Missing => write!(f, "missing field {pointer:?}"),
             FieldErrorKind::Unknown { .. } => write!(f, "unknown field {pointer:?}"),

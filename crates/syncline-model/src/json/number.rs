@@ -19,8 +19,8 @@ const DIGITS_MAX: usize = 1_090;
 /// Bounds the exponent, as written and in canonical form.
 const EXPONENT_MAX: i64 = 99_999;
 
-/// No shortest text of an `f64` is longer (`-2.2250738585072014e-308`, with room to spare).
-const SHORTEST_BYTES_MAX: usize = 26;
+/// No shortest text of an `f64` is longer (`-0.0000033333333333333333`).
+const SHORTEST_BYTES_MAX: usize = 25;
 
 /// Within ±2^53 each integer is an `f64`, and ECMAScript writes it as plain digits.
 const SAFE_INTEGER_MAX: u64 = 1 << 53;
@@ -114,7 +114,7 @@ impl Number {
     pub fn is_integer(&self) -> bool {
         match &self.0 {
             Repr::I64(_) | Repr::U64(_) => true,
-            // A larger one has no bits left for a fraction, but its decimal may be whole too.
+            // A double without a fraction is shortest as a whole decimal, and the other way round.
             Repr::F64(value) => value.fract() == 0.0,
             Repr::Text(text) => {
                 let decimal = Decimal::of(text);
@@ -175,7 +175,7 @@ impl Number {
         match &self.0 {
             Repr::I64(value) => value.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 2,
             Repr::U64(_) => 20,
-            Repr::F64(_) => 18,
+            Repr::F64(_) => SHORTEST_BYTES_MAX,
             Repr::Text(text) => text.len(),
         }
     }

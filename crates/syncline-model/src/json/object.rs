@@ -91,6 +91,11 @@ impl Object {
     pub fn ptr_eq(&self, other: &Object) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+
+    /// Returns true if another clone shares the members, so that the next change copies them.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
 }
 
 /// Later members win over earlier ones with the same key.
