@@ -44,6 +44,8 @@ fn doubles_are_written_as_rfc_8785_shows() {
         (0x41b3de4355555557, "333333333.33333343"),
         (0xbecbf647612f3696, "-0.0000033333333333333333"),
         (0x43143ff3c1cb0959, "1424953923781206.2"),
+        (947_719_984_768_954.75_f64.to_bits(), "947719984768954.8"),
+        (70_891_870_418_626.625_f64.to_bits(), "70891870418626.62"),
     ];
     for (bits, text) in samples {
         let number = Number::from_f64(f64::from_bits(bits)).unwrap();
