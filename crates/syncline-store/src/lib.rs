@@ -4,14 +4,22 @@
 //! transaction: heads, versions, change ids. It knows no rules: what to write was decided above,
 //! and it either writes all of a batch or nothing of it.
 
+mod check;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod error;
+mod fault;
 mod list;
+mod memory;
 mod replay;
 mod rows;
 mod traits;
 
+pub use check::check_append;
 pub use error::StoreError;
+pub use fault::CommitFault;
 pub use list::{ContextList, ListPage, ListQuery, PageKey, Sort, SortBy};
+pub use memory::MemoryStore;
 pub use replay::{apply_effect, read_body, replay};
 pub use rows::{
     Append, Appended, HeadBody, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats, VersionRow,

@@ -5,7 +5,7 @@ use syncline_model::time::Timestamp;
 
 use crate::rows::HeadRow;
 
-/// What a list is ordered by; the address always breaks ties.
+/// What a list is ordered by; the address always breaks ties, in the same direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SortBy {
     /// By address.
@@ -35,6 +35,19 @@ pub struct PageKey {
     pub value: String,
     /// The address.
     pub address: Address,
+}
+
+impl PageKey {
+    /// Returns the key of a row in a list ordered by `by`.
+    pub fn of(by: SortBy, head: &HeadRow) -> PageKey {
+        let value = match by {
+            SortBy::Address => String::new(),
+            SortBy::Updated => head.seq.to_string(),
+            SortBy::Created => head.created_at.0.to_string(),
+            SortBy::Title => head.title.clone().unwrap_or_default(),
+        };
+        PageKey { value, address: head.address.clone() }
+    }
 }
 
 /// Which contexts, as a condition: all that is named must hold.
@@ -69,7 +82,7 @@ pub struct ListQuery {
     pub sort: Sort,
     /// After this row.
     pub after: Option<PageKey>,
-    /// At most this many rows.
+    /// At most this many rows; 0 counts as 1.
     pub limit: usize,
     /// With their bodies.
     pub bodies: bool,

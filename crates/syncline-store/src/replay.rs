@@ -53,10 +53,14 @@ pub fn replay(rebuild: &Rebuild) -> Result<Option<(Document, Option<Change>)>, R
         last = Some(change);
     }
     let Some(document) = document else { return Ok(None) };
-    if let Some(change) = &last {
-        if document.hash() != change.hash {
-            return Err(RotError::Document(format!("{} v{}", change.context, change.version)));
-        }
+    let hash = document.hash();
+    let broken = match &last {
+        Some(change) if change.hash != hash => Some(format!("{} v{}", change.context, change.version)),
+        _ if rebuild.hash.is_some_and(|recorded| recorded != hash) => Some("a stored version".to_owned()),
+        _ => None,
+    };
+    if let Some(what) = broken {
+        return Err(RotError::Document(what));
     }
     Ok(Some((document, last)))
 }

@@ -112,7 +112,7 @@ pub struct VersionRow {
     /// The document's hash.
     pub hash: DocumentHash,
     /// The whole document as of this version, where the writer thought it worth its bytes.
-    /// Never filled by [`crate::Store::versions`].
+    /// Only ever written: no read of the store fills it, [`crate::Store::rebuild`] uses it.
     pub snapshot: Option<Arc<[u8]>>,
     /// The record's own effect is the whole document.
     pub whole: bool,
@@ -157,6 +157,8 @@ pub struct Rebuild {
     pub start: Option<HeadBody>,
     /// The records of the context after `start`, up to the version asked for, in order.
     pub records: Vec<StoredRecord>,
+    /// The hash that was recorded for the version asked for; [`crate::replay`] compares it.
+    pub hash: Option<DocumentHash>,
 }
 
 /// Whether a store can be written to, and if not, why.

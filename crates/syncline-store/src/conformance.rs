@@ -1,0 +1,1 @@
+//! The promises of [`crate::Store`] as tests that every backend runs.

@@ -1,0 +1,510 @@
+//! The memory store: the same promises as on disk, durability apart.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use syncline_model::document::DocumentHash;
+use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
+use syncline_model::record::{IdRow, RecordHash, RotError, StoredRecord};
+use syncline_model::time::Timestamp;
+
+use crate::check::check_append;
+use crate::error::StoreError;
+use crate::fault::CommitFault;
+use crate::list::{ContextList, ListPage, ListQuery, PageKey, SortBy};
+use crate::replay::read_body;
+use crate::rows::{
+    Append, Appended, HeadBody, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats,
+    VersionRow, WorkspaceRow,
+};
+use crate::traits::{Store, VerifyReport, VerifyStep};
+
+/// Keeps everything in memory: for tests, and for a node that is to forget.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    workspaces: BTreeMap<WorkspaceId, Workspace>,
+    commits: u64,
+    records: u64,
+    fault: Option<CommitFault>,
+    unknown: Option<String>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Workspace {
+    row: WorkspaceRow,
+    records: Vec<StoredRecord>,
+    ids: HashMap<ChangeId, IdRow>,
+    contexts: BTreeMap<Address, Context>,
+}
+
+#[derive(Debug)]
+struct Context {
+    head: HeadRow,
+    /// Version n at n - 1.
+    versions: Vec<VersionRow>,
+}
+
+impl MemoryStore {
+    /// Makes an empty store.
+    pub fn new() -> MemoryStore {
+        MemoryStore::default()
+    }
+
+    /// Makes an empty store of which one commit will fail.
+    pub fn with_fault(fault: CommitFault) -> MemoryStore {
+        let store = MemoryStore::default();
+        store.lock().fault = Some(fault);
+        store
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing below leaves the state half changed: an append checks first and then cannot fail.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn workspace(&self, id: &WorkspaceId) -> Result<&Workspace, StoreError> {
+        if self.closed {
+            return Err(StoreError::Closed);
+        }
+        self.workspaces.get(id).ok_or_else(|| StoreError::NoWorkspace(id.to_string()))
+    }
+
+    fn writable(&self) -> Result<(), StoreError> {
+        match &self.unknown {
+            _ if self.closed => Err(StoreError::Closed),
+            Some(why) => Err(StoreError::Unknown(why.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Workspace {
+    fn new(new: NewWorkspace) -> Workspace {
+        let row = WorkspaceRow {
+            id: new.id,
+            log: new.log,
+            epoch: new.epoch,
+            cursor_key: new.cursor_key,
+            last: Seq::ZERO,
+            last_hash: RecordHash::genesis(&new.log),
+            last_committed_at: new.created_at,
+            low_water: Seq::ZERO,
+            contexts: 0,
+        };
+        let (records, ids, contexts) = (Vec::new(), HashMap::new(), BTreeMap::new());
+        Workspace { row, records, ids, contexts }
+    }
+
+    /// Checks what [`check_append`] cannot know: that no id is there and versions follow.
+    fn check(&self, batch: &Append) -> Result<(), StoreError> {
+        let mut ids = HashSet::new();
+        if let Some(row) = batch.ids.iter().find(|r| self.ids.contains_key(&r.id) || !ids.insert(r.id)) {
+            return Err(StoreError::NotWritten(format!("change id {} is there already", row.id)));
+        }
+        let mut last: HashMap<&Address, Version> = HashMap::new();
+        for row in &batch.versions {
+            let before = last.get(&row.address).copied().unwrap_or_else(|| self.version_of(&row.address));
+            if row.version != before.next() {
+                let why = format!("{} v{} does not follow v{before}", row.address, row.version);
+                return Err(StoreError::NotWritten(why));
+            }
+            last.insert(&row.address, row.version);
+        }
+        match last.iter().find(|(address, _)| !batch.heads.iter().any(|h| h.address == ***address)) {
+            Some((address, _)) => Err(StoreError::NotWritten(format!("no head for {address}"))),
+            None => Ok(()),
+        }
+    }
+
+    fn version_of(&self, address: &Address) -> Version {
+        self.contexts.get(address).map_or(Version::ZERO, |context| context.head.version)
+    }
+
+    fn apply(&mut self, batch: Append) {
+        for mut head in batch.heads {
+            if !head.deleted {
+                self.row.contexts += 1;
+            }
+            match self.contexts.get_mut(&head.address) {
+                Some(context) => {
+                    if !context.head.deleted {
+                        self.row.contexts -= 1;
+                    }
+                    if head.body.is_none() {
+                        head.body = context.head.body.take();
+                    }
+                    context.head = head;
+                }
+                None => {
+                    let context = Context { head, versions: Vec::new() };
+                    self.contexts.insert(context.head.address.clone(), context);
+                }
+            }
+        }
+        for row in batch.versions {
+            if let Some(context) = self.contexts.get_mut(&row.address) {
+                context.versions.push(row);
+            }
+        }
+        self.ids.extend(batch.ids.into_iter().map(|row| (row.id, row)));
+        if let Some(record) = batch.records.last() {
+            self.row.last = record.header.seq;
+            self.row.last_hash = record.header.hash;
+            self.row.last_committed_at = record.header.committed_at;
+        }
+        self.records.extend(batch.records);
+    }
+
+    fn record(&self, seq: Seq) -> Option<&StoredRecord> {
+        self.records.get(usize::try_from(seq.0.checked_sub(1)?).ok()?)
+    }
+
+    fn versions(&self, address: &Address) -> &[VersionRow] {
+        self.contexts.get(address).map_or(&[], |context| &context.versions)
+    }
+
+    /// Returns the addresses at and below `root`.
+    fn below(&self, root: &Address) -> HashSet<&Address> {
+        let mut children: HashMap<&Address, Vec<&Address>> = HashMap::new();
+        for (address, context) in &self.contexts {
+            if let Some(parent) = &context.head.parent {
+                children.entry(parent).or_default().push(address);
+            }
+        }
+        let mut found = HashSet::new();
+        let mut wanted: Vec<&Address> = self.contexts.keys().filter(|a| *a == root).collect();
+        wanted.extend(children.get(root).into_iter().flatten());
+        while let Some(address) = wanted.pop() {
+            if found.insert(address) {
+                wanted.extend(children.get(address).into_iter().flatten());
+            }
+        }
+        found
+    }
+
+    fn list(&self, query: &ListQuery) -> ListPage {
+        let below = query.contexts.within.as_ref().map(|root| self.below(root));
+        let heads = self.contexts.values().map(|context| &context.head);
+        let mut heads: Vec<&HeadRow> = heads
+            .filter(|head| matches(&query.contexts, head))
+            .filter(|head| below.as_ref().is_none_or(|below| below.contains(&head.address)))
+            .collect();
+        heads.sort_by_cached_key(|head| (SortValue::of(query.sort.by, head), head.address.clone()));
+        if query.sort.descending {
+            heads.reverse();
+        }
+        if let Some(after) = &query.after {
+            let after = (SortValue::parse(query.sort.by, &after.value), &after.address);
+            heads.retain(|head| {
+                let here = (SortValue::of(query.sort.by, head), &head.address);
+                if query.sort.descending { here < after } else { here > after }
+            });
+        }
+        let limit = query.limit.max(1);
+        let more = heads.len() > limit;
+        heads.truncate(limit);
+        let next = heads.last().filter(|_| more).map(|head| PageKey::of(query.sort.by, head));
+        let show = |head: &HeadRow| HeadRow {
+            body: head.body.clone().filter(|_| query.bodies),
+            ..head.clone()
+        };
+        ListPage { heads: heads.into_iter().map(show).collect(), next }
+    }
+
+    fn rebuild(&self, address: &Address, version: Version) -> Rebuild {
+        let Some(context) = self.contexts.get(address) else { return Rebuild::default() };
+        let rows = &context.versions;
+        let Some(upto) = rows.iter().position(|row| row.version == version) else {
+            return Rebuild::default();
+        };
+        let stored = |row: &VersionRow| {
+            let snapshot = row.snapshot.clone().map(|bytes| HeadBody { version: row.version, bytes });
+            snapshot.or_else(|| context.head.body.clone().filter(|body| body.version == row.version))
+        };
+        let nearest = (0..=upto).rev().find(|at| rows[*at].whole || stored(&rows[*at]).is_some());
+        let first = nearest.unwrap_or(0);
+        let start = stored(&rows[first]);
+        let from = first + usize::from(start.is_some());
+        let records = rows[from..=upto].iter().filter_map(|row| self.record(row.seq));
+        let records = records.cloned().collect();
+        Rebuild { start, records, hash: Some(rows[upto].hash) }
+    }
+
+    fn verify(&self, report: &mut VerifyReport) {
+        let mut before = RecordHash::genesis(&self.row.log);
+        let name = &self.row.id;
+        for record in &self.records {
+            report.records += 1;
+            let checked = record.header.check_follows(&before).and_then(|()| record.open().map(drop));
+            if let Err(error) = checked {
+                report.problems.push(format!("workspace {name}: {error}"));
+            }
+            before = record.header.hash;
+        }
+        for (address, context) in &self.contexts {
+            report.contexts += 1;
+            let checked = crate::replay(&self.rebuild(address, context.head.version));
+            report.documents += 1;
+            if let Err(error) = checked {
+                report.problems.push(format!("workspace {name}: context {address}: {error}"));
+            }
+            let snapshots = context.versions.iter().filter_map(|row| Some((row, row.snapshot.clone()?)));
+            for (row, bytes) in snapshots {
+                report.documents += 1;
+                if hash_of(row.version, bytes) != Ok(row.hash) {
+                    let line = format!("workspace {name}: the snapshot of {address} v{} is rotten", row.version);
+                    report.problems.push(line);
+                }
+            }
+        }
+    }
+}
+
+fn hash_of(version: Version, bytes: Arc<[u8]>) -> Result<DocumentHash, RotError> {
+    Ok(read_body(&HeadBody { version, bytes })?.hash())
+}
+
+/// What a list is ordered by, before the address.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum SortValue {
+    None,
+    Number(i128),
+    Text(String),
+}
+
+impl SortValue {
+    fn of(by: SortBy, head: &HeadRow) -> SortValue {
+        match by {
+            SortBy::Address => SortValue::None,
+            SortBy::Updated => SortValue::Number(head.seq.0.into()),
+            SortBy::Created => SortValue::Number(head.created_at.0.into()),
+            SortBy::Title => SortValue::Text(head.title.clone().unwrap_or_default()),
+        }
+    }
+
+    fn parse(by: SortBy, text: &str) -> SortValue {
+        match by {
+            SortBy::Address => SortValue::None,
+            SortBy::Updated | SortBy::Created => SortValue::Number(text.parse().unwrap_or(0)),
+            SortBy::Title => SortValue::Text(text.to_owned()),
+        }
+    }
+}
+
+fn matches(wanted: &ContextList, head: &HeadRow) -> bool {
+    let labelled = |(key, value): &(String, Option<String>)| match head.labels.get(key) {
+        Some(found) => value.is_none() || found.as_str() == value.as_deref(),
+        None => false,
+    };
+    (wanted.deleted || !head.deleted)
+        && wanted.kind.as_ref().is_none_or(|kind| kind.as_str() == head.address.kind())
+        && wanted.parent.as_ref().is_none_or(|parent| head.parent.as_ref() == Some(parent))
+        && wanted.addresses.as_ref().is_none_or(|all| all.contains(&head.address))
+        && wanted.labels.iter().all(labelled)
+        && wanted.state.as_ref().is_none_or(|state| *state == head.state)
+        && wanted.owner.as_ref().is_none_or(|owner| head.owner.as_ref() == Some(owner))
+        && wanted.updated_since.is_none_or(|since| head.updated_at >= since)
+}
+
+fn bare(row: &VersionRow) -> VersionRow {
+    VersionRow { snapshot: None, ..row.clone() }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn workspaces(&self) -> Result<Vec<WorkspaceRow>, StoreError> {
+        let state = self.lock();
+        if state.closed {
+            return Err(StoreError::Closed);
+        }
+        Ok(state.workspaces.values().map(|workspace| workspace.row.clone()).collect())
+    }
+
+    async fn create_workspace(&self, new: NewWorkspace) -> Result<WorkspaceRow, StoreError> {
+        let mut state = self.lock();
+        state.writable()?;
+        let id = new.id.clone();
+        let workspace = state.workspaces.entry(id).or_insert_with(|| Workspace::new(new));
+        Ok(workspace.row.clone())
+    }
+
+    async fn set_epoch(&self, workspace: &WorkspaceId, epoch: Epoch) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.writable()?;
+        state.workspace(workspace)?;
+        if let Some(found) = state.workspaces.get_mut(workspace) {
+            found.row.epoch = epoch;
+        }
+        Ok(())
+    }
+
+    async fn append(
+        &self,
+        workspace: &WorkspaceId,
+        after: Seq,
+        batch: Append,
+    ) -> Result<Appended, StoreError> {
+        let mut state = self.lock();
+        state.writable()?;
+        let found = state.workspace(workspace)?;
+        check_append(found.row.last, &found.row.last_hash, after, &batch)?;
+        found.check(&batch)?;
+        state.commits += 1;
+        let fault = state.fault.filter(|fault| fault.at == state.commits);
+        let written = fault.is_none_or(|fault| fault.written);
+        if written {
+            state.records += batch.records.len() as u64;
+            if let Some(found) = state.workspaces.get_mut(workspace) {
+                found.apply(batch);
+            }
+        }
+        if fault.is_some() {
+            state.unknown = Some("a fault that a test asked for".to_owned());
+            state.writable()?;
+        }
+        Ok(Appended { last: state.workspace(workspace)?.row.last })
+    }
+
+    async fn recover(&self) -> Result<Vec<WorkspaceRow>, StoreError> {
+        self.lock().unknown = None;
+        self.workspaces().await
+    }
+
+    async fn ids(
+        &self,
+        workspace: &WorkspaceId,
+        ids: &[ChangeId],
+    ) -> Result<Vec<Option<IdRow>>, StoreError> {
+        let state = self.lock();
+        let found = state.workspace(workspace)?;
+        Ok(ids.iter().map(|id| found.ids.get(id).cloned()).collect())
+    }
+
+    async fn heads(
+        &self,
+        workspace: &WorkspaceId,
+        addresses: &[Address],
+    ) -> Result<Vec<Option<HeadRow>>, StoreError> {
+        let state = self.lock();
+        let found = state.workspace(workspace)?;
+        let head = |address| found.contexts.get(address).map(|context| context.head.clone());
+        Ok(addresses.iter().map(head).collect())
+    }
+
+    async fn list(&self, workspace: &WorkspaceId, query: &ListQuery) -> Result<ListPage, StoreError> {
+        Ok(self.lock().workspace(workspace)?.list(query))
+    }
+
+    async fn records(
+        &self,
+        workspace: &WorkspaceId,
+        after: Seq,
+        until: Seq,
+        limit: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<StoredRecord>, StoreError> {
+        let state = self.lock();
+        let found = state.workspace(workspace)?;
+        let mut records = Vec::new();
+        let mut bytes = 0;
+        let mut seq = after.next();
+        while seq <= until && records.len() < limit && (records.is_empty() || bytes < bytes_max) {
+            let Some(record) = found.record(seq) else { break };
+            bytes += record.body.len();
+            records.push(record.clone());
+            seq = seq.next();
+        }
+        Ok(records)
+    }
+
+    async fn seq_at(&self, workspace: &WorkspaceId, at: Timestamp) -> Result<Seq, StoreError> {
+        let state = self.lock();
+        let records = &state.workspace(workspace)?.records;
+        Ok(Seq(records.partition_point(|record| record.header.committed_at <= at) as u64))
+    }
+
+    async fn versions(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        below: Option<Version>,
+        limit: usize,
+    ) -> Result<Vec<VersionRow>, StoreError> {
+        let state = self.lock();
+        let rows = state.workspace(workspace)?.versions(address).iter().rev();
+        let rows = rows.filter(|row| below.is_none_or(|below| row.version < below));
+        Ok(rows.take(limit).map(bare).collect())
+    }
+
+    async fn version(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        version: Version,
+    ) -> Result<Option<VersionRow>, StoreError> {
+        let state = self.lock();
+        let mut rows = state.workspace(workspace)?.versions(address).iter();
+        Ok(rows.find(|row| row.version == version).map(bare))
+    }
+
+    async fn version_at(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        seq: Seq,
+    ) -> Result<Option<VersionRow>, StoreError> {
+        let state = self.lock();
+        let mut rows = state.workspace(workspace)?.versions(address).iter().rev();
+        Ok(rows.find(|row| row.seq <= seq).map(bare))
+    }
+
+    async fn rebuild(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        version: Version,
+    ) -> Result<Rebuild, StoreError> {
+        Ok(self.lock().workspace(workspace)?.rebuild(address, version))
+    }
+
+    fn health(&self) -> StoreHealth {
+        match &self.lock().unknown {
+            Some(why) => StoreHealth::Unknown(why.clone()),
+            None => StoreHealth::Good,
+        }
+    }
+
+    async fn stats(&self) -> Result<StoreStats, StoreError> {
+        let state = self.lock();
+        Ok(StoreStats { commits: state.commits, records: state.records, ..StoreStats::default() })
+    }
+
+    async fn verify(
+        &self,
+        progress: &(dyn Fn(VerifyStep) + Send + Sync),
+    ) -> Result<VerifyReport, StoreError> {
+        let state = self.lock();
+        let mut report = VerifyReport::default();
+        for workspace in state.workspaces.values() {
+            report.workspaces += 1;
+            workspace.verify(&mut report);
+            let total = workspace.row.last.0;
+            progress(VerifyStep { workspace: workspace.row.id.clone(), checked: total, total });
+        }
+        Ok(report)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.lock().closed = true;
+        Ok(())
+    }
+}
