@@ -20,9 +20,12 @@ pub struct ApplyLimits {
     pub weight_max: usize,
 }
 
-/// Bounds the work that operations cause beyond their own size: some 2^28 moves of an array item,
-/// about half a second.
+/// Bounds the work that operations cause beyond their own size: so many array items that move by
+/// one place, about half a second.
 pub(crate) const STEPS_MAX: usize = 1 << 28;
+
+/// Copying an item or a member, and dropping it again, takes as long as moving so many.
+const COPY_STEPS: usize = 16;
 
 /// Why a patch does not apply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -321,7 +324,7 @@ fn slot<'d>(
 ) -> Result<&'d mut Json, ApplyErrorKind> {
     let mut here = doc;
     for token in tokens {
-        spend(steps, copied_items(here))?;
+        spend(steps, copy_steps(here))?;
         here = match here {
             Json::Object(object) => object.get_mut(token).ok_or(ApplyErrorKind::Missing)?,
             Json::Array(items) => {
@@ -335,15 +338,15 @@ fn slot<'d>(
             }
         };
     }
-    spend(steps, copied_items(here))?;
+    spend(steps, copy_steps(here))?;
     Ok(here)
 }
 
-/// How many items are copied when this container is written to; none if it is ours already.
-fn copied_items(value: &Json) -> usize {
+/// What it costs to write to this container: nothing if it is ours already, else a copy.
+fn copy_steps(value: &Json) -> usize {
     match value {
-        Json::Array(items) if Arc::strong_count(items) > 1 => items.len(),
-        Json::Object(object) if object.is_shared() => object.len(),
+        Json::Array(items) if Arc::strong_count(items) > 1 => items.len() * COPY_STEPS,
+        Json::Object(object) if object.is_shared() => object.len() * COPY_STEPS,
         _ => 0,
     }
 }

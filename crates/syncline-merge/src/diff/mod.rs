@@ -16,6 +16,7 @@ pub(crate) use sequence::{classes, matches};
 use crate::apply::STEPS_MAX;
 use crate::patch::{Op, Patch};
 use std::cmp::Ordering;
+use std::ptr;
 use std::sync::Arc;
 use syncline_model::json::{Json, Key, Object, Pointer};
 
@@ -55,6 +56,9 @@ struct Walk<'a> {
     /// What applying `ops` may shift in arrays; see [`STEPS_MAX`].
     shifts: usize,
     array_levels: usize,
+    /// The value that was last replaced, and its weight: the containers around it are weighed
+    /// without walking it again.
+    last_replaced: Option<(&'a Json, usize)>,
 }
 
 #[derive(Clone, Copy)]
@@ -248,17 +252,44 @@ impl<'a> Walk<'a> {
             self.ops.truncate(container.ops);
             self.weight = container.weight;
             self.shifts = container.shifts;
-            self.push(|path| Op::Replace {
-                path,
-                value: container.to.clone(),
-            });
+            let weight = self.weight_of(container.to);
+            let (path, value) = (self.pointer(), container.to.clone());
+            self.ops.push(Op::Replace { path, value });
+            self.weight += self.op_weight() + weight;
+            self.last_replaced = Some((container.to, weight));
         }
     }
 
     fn is_longer(&self, container: &Container<'a>) -> bool {
         let patch = (self.weight - container.weight) / container.patience;
         let room = patch.saturating_sub(self.op_weight());
-        room_left(container.to, room).is_some()
+        self.room_left(container.to, room).is_some()
+    }
+
+    fn weight_of(&self, value: &Json) -> usize {
+        usize::MAX
+            - self
+                .room_left(value, usize::MAX)
+                .expect("no text is as long as that")
+    }
+
+    /// What is left of `room` bytes once the value's text has taken its part; `None` if it does
+    /// not fit. Walks no further than the room allows.
+    fn room_left(&self, value: &Json, room: usize) -> Option<usize> {
+        match (value, self.last_replaced) {
+            (value, Some((last, weight))) if ptr::eq(value, last) => room.checked_sub(weight),
+            (Json::Array(items), _) => {
+                let item = |room: usize, item| self.room_left(item, room.checked_sub(1)?);
+                items.iter().try_fold(room.checked_sub(2)?, item)
+            }
+            (Json::Object(object), _) => {
+                let member = |room: usize, (key, value): (&str, &Json)| {
+                    self.room_left(value, room.checked_sub(key.len() + 4)?)
+                };
+                object.iter().try_fold(room.checked_sub(2)?, member)
+            }
+            (scalar, _) => room.checked_sub(scalar.weight()),
+        }
     }
 }
 
@@ -269,20 +300,4 @@ fn shifting_items(edits: &[Edit]) -> usize {
         Edit::Remove(run) | Edit::Add(run) => *run,
     };
     edits.iter().map(shifting).sum()
-}
-
-/// What is left of `room` bytes once the value's text has taken its part; `None` if it does not
-/// fit. Walks no further than the room allows.
-fn room_left(value: &Json, room: usize) -> Option<usize> {
-    match value {
-        Json::Array(items) => items.iter().try_fold(room.checked_sub(2)?, |room, item| {
-            room_left(item, room.checked_sub(1)?)
-        }),
-        Json::Object(object) => object
-            .iter()
-            .try_fold(room.checked_sub(2)?, |room, (key, item)| {
-                room_left(item, room.checked_sub(key.len() + 4)?)
-            }),
-        scalar => room.checked_sub(scalar.weight()),
-    }
 }
