@@ -1,0 +1,855 @@
+//! The WebSocket's messages.
+//!
+//! Clients' messages are read strictly; a node's are read leniently. A node writes with the
+//! `write_*` functions, so that what many receivers share is encoded once and passed on as it is.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use syncline_model::ids::{Address, ChangeId, Name, WorkspaceId};
+use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer};
+
+use crate::change::{Mode, WireChange};
+use crate::context::ContextView;
+use crate::problem::{Code, Problem, ResetReason};
+use crate::receipt::ReceiptOrProblem;
+use crate::scope::Scope;
+
+/// Bounds the ids that clients give their subscriptions and requests, in characters.
+pub const ID_LENGTH_MAX: usize = 100;
+
+/// The first message of a connection.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Hello {
+    /// The key; none on the Unix socket.
+    pub token: Option<String>,
+    /// The client's name and version, such as `demo/1`.
+    pub client: Option<String>,
+    /// The workspace; absent is `default`.
+    pub workspace: Option<WorkspaceId>,
+    /// Who acts under the key, by its own word.
+    pub agent: Option<Name>,
+    /// The agent's session, by its own word.
+    pub session: Option<Name>,
+    /// What the client can do; nothing is defined yet.
+    pub capabilities: Json,
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum From {
+    /// With the next change.
+    #[default]
+    Now,
+    /// With a snapshot of what is there.
+    Snapshot,
+    /// After a place in the log.
+    Cursor(String),
+}
+
+/// Asks for the changes of a scope.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Subscribe {
+    /// The client's name for it on this connection.
+    pub id: String,
+    /// Which contexts.
+    pub scope: Scope,
+    /// What is sent of each change.
+    pub mode: Mode,
+    /// Where it begins.
+    pub from: From,
+    /// Leave out what this connection's own actor wrote.
+    pub exclude_self: bool,
+    /// With the values before.
+    pub old: bool,
+}
+
+/// Whether a bulk's parts stand and fall together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BulkMode {
+    /// One refusal refuses all.
+    Atomic,
+    /// Each is decided on its own.
+    Independent,
+}
+
+impl BulkMode {
+    /// Returns the word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            BulkMode::Atomic => "atomic",
+            BulkMode::Independent => "independent",
+        }
+    }
+}
+
+impl FromStr for BulkMode {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<BulkMode, &'static str> {
+        match text {
+            "atomic" => Ok(BulkMode::Atomic),
+            "independent" => Ok(BulkMode::Independent),
+            _ => Err("a bulk's mode is atomic or independent"),
+        }
+    }
+}
+
+/// Proposals.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submit {
+    /// The client's name for it; the receipt names it as `ref`.
+    pub id: String,
+    /// The proposals, to be read with [`crate::read_proposal`].
+    pub proposals: Vec<Json>,
+    /// As one bulk; absent: each proposal alone.
+    pub mode: Option<BulkMode>,
+}
+
+/// Asks for one context again, as a snapshot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resync {
+    /// The subscription that missed something.
+    pub sub: Option<String>,
+    /// Which context.
+    pub context: Address,
+    /// The client's name for the question; the answer names it as `ref`.
+    pub id: Option<String>,
+}
+
+/// Says that something went wrong, without ending the connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorMessage {
+    /// What it answers: the id of a subscription, submit or resync.
+    pub reference: Option<String>,
+    /// What kind of thing.
+    pub code: Code,
+    /// What exactly.
+    pub text: String,
+    /// The same may succeed later.
+    pub retry: bool,
+    /// When to try again.
+    pub after_ms: Option<u64>,
+    /// Where in what was sent.
+    pub pointer: Option<Pointer>,
+    /// What to do about it.
+    pub hint: Option<String>,
+}
+
+/// What a client sends.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ClientMessage {
+    /// The first message.
+    Hello(Hello),
+    /// Asks for changes.
+    Subscribe(Subscribe),
+    /// Ends a subscription.
+    Unsubscribe {
+        /// Which.
+        id: String,
+    },
+    /// Proposes changes.
+    Submit(Submit),
+    /// Asks for one context again.
+    Resync(Resync),
+    /// Says that all up to a cursor was handled.
+    Ack {
+        /// Of which subscription.
+        sub: String,
+        /// Up to here.
+        cursor: String,
+    },
+    /// Shows that the client is there.
+    Heartbeat,
+    /// Tells the node of an error at the client.
+    Error(ErrorMessage),
+    /// A type that is not known or not built.
+    Other {
+        /// The type, shortened.
+        kind: String,
+        /// The message's `id`, to answer it.
+        id: Option<String>,
+    },
+}
+
+impl ClientMessage {
+    /// Reads a message that a client sent.
+    pub fn read(value: &Json, at: &Pointer) -> Result<ClientMessage, Problem> {
+        let mut f = Fields::new(value, at)?;
+        let kind = f.required_string("type")?;
+        let message = match kind {
+            "hello" => ClientMessage::Hello(read_hello(&mut f)?),
+            "subscribe" => ClientMessage::Subscribe(read_subscribe(&mut f)?),
+            "unsubscribe" => ClientMessage::Unsubscribe {
+                id: required_id(&mut f, "id")?,
+            },
+            "submit" => {
+                f.required("proposals")?;
+                ClientMessage::Submit(Submit {
+                    id: required_id(&mut f, "id")?,
+                    proposals: f.array("proposals")?.unwrap_or_default().to_vec(),
+                    mode: f.parse("mode", BulkMode::from_str)?,
+                })
+            }
+            "resync" => ClientMessage::Resync(Resync {
+                id: f.parse("id", parse_id)?,
+                sub: f.parse("sub", parse_id)?,
+                context: f.required_parse("context", Address::parse)?,
+            }),
+            "ack" => ClientMessage::Ack {
+                sub: required_id(&mut f, "sub")?,
+                cursor: f.required_string("cursor")?.to_owned(),
+            },
+            "heartbeat" => ClientMessage::Heartbeat,
+            "error" => return Ok(ClientMessage::Error(read_error(&mut f)?)),
+            other => {
+                let id = f.optional("id").and_then(Json::as_str);
+                return Ok(ClientMessage::Other {
+                    kind: other.chars().take(40).collect(),
+                    id: id.map(|id| id.chars().take(ID_LENGTH_MAX).collect()),
+                });
+            }
+        };
+        f.finish()?;
+        Ok(message)
+    }
+
+    /// Returns the id that an answer to this message, which could not be read, refers to.
+    pub fn reference(value: &Json) -> Option<&str> {
+        let id = value.get("id").and_then(Json::as_str)?;
+        (id.chars().count() <= ID_LENGTH_MAX).then_some(id)
+    }
+
+    /// Writes the message.
+    pub fn write(&self, w: &mut JsonWriter) {
+        w.begin_object();
+        match self {
+            ClientMessage::Hello(hello) => write_hello(w, hello),
+            ClientMessage::Subscribe(subscribe) => write_subscribe(w, subscribe),
+            ClientMessage::Unsubscribe { id } => {
+                w.field_str("type", "unsubscribe");
+                w.field_str("id", id);
+            }
+            ClientMessage::Submit(submit) => {
+                w.field_str("type", "submit");
+                w.field_str("id", &submit.id);
+                if let Some(mode) = submit.mode {
+                    w.field_str("mode", mode.as_str());
+                }
+                w.key("proposals");
+                w.begin_array();
+                submit
+                    .proposals
+                    .iter()
+                    .for_each(|proposal| w.value(proposal));
+                w.end_array();
+            }
+            ClientMessage::Resync(resync) => {
+                w.field_str("type", "resync");
+                optional(w, "id", resync.id.as_deref());
+                optional(w, "sub", resync.sub.as_deref());
+                w.field_str("context", resync.context.as_str());
+            }
+            ClientMessage::Ack { sub, cursor } => {
+                w.field_str("type", "ack");
+                w.field_str("sub", sub);
+                w.field_str("cursor", cursor);
+            }
+            ClientMessage::Heartbeat => w.field_str("type", "heartbeat"),
+            ClientMessage::Error(error) => write_error_members(w, error),
+            ClientMessage::Other { kind, id } => {
+                w.field_str("type", kind);
+                optional(w, "id", id.as_deref());
+            }
+        }
+        w.end_object();
+    }
+
+    /// Returns the message's JSON text.
+    pub fn to_text(&self) -> String {
+        let mut w = JsonWriter::new();
+        self.write(&mut w);
+        w.into_string()
+    }
+}
+
+fn parse_id(text: &str) -> Result<String, String> {
+    let good =
+        (1..=ID_LENGTH_MAX).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    let why = || format!("an id has 1 to {ID_LENGTH_MAX} characters and no control characters");
+    good.then(|| text.to_owned()).ok_or_else(why)
+}
+
+fn required_id(f: &mut Fields<'_>, name: &'static str) -> Result<String, FieldError> {
+    f.required_parse(name, parse_id)
+}
+
+fn read_hello(f: &mut Fields<'_>) -> Result<Hello, FieldError> {
+    Ok(Hello {
+        token: f.string("token")?.map(str::to_owned),
+        client: f.string("client")?.map(str::to_owned),
+        workspace: f.parse("workspace", WorkspaceId::parse)?,
+        agent: f.parse("agent", Name::parse)?,
+        session: f.parse("session", Name::parse)?,
+        capabilities: f.optional("capabilities").cloned().unwrap_or_default(),
+    })
+}
+
+fn write_hello(w: &mut JsonWriter, hello: &Hello) {
+    w.field_str("type", "hello");
+    optional(w, "token", hello.token.as_deref());
+    optional(w, "client", hello.client.as_deref());
+    optional(
+        w,
+        "workspace",
+        hello.workspace.as_ref().map(WorkspaceId::as_str),
+    );
+    optional(w, "agent", hello.agent.as_ref().map(Name::as_str));
+    optional(w, "session", hello.session.as_ref().map(Name::as_str));
+    if !hello.capabilities.is_null() {
+        w.field_json("capabilities", &hello.capabilities);
+    }
+}
+
+/// What a subscription may say in PROTOCOL and no node can do yet.
+const SUBSCRIBE_NOT_BUILT: [&str; 6] =
+    ["filter", "where", "fields", "ack", "durable", "coalesce_ms"];
+
+fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
+    let id = required_id(f, "id")?;
+    for name in SUBSCRIBE_NOT_BUILT {
+        if f.optional(name).is_some() {
+            let at = f.at(name);
+            return Err(Problem::not_built(&format!("{name} of a subscription")).at(at));
+        }
+    }
+    if f.optional("mode").and_then(Json::as_str) == Some("replica") {
+        return Err(Problem::not_built("mode replica").at(f.at("mode")));
+    }
+    let at = f.at("scope");
+    let scope = Scope::read(f.required("scope")?, &at)?;
+    let at = f.at("from");
+    Ok(Subscribe {
+        id,
+        scope,
+        mode: f.parse("mode", Mode::from_str)?.unwrap_or_default(),
+        from: f
+            .optional("from")
+            .map(|v| From::read(v, &at))
+            .transpose()?
+            .unwrap_or_default(),
+        exclude_self: f.bool("exclude_self")?.unwrap_or(false),
+        old: f.bool("old")?.unwrap_or(false),
+    })
+}
+
+fn write_subscribe(w: &mut JsonWriter, subscribe: &Subscribe) {
+    w.field_str("type", "subscribe");
+    w.field_str("id", &subscribe.id);
+    w.key("scope");
+    subscribe.scope.write(w);
+    if subscribe.mode != Mode::default() {
+        w.field_str("mode", subscribe.mode.as_str());
+    }
+    w.key("from");
+    subscribe.from.write(w);
+    for (name, flag) in [
+        ("exclude_self", subscribe.exclude_self),
+        ("old", subscribe.old),
+    ] {
+        if flag {
+            w.field_bool(name, true);
+        }
+    }
+}
+
+impl From {
+    /// Reads `"now"`, `"snapshot"` or `{"cursor":"…"}`.
+    pub fn read(value: &Json, at: &Pointer) -> Result<From, FieldError> {
+        const WHAT: &str = "from is \"now\", \"snapshot\" or {\"cursor\":\"…\"}";
+        match value {
+            Json::String(text) if &**text == "now" => Ok(From::Now),
+            Json::String(text) if &**text == "snapshot" => Ok(From::Snapshot),
+            Json::Object(_) => {
+                let mut f = Fields::new(value, at)?;
+                let cursor = f.required_string("cursor")?.to_owned();
+                f.finish()?;
+                Ok(From::Cursor(cursor))
+            }
+            _ => Err(FieldError::invalid(at.clone(), WHAT)),
+        }
+    }
+
+    /// Writes it.
+    pub fn write(&self, w: &mut JsonWriter) {
+        match self {
+            From::Now => w.string("now"),
+            From::Snapshot => w.string("snapshot"),
+            From::Cursor(cursor) => {
+                w.begin_object();
+                w.field_str("cursor", cursor);
+                w.end_object();
+            }
+        }
+    }
+}
+
+fn optional(w: &mut JsonWriter, key: &str, text: Option<&str>) {
+    if let Some(text) = text {
+        w.field_str(key, text);
+    }
+}
+
+impl ErrorMessage {
+    /// Tells a problem to whoever sent `reference`.
+    pub fn from_problem(reference: Option<&str>, problem: &Problem) -> ErrorMessage {
+        ErrorMessage {
+            reference: reference.map(str::to_owned),
+            code: problem.code,
+            text: problem.detail.clone(),
+            retry: problem.code.retry(),
+            after_ms: problem.retry_after_ms,
+            pointer: problem.pointer.clone(),
+            hint: problem.hint.clone(),
+        }
+    }
+
+    /// Returns it as a problem.
+    pub fn to_problem(&self) -> Problem {
+        let mut problem = Problem::new(self.code, self.text.clone());
+        problem.pointer = self.pointer.clone();
+        problem.hint = self.hint.clone();
+        problem.retry_after_ms = self.after_ms;
+        problem
+    }
+}
+
+fn read_error(f: &mut Fields<'_>) -> Result<ErrorMessage, FieldError> {
+    let code = f
+        .string("code")?
+        .and_then(Code::from_name)
+        .unwrap_or(Code::Internal);
+    Ok(ErrorMessage {
+        reference: f.string("ref")?.map(str::to_owned),
+        code,
+        text: f.string("text")?.unwrap_or("no text was given").to_owned(),
+        retry: f.bool("retry")?.unwrap_or(code.retry()),
+        after_ms: f.u64("after_ms")?,
+        pointer: f.parse("pointer", Pointer::parse)?,
+        hint: f.string("hint")?.map(str::to_owned),
+    })
+}
+
+fn write_error_members(w: &mut JsonWriter, error: &ErrorMessage) {
+    w.field_str("type", "error");
+    optional(w, "ref", error.reference.as_deref());
+    w.field_str("code", error.code.name());
+    w.field_str("text", &error.text);
+    w.field_bool("retry", error.retry);
+    if let Some(after) = error.after_ms {
+        w.field_u64("after_ms", after);
+    }
+    if let Some(pointer) = &error.pointer {
+        w.field_str("pointer", &pointer.to_string());
+    }
+    optional(w, "hint", error.hint.as_deref());
+}
+
+/// The node's answer to `hello`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Welcome {
+    /// The node's name for the connection.
+    pub connection: String,
+    /// Which life of the log this is.
+    pub epoch: String,
+    /// The log's end.
+    pub cursor: String,
+    /// How much silence there is at most.
+    pub heartbeat_s: u64,
+    /// The connection's limits, by name.
+    pub limits: Json,
+    /// When the token stops to count, as RFC 3339.
+    pub token_expires_at: Option<String>,
+}
+
+/// What a node sends, as a client reads it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ServerMessage {
+    /// Answers `hello`.
+    Welcome(Welcome),
+    /// Answers `subscribe`.
+    Subscribed {
+        /// The subscription.
+        id: String,
+        /// Where it begins.
+        cursor: String,
+        /// It goes on where it stopped; if not, `snapshot` pages follow.
+        recovered: bool,
+        /// Why not.
+        reason: Option<ResetReason>,
+    },
+    /// A change of the scope.
+    Change {
+        /// The subscription.
+        sub: String,
+        /// The count of this subscription on this connection.
+        n: u64,
+        /// The change.
+        change: Box<WireChange>,
+        /// The cursor to keep instead of the change's own.
+        resume: Option<String>,
+    },
+    /// A page of contexts: of a subscription, or the answer to `resync`.
+    Snapshot {
+        /// The subscription.
+        sub: Option<String>,
+        /// The `resync` that it answers.
+        reference: Option<String>,
+        /// The contexts.
+        contexts: Vec<ContextView>,
+        /// No page follows.
+        last: bool,
+        /// On the last page: where the log goes on.
+        cursor: Option<String>,
+    },
+    /// A context came into the scope.
+    Enter {
+        /// The subscription.
+        sub: String,
+        /// The count of this subscription on this connection.
+        n: u64,
+        /// The context as of the change that brought it in.
+        context: Box<ContextView>,
+        /// The change's cursor; none inside a bulk.
+        cursor: Option<String>,
+    },
+    /// A context left the scope.
+    Leave {
+        /// The subscription.
+        sub: String,
+        /// The count of this subscription on this connection.
+        n: u64,
+        /// Which context.
+        address: Address,
+        /// The change's cursor; none inside a bulk.
+        cursor: Option<String>,
+    },
+    /// A bulk's visible parts follow.
+    Begin {
+        /// The subscription.
+        sub: String,
+        /// The bulk.
+        bulk: ChangeId,
+    },
+    /// A bulk's visible parts are complete.
+    End {
+        /// The subscription.
+        sub: String,
+        /// The bulk.
+        bulk: ChangeId,
+        /// The cursor after it.
+        cursor: String,
+    },
+    /// The node is there, and each subscription has seen all up to its cursor.
+    Heartbeat {
+        /// Cursors by subscription.
+        subs: BTreeMap<String, String>,
+    },
+    /// Answers `submit`.
+    Receipt {
+        /// The submit's id.
+        reference: String,
+        /// The bulk, if it was one.
+        bulk: Option<ChangeId>,
+        /// An answer for each proposal, in their order.
+        receipts: Vec<ReceiptOrProblem>,
+    },
+    /// The subscription is behind and is fed from the log.
+    Lagging {
+        /// The subscription.
+        sub: String,
+    },
+    /// The subscription is over: start again from a snapshot.
+    Reset {
+        /// The subscription.
+        sub: String,
+        /// Why.
+        reason: Option<ResetReason>,
+    },
+    /// Something went wrong.
+    Error(ErrorMessage),
+    /// A type that this client does not know.
+    Other {
+        /// The type.
+        kind: String,
+    },
+}
+
+impl ServerMessage {
+    /// Reads a message that a node sent; what is not known is ignored.
+    pub fn read(value: &Json, at: &Pointer) -> Result<ServerMessage, FieldError> {
+        let mut f = Fields::new(value, at)?;
+        let text = |text: &str| text.to_owned();
+        Ok(match f.required_string("type")? {
+            "welcome" => ServerMessage::Welcome(Welcome {
+                connection: f.required_string("connection")?.to_owned(),
+                epoch: f.required_string("epoch")?.to_owned(),
+                cursor: f.required_string("cursor")?.to_owned(),
+                heartbeat_s: f.u64("heartbeat_s")?.unwrap_or(25),
+                limits: f.optional("limits").cloned().unwrap_or_default(),
+                token_expires_at: f.string("token_expires_at")?.map(text),
+            }),
+            "subscribed" => ServerMessage::Subscribed {
+                id: f.required_string("id")?.to_owned(),
+                cursor: f.required_string("cursor")?.to_owned(),
+                recovered: f.bool("recovered")?.unwrap_or(false),
+                reason: f.string("reason")?.and_then(ResetReason::parse),
+            },
+            "change" => ServerMessage::Change {
+                sub: f.required_string("sub")?.to_owned(),
+                n: f.required_u64("n")?,
+                change: Box::new(WireChange::read(
+                    f.required("change")?,
+                    &at.child("change"),
+                )?),
+                resume: f.string("resume")?.map(text),
+            },
+            "snapshot" => ServerMessage::Snapshot {
+                sub: f.string("sub")?.map(text),
+                reference: f.string("ref")?.map(text),
+                contexts: read_contexts(&mut f)?,
+                last: f.bool("last")?.unwrap_or(false),
+                cursor: f.string("cursor")?.map(text),
+            },
+            "enter" => ServerMessage::Enter {
+                sub: f.required_string("sub")?.to_owned(),
+                n: f.required_u64("n")?,
+                context: Box::new(ContextView::read(
+                    f.required("context")?,
+                    &at.child("context"),
+                )?),
+                cursor: f.string("cursor")?.map(text),
+            },
+            "leave" => ServerMessage::Leave {
+                sub: f.required_string("sub")?.to_owned(),
+                n: f.required_u64("n")?,
+                address: f.required_parse("address", Address::parse)?,
+                cursor: f.string("cursor")?.map(text),
+            },
+            "begin" => ServerMessage::Begin {
+                sub: f.required_string("sub")?.to_owned(),
+                bulk: f.required_parse("bulk", ChangeId::parse)?,
+            },
+            "end" => ServerMessage::End {
+                sub: f.required_string("sub")?.to_owned(),
+                bulk: f.required_parse("bulk", ChangeId::parse)?,
+                cursor: f.required_string("cursor")?.to_owned(),
+            },
+            "heartbeat" => ServerMessage::Heartbeat {
+                subs: read_subs(&mut f)?,
+            },
+            "receipt" => ServerMessage::Receipt {
+                reference: f.required_string("ref")?.to_owned(),
+                bulk: f.parse("bulk", ChangeId::parse)?,
+                receipts: read_receipts(&mut f)?,
+            },
+            "lagging" => ServerMessage::Lagging {
+                sub: f.required_string("sub")?.to_owned(),
+            },
+            "reset" => ServerMessage::Reset {
+                sub: f.required_string("sub")?.to_owned(),
+                reason: f.string("reason")?.and_then(ResetReason::parse),
+            },
+            "error" => ServerMessage::Error(read_error(&mut f)?),
+            other => ServerMessage::Other {
+                kind: other.to_owned(),
+            },
+        })
+    }
+}
+
+fn read_contexts(f: &mut Fields<'_>) -> Result<Vec<ContextView>, FieldError> {
+    let at = f.at("contexts");
+    let contexts = f.array("contexts")?.unwrap_or_default().iter().enumerate();
+    contexts
+        .map(|(index, context)| ContextView::read(context, &at.index(index)))
+        .collect()
+}
+
+fn read_receipts(f: &mut Fields<'_>) -> Result<Vec<ReceiptOrProblem>, FieldError> {
+    let at = f.at("receipts");
+    let receipts = f.array("receipts")?.unwrap_or_default().iter().enumerate();
+    receipts
+        .map(|(index, receipt)| ReceiptOrProblem::read(receipt, &at.index(index)))
+        .collect()
+}
+
+fn read_subs(f: &mut Fields<'_>) -> Result<BTreeMap<String, String>, FieldError> {
+    let empty = Object::new();
+    let subs = f.object("subs")?.unwrap_or(&empty);
+    let cursor = |(id, cursor): (&str, &Json)| Some((id.to_owned(), cursor.as_str()?.to_owned()));
+    Ok(subs.iter().filter_map(cursor).collect())
+}
+
+/// Writes `welcome`.
+pub fn write_welcome(w: &mut JsonWriter, welcome: &Welcome) {
+    w.begin_object();
+    w.field_str("type", "welcome");
+    w.field_str("connection", &welcome.connection);
+    w.field_str("epoch", &welcome.epoch);
+    w.field_str("cursor", &welcome.cursor);
+    w.field_u64("heartbeat_s", welcome.heartbeat_s);
+    w.field_json("limits", &welcome.limits);
+    optional(w, "token_expires_at", welcome.token_expires_at.as_deref());
+    w.end_object();
+}
+
+/// Writes `subscribed`.
+pub fn write_subscribed(
+    w: &mut JsonWriter,
+    id: &str,
+    cursor: &str,
+    recovered: bool,
+    reason: Option<ResetReason>,
+) {
+    w.begin_object();
+    w.field_str("type", "subscribed");
+    w.field_str("id", id);
+    w.field_str("cursor", cursor);
+    w.field_bool("recovered", recovered);
+    optional(w, "reason", reason.map(ResetReason::as_str));
+    w.end_object();
+}
+
+/// Writes `change` round a change that was encoded before.
+pub fn write_change_message(w: &mut JsonWriter, sub: &str, n: u64, change: &str) {
+    w.begin_object();
+    w.field_str("type", "change");
+    w.field_str("sub", sub);
+    w.field_u64("n", n);
+    w.field_raw("change", change);
+    w.end_object();
+}
+
+/// Writes `snapshot`: a page of a subscription, or the answer to a `resync`.
+pub fn write_snapshot<'a>(
+    w: &mut JsonWriter,
+    sub: Option<&str>,
+    reference: Option<&str>,
+    contexts: impl Iterator<Item = &'a ContextView>,
+    last: bool,
+    cursor: Option<&str>,
+) {
+    w.begin_object();
+    w.field_str("type", "snapshot");
+    optional(w, "sub", sub);
+    optional(w, "ref", reference);
+    w.key("contexts");
+    w.begin_array();
+    contexts.for_each(|context| context.write(w));
+    w.end_array();
+    w.field_bool("last", last);
+    optional(w, "cursor", cursor);
+    w.end_object();
+}
+
+/// Writes `enter`.
+pub fn write_enter(
+    w: &mut JsonWriter,
+    sub: &str,
+    n: u64,
+    context: &ContextView,
+    cursor: Option<&str>,
+) {
+    w.begin_object();
+    w.field_str("type", "enter");
+    w.field_str("sub", sub);
+    w.field_u64("n", n);
+    w.key("context");
+    context.write(w);
+    optional(w, "cursor", cursor);
+    w.end_object();
+}
+
+/// Writes `leave`.
+pub fn write_leave(w: &mut JsonWriter, sub: &str, n: u64, address: &Address, cursor: Option<&str>) {
+    w.begin_object();
+    w.field_str("type", "leave");
+    w.field_str("sub", sub);
+    w.field_u64("n", n);
+    w.field_str("address", address.as_str());
+    optional(w, "cursor", cursor);
+    w.end_object();
+}
+
+/// Writes `begin`.
+pub fn write_begin(w: &mut JsonWriter, sub: &str, bulk: ChangeId) {
+    w.begin_object();
+    w.field_str("type", "begin");
+    w.field_str("sub", sub);
+    w.field_str("bulk", &bulk.to_string());
+    w.end_object();
+}
+
+/// Writes `end`.
+pub fn write_end(w: &mut JsonWriter, sub: &str, bulk: ChangeId, cursor: &str) {
+    w.begin_object();
+    w.field_str("type", "end");
+    w.field_str("sub", sub);
+    w.field_str("bulk", &bulk.to_string());
+    w.field_str("cursor", cursor);
+    w.end_object();
+}
+
+/// Writes `heartbeat` with each subscription's high-water cursor.
+pub fn write_heartbeat<'a>(w: &mut JsonWriter, subs: impl Iterator<Item = (&'a str, String)>) {
+    w.begin_object();
+    w.field_str("type", "heartbeat");
+    w.key("subs");
+    w.begin_object();
+    subs.for_each(|(id, cursor)| w.field_str(id, &cursor));
+    w.end_object();
+    w.end_object();
+}
+
+/// Writes `receipt`.
+pub fn write_receipts(
+    w: &mut JsonWriter,
+    reference: &str,
+    bulk: Option<ChangeId>,
+    receipts: &[ReceiptOrProblem],
+) {
+    w.begin_object();
+    w.field_str("type", "receipt");
+    w.field_str("ref", reference);
+    optional(w, "bulk", bulk.map(|id| id.to_string()).as_deref());
+    w.key("receipts");
+    w.begin_array();
+    receipts.iter().for_each(|receipt| receipt.write(w));
+    w.end_array();
+    w.end_object();
+}
+
+/// Writes `lagging`.
+pub fn write_lagging(w: &mut JsonWriter, sub: &str) {
+    w.begin_object();
+    w.field_str("type", "lagging");
+    w.field_str("sub", sub);
+    w.end_object();
+}
+
+/// Writes `reset`.
+pub fn write_reset(w: &mut JsonWriter, sub: &str, reason: ResetReason) {
+    w.begin_object();
+    w.field_str("type", "reset");
+    w.field_str("sub", sub);
+    w.field_str("reason", reason.as_str());
+    w.end_object();
+}
+
+/// Writes `error`.
+pub fn write_error(w: &mut JsonWriter, error: &ErrorMessage) {
+    w.begin_object();
+    write_error_members(w, error);
+    w.end_object();
+}
