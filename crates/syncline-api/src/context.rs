@@ -235,6 +235,8 @@ fn copy_path(from: &Json, tokens: &[std::sync::Arc<str>], into: &mut Object) {
 
 /// About how many bytes of JSON make a token.
 const BYTES_PER_TOKEN: f64 = 2.7;
+/// What `partial` itself takes.
+const PARTIAL_BYTES: usize = 150;
 /// What is left for a member below this would say nothing.
 const SHARE_MIN: usize = 24;
 /// Bounds how many places are named as left out; the last one then stands for more.
@@ -266,7 +268,7 @@ pub fn shorten(view: &Json, max_tokens: usize) -> (Json, bool) {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     let mut left_out = Vec::new();
-    let budget = budget.saturating_sub(Json::Object(part.clone()).weight() + 60);
+    let budget = budget.saturating_sub(Json::Object(part.clone()).weight() + PARTIAL_BYTES);
     let fitted = fit_object(&rest, budget, &Pointer::root(), &mut left_out);
     part.extend(
         fitted

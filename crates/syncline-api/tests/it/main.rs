@@ -1,0 +1,8 @@
+//! What travels, byte by byte, and what is refused.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod contexts;
+mod messages;
+mod proposals;
+mod samples;
+mod wire;
