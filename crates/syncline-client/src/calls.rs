@@ -1,0 +1,397 @@
+//! The calls of the HTTP door, with the wire's types.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use syncline_api::{
+    BulkMode, Code, ContextView, Problem, ReceiptOrProblem, ReceiptView, Scope, WireChange,
+    write_proposal,
+};
+use syncline_model::ids::{Address, ChangeId, Version};
+use syncline_model::json::{Json, JsonWriter, Pointer};
+use syncline_model::proposal::{Base, Precondition, Proposal};
+
+use crate::fresh_id;
+use crate::http::{Client, percent_encode, read_json};
+
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+const JSON_PATCH: &str = "application/json-patch+json";
+
+/// Which version of a context is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum When {
+    /// The newest.
+    #[default]
+    Head,
+    /// The one with this number.
+    Version(Version),
+    /// The one that was the newest at an RFC 3339 time.
+    At(String),
+}
+
+/// What goes with a write.
+#[derive(Clone, Debug, Default)]
+pub struct Write {
+    /// The change id; one is made if it is absent, so that a resend takes effect once.
+    pub id: Option<ChangeId>,
+    /// What must hold of the head.
+    pub precondition: Precondition,
+    /// What the writer had seen.
+    pub base: Option<Base>,
+    /// Why.
+    pub message: Option<String>,
+    /// Make the context if it is missing.
+    pub create: bool,
+    /// Make missing parents.
+    pub create_parents: bool,
+}
+
+/// A page of contexts.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// As they came, to show or to read with [`ContextView::read`].
+    pub contexts: Vec<Json>,
+    /// Names the next page, if there is one.
+    pub next: Option<String>,
+}
+
+/// What to pull from the log.
+#[derive(Clone, Debug, Default)]
+pub struct ChangesQuery {
+    /// The place to go on from; absent is the beginning.
+    pub after: Option<String>,
+    /// Which contexts; absent is the workspace.
+    pub scope: Option<Scope>,
+    /// At most so many.
+    pub limit: Option<usize>,
+    /// Wait so long for the first.
+    pub wait_ms: Option<u64>,
+}
+
+/// A page of the log.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    /// Changes, and items of other types (`enter`, `leave`, …), as they came.
+    pub items: Vec<Json>,
+    /// The place to go on from.
+    pub cursor: Option<String>,
+}
+
+impl Client {
+    /// Reads a context.
+    pub async fn get(&self, address: &Address, when: &When) -> Result<ContextView, Problem> {
+        let json = self.get_json(address, when, &[]).await?;
+        ContextView::read(&json, &Pointer::root()).map_err(|error| strange(&error))
+    }
+
+    /// Reads a context as it comes, with further members of the query such as `fields`.
+    pub async fn get_json(
+        &self,
+        address: &Address,
+        when: &When,
+        more: &[(&str, &str)],
+    ) -> Result<Json, Problem> {
+        let mut query = Query::default();
+        match when {
+            When::Head => {}
+            When::Version(version) => query.add("version", &version.to_string()),
+            When::At(time) => query.add("at", time),
+        }
+        more.iter().for_each(|(name, value)| query.add(name, value));
+        self.json(&format!("/v1/contexts/{address}{query}")).await
+    }
+
+    /// Creates or replaces a context.
+    pub async fn put(
+        &self,
+        address: &Address,
+        body: &Json,
+        write: &Write,
+    ) -> Result<ReceiptView, Problem> {
+        self.write(
+            Method::PUT,
+            &format!("/v1/contexts/{address}"),
+            Some((JSON, body)),
+            write,
+        )
+        .await
+    }
+
+    /// Applies a JSON Merge Patch, or a JSON Patch where the body is an array.
+    pub async fn patch(
+        &self,
+        address: &Address,
+        body: &Json,
+        write: &Write,
+    ) -> Result<ReceiptView, Problem> {
+        let kind = if body.as_array().is_some() {
+            JSON_PATCH
+        } else {
+            MERGE_PATCH
+        };
+        let path = format!("/v1/contexts/{address}");
+        self.write(Method::PATCH, &path, Some((kind, body)), write)
+            .await
+    }
+
+    /// Deletes a context.
+    pub async fn delete(&self, address: &Address, write: &Write) -> Result<ReceiptView, Problem> {
+        self.write(
+            Method::DELETE,
+            &format!("/v1/contexts/{address}"),
+            None,
+            write,
+        )
+        .await
+    }
+
+    /// Deletes a context and all below it as one bulk; returns the answer as it came.
+    pub async fn delete_subtree(&self, address: &Address, write: &Write) -> Result<Json, Problem> {
+        let headers = headers_of(write);
+        let path = format!("/v1/contexts/{address}?subtree=true");
+        self.request(Method::DELETE, &path, &headers, None)
+            .await?
+            .json()
+    }
+
+    /// Brings a deleted context back.
+    pub async fn restore(&self, address: &Address, write: &Write) -> Result<ReceiptView, Problem> {
+        self.write(
+            Method::POST,
+            &format!("/v1/contexts/{address}/restore"),
+            None,
+            write,
+        )
+        .await
+    }
+
+    /// Sends several proposals as one bulk.
+    pub async fn batch(
+        &self,
+        mode: BulkMode,
+        proposals: &[Proposal],
+    ) -> Result<Vec<ReceiptOrProblem>, Problem> {
+        let mut w = JsonWriter::new();
+        w.begin_object();
+        w.field_str("mode", mode.as_str());
+        w.key("proposals");
+        w.begin_array();
+        proposals
+            .iter()
+            .for_each(|proposal| write_proposal(&mut w, proposal));
+        w.end_array();
+        w.end_object();
+        let body = Some((JSON, Bytes::from(w.into_string())));
+        // The parts' own ids make the call safe to repeat; the bulk's is the first one's child.
+        let id = proposals
+            .first()
+            .map_or_else(fresh_id, |first| first.id.derive("bulk"));
+        let headers = [("idempotency-key", id.to_string())];
+        let answer = self
+            .request(Method::POST, "/v1/contexts:batch", &headers, body)
+            .await?;
+        let answer = answer.json()?;
+        let receipts = answer
+            .get("receipts")
+            .and_then(Json::as_array)
+            .unwrap_or_default();
+        let at = Pointer::root().child("receipts");
+        let read = |(index, json)| ReceiptOrProblem::read(json, &at.index(index));
+        let receipts = receipts
+            .iter()
+            .enumerate()
+            .map(read)
+            .collect::<Result<_, _>>();
+        receipts.map_err(|error| strange(&error))
+    }
+
+    /// Lists contexts; `query` has the filters as the door names them.
+    pub async fn list(&self, query: &[(&str, String)]) -> Result<Page, Problem> {
+        let mut text = Query::default();
+        query.iter().for_each(|(name, value)| text.add(name, value));
+        let answer = self.json(&format!("/v1/contexts{text}")).await?;
+        let contexts = answer
+            .get("contexts")
+            .and_then(Json::as_array)
+            .unwrap_or_default();
+        let next = answer.get("next").and_then(Json::as_str).map(str::to_owned);
+        Ok(Page {
+            contexts: contexts.to_vec(),
+            next,
+        })
+    }
+
+    /// Returns a context's changes without their bodies, the newest first, as they come.
+    pub async fn versions(
+        &self,
+        address: &Address,
+        page: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Json, Problem> {
+        let mut query = Query::default();
+        if let Some(page) = page {
+            query.add("page", page);
+        }
+        if let Some(limit) = limit {
+            query.add("limit", &limit.to_string());
+        }
+        self.json(&format!("/v1/contexts/{address}/versions{query}"))
+            .await
+    }
+
+    /// Compares two versions: `{"from","to","patch","text"}`.
+    pub async fn diff(
+        &self,
+        address: &Address,
+        from: Version,
+        to: Version,
+    ) -> Result<Json, Problem> {
+        self.json(&format!("/v1/contexts/{address}/diff?from={from}&to={to}"))
+            .await
+    }
+
+    /// Pulls what lies after a place in the log.
+    pub async fn changes(&self, query: &ChangesQuery) -> Result<Changes, Problem> {
+        let mut text = Query::default();
+        if let Some(after) = &query.after {
+            text.add("after", after);
+        }
+        if let Some(scope) = &query.scope {
+            let mut w = JsonWriter::new();
+            scope.write(&mut w);
+            text.add("scope", &w.into_string());
+        }
+        if let Some(limit) = query.limit {
+            text.add("limit", &limit.to_string());
+        }
+        if let Some(wait) = query.wait_ms {
+            text.add("wait_ms", &wait.to_string());
+        }
+        let patience = self.options().timeout + Duration::from_millis(query.wait_ms.unwrap_or(0));
+        let path = format!("/v1/changes{text}");
+        let answer = self
+            .request_within(patience, Method::GET, &path, &[], None)
+            .await?
+            .json()?;
+        let items = answer
+            .get("changes")
+            .and_then(Json::as_array)
+            .unwrap_or_default();
+        let cursor = answer
+            .get("cursor")
+            .and_then(Json::as_str)
+            .map(str::to_owned);
+        Ok(Changes {
+            items: items.to_vec(),
+            cursor,
+        })
+    }
+
+    /// Returns how the node is.
+    pub async fn status(&self) -> Result<Json, Problem> {
+        self.json("/v1/status").await
+    }
+
+    /// Returns the node's numbers.
+    pub async fn stats(&self) -> Result<Json, Problem> {
+        self.json("/v1/stats").await
+    }
+
+    /// Reads any resource as JSON.
+    pub async fn json(&self, path: &str) -> Result<Json, Problem> {
+        self.request(Method::GET, path, &[], None).await?.json()
+    }
+
+    async fn write(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<(&'static str, &Json)>,
+        write: &Write,
+    ) -> Result<ReceiptView, Problem> {
+        let mut query = Query::default();
+        for (name, on) in [
+            ("create", write.create),
+            ("create_parents", write.create_parents),
+        ] {
+            if on {
+                query.add(name, "true");
+            }
+        }
+        let body = body.map(|(kind, json)| (kind, Bytes::from(json.to_text())));
+        let path = format!("{path}{query}");
+        let answer = self
+            .request(method, &path, &headers_of(write), body)
+            .await?;
+        let json = read_json(&answer.body)?;
+        ReceiptView::read(&json, &Pointer::root()).map_err(|error| strange(&error))
+    }
+}
+
+/// Reads one item of a pull as a change; items of other types are `None`.
+impl Changes {
+    /// Returns the changes among the items.
+    pub fn changes(&self) -> Result<Vec<WireChange>, Problem> {
+        let is_change = |item: &&Json| {
+            !matches!(
+                item.get("type").and_then(Json::as_str),
+                Some("enter" | "leave" | "begin" | "end" | "reset" | "snapshot")
+            )
+        };
+        let read = |item| WireChange::read(item, &Pointer::root());
+        let changes = self.items.iter().filter(is_change).map(read);
+        changes
+            .collect::<Result<_, _>>()
+            .map_err(|error| strange(&error))
+    }
+}
+
+fn headers_of(write: &Write) -> Vec<(&'static str, String)> {
+    let id = write.id.unwrap_or_else(fresh_id);
+    let mut headers = vec![("idempotency-key", id.to_string())];
+    match &write.precondition {
+        Precondition::None => {}
+        Precondition::Match(etags) => {
+            let etags: Vec<_> = etags.iter().map(ToString::to_string).collect();
+            headers.push(("if-match", etags.join(", ")));
+        }
+        Precondition::MatchAny => headers.push(("if-match", "*".to_owned())),
+        Precondition::NoneMatchAny => headers.push(("if-none-match", "*".to_owned())),
+    }
+    if let Some(base) = &write.base {
+        headers.push(("syncline-base", base.to_string()));
+    }
+    if let Some(message) = &write.message {
+        headers.push(("syncline-message", percent_encode(message)));
+    }
+    headers
+}
+
+/// Says that an answer is not what this client knows.
+pub(crate) fn strange(error: &dyn std::fmt::Display) -> Problem {
+    Problem::new(
+        Code::Internal,
+        format!("the node sent an answer that is not understood: {error}"),
+    )
+    .hint("compare `syncline --version` here and on the node")
+}
+
+/// The query of a URL, with its question mark.
+#[derive(Default)]
+struct Query(String);
+
+impl Query {
+    fn add(&mut self, name: &str, value: &str) {
+        let mark = if self.0.is_empty() { '?' } else { '&' };
+        write!(self.0, "{mark}{name}={}", percent_encode(value)).expect("a String takes all");
+    }
+}
+
+impl std::fmt::Display for Query {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}

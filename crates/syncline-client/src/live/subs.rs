@@ -1,0 +1,194 @@
+//! What is known of each subscription: where to resume, the count, and a bulk that is under way.
+
+use std::collections::BTreeMap;
+
+use syncline_api::{From, ServerMessage, Subscribe};
+use syncline_model::json::Json;
+
+use super::Event;
+
+/// One subscription.
+struct Sub {
+    request: Subscribe,
+    /// Everything up to here was handed over.
+    cursor: Option<String>,
+    /// Where the log goes on after the snapshot that is under way.
+    after_snapshot: Option<String>,
+    /// The last count on this connection.
+    n: u64,
+    /// The parts of a bulk whose end has not come.
+    bulk: Option<Vec<Event>>,
+}
+
+/// All subscriptions of a connection, by id.
+#[derive(Default)]
+pub(crate) struct Subs(BTreeMap<String, Sub>);
+
+/// What a message means for its reader.
+pub(crate) enum Step {
+    /// Hand these over.
+    Events(Vec<Event>),
+    /// A count is missing: say so and connect anew.
+    Hole(Event),
+}
+
+impl Subs {
+    pub(crate) fn add(&mut self, request: Subscribe) {
+        let cursor = match &request.from {
+            From::Cursor(cursor) => Some(cursor.clone()),
+            _ => None,
+        };
+        let sub = Sub {
+            request,
+            cursor,
+            after_snapshot: None,
+            n: 0,
+            bulk: None,
+        };
+        self.0.insert(sub.request.id.clone(), sub);
+    }
+
+    pub(crate) fn remove(&mut self, id: &str) {
+        self.0.remove(id);
+    }
+
+    /// Returns what to send on a new connection.
+    pub(crate) fn resume(&mut self) -> Vec<Subscribe> {
+        let again = |sub: &mut Sub| {
+            sub.n = 0;
+            sub.bulk = None;
+            sub.after_snapshot = None;
+            let from = match &sub.cursor {
+                Some(cursor) => From::Cursor(cursor.clone()),
+                None => sub.request.from.clone(),
+            };
+            Subscribe {
+                from,
+                ..sub.request.clone()
+            }
+        };
+        self.0.values_mut().map(again).collect()
+    }
+
+    /// Returns what to send where the node said `reset`: the same from a snapshot.
+    pub(crate) fn restart(&mut self, id: &str) -> Option<Subscribe> {
+        let sub = self.0.get_mut(id)?;
+        sub.cursor = None;
+        sub.request.from = From::Snapshot;
+        sub.n = 0;
+        sub.bulk = None;
+        Some(sub.request.clone())
+    }
+
+    /// Takes note of a message.
+    pub(crate) fn hear(&mut self, message: ServerMessage, json: Json) -> Step {
+        use ServerMessage as M;
+        let id = match &message {
+            M::Subscribed { id, .. } => Some(id),
+            M::Change { sub, .. }
+            | M::Enter { sub, .. }
+            | M::Leave { sub, .. }
+            | M::Begin { sub, .. }
+            | M::End { sub, .. }
+            | M::Lagging { sub }
+            | M::Reset { sub, .. } => Some(sub),
+            M::Snapshot { sub, .. } => sub.as_ref(),
+            M::Heartbeat { subs } => {
+                self.heartbeat(subs);
+                return Step::Events(Vec::new());
+            }
+            _ => None,
+        };
+        let Some(id) = id else {
+            return Step::Events(vec![Event::Message { message, json }]);
+        };
+        match self.0.get_mut(id) {
+            Some(sub) => sub.hear(message, json),
+            // The rest of a subscription that was ended here.
+            None => Step::Events(Vec::new()),
+        }
+    }
+
+    fn heartbeat(&mut self, cursors: &BTreeMap<String, String>) {
+        for (id, cursor) in cursors {
+            // Inside a bulk or a snapshot the place is not yet safe to resume from.
+            let quiet = |sub: &&mut Sub| {
+                sub.bulk.is_none() && sub.after_snapshot.is_none() && sub.cursor.is_some()
+            };
+            if let Some(sub) = self.0.get_mut(id).filter(quiet) {
+                sub.cursor = Some(cursor.clone());
+            }
+        }
+    }
+}
+
+impl Sub {
+    fn hear(&mut self, message: ServerMessage, json: Json) -> Step {
+        use ServerMessage as M;
+        match &message {
+            M::Change { n, .. } | M::Enter { n, .. } | M::Leave { n, .. } if *n != self.n + 1 => {
+                let sub = self.request.id.clone();
+                return Step::Hole(Event::Hole {
+                    sub,
+                    expected: self.n + 1,
+                    got: *n,
+                });
+            }
+            M::Change {
+                n, change, resume, ..
+            } => {
+                self.n = *n;
+                let cursor = resume.as_ref().or(change.cursor.as_ref());
+                self.advance(cursor.cloned());
+            }
+            M::Enter { n, cursor, .. } | M::Leave { n, cursor, .. } => {
+                self.n = *n;
+                self.advance(cursor.clone());
+            }
+            M::Subscribed {
+                cursor, recovered, ..
+            } => {
+                if *recovered {
+                    self.cursor = Some(cursor.clone());
+                } else {
+                    self.cursor = None;
+                    self.request.from = From::Snapshot;
+                    self.after_snapshot = Some(cursor.clone());
+                }
+            }
+            M::Snapshot {
+                last: true,
+                cursor,
+                reference: None,
+                ..
+            } => {
+                let after = self.after_snapshot.take();
+                self.cursor = cursor.clone().or(after);
+            }
+            M::Begin { .. } => self.bulk = Some(Vec::new()),
+            M::End { cursor, .. } => {
+                let cursor = cursor.clone();
+                let mut events = self.bulk.take().unwrap_or_default();
+                self.cursor = Some(cursor);
+                events.push(Event::Message { message, json });
+                return Step::Events(events);
+            }
+            _ => {}
+        }
+        let event = Event::Message { message, json };
+        match &mut self.bulk {
+            Some(parts) => {
+                parts.push(event);
+                Step::Events(Vec::new())
+            }
+            None => Step::Events(vec![event]),
+        }
+    }
+
+    /// Moves the place to resume from, unless a bulk is under way.
+    fn advance(&mut self, cursor: Option<String>) {
+        if self.bulk.is_none() && cursor.is_some() {
+            self.cursor = cursor;
+        }
+    }
+}
