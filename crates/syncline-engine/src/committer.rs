@@ -1,0 +1,599 @@
+//! The committer: one for each workspace. It takes everything that waits as one batch, looks the
+//! change ids up, decides each proposal on what the one before left, appends, moves the tail,
+//! and answers.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use syncline_api::{BulkMode, Code, Problem};
+use syncline_model::change::{Change, Effect, Outcome, Receipt};
+use syncline_model::head::Head;
+use syncline_model::ids::{Address, ChangeId, Seq};
+use syncline_model::proposal::Proposal;
+use syncline_model::record::{IdRow, RecordHash, StoredRecord, pack};
+use syncline_model::time::{Hlc, Timestamp};
+use syncline_rules::{Decision, Need, Now, Principal, Refusal, Step, View, decide, may_write};
+use syncline_store::{Append, HeadBody, HeadRow, StoreError, VersionRow};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+
+use crate::heads::{Cached, CachedHead};
+use crate::load::{base_state, head_of_row, rotten, store_problem, unknown_outcome};
+use crate::outcome::{Settled, reused};
+use crate::workspace::Shared;
+
+/// A head up to this size is written whole with each change (DESIGN, section 7).
+const BODY_WHOLE_MAX: usize = 8 << 10;
+/// A larger head's body is written when the effects since outgrow this part of it.
+const BODY_PART: usize = 4;
+/// Every so many versions a whole document is kept beside the log, so that an old version is
+/// rebuilt from at most this many effects.
+const SNAPSHOT_EVERY: u64 = 64;
+/// Another node may move the log under us; after so many tries the writers are told to come back.
+const TRIES_MAX: usize = 5;
+/// A decision names its head, its base, and its ancestors; each is loaded at most once.
+const NEEDS_MAX: usize = 80;
+
+/// What each proposal of a job hears.
+pub type Answers = Vec<Result<Receipt, Problem>>;
+
+/// Proposals that are decided together.
+pub struct Job {
+    /// Who acts.
+    pub principal: Principal,
+    /// One refusal refuses all.
+    pub mode: BulkMode,
+    /// The bulk's id, where this is one.
+    pub bulk: Option<ChangeId>,
+    /// What is asked for.
+    pub proposals: Vec<Proposal>,
+    /// Where the answers go; whoever asked may be gone.
+    pub reply: oneshot::Sender<Answers>,
+    /// The room that it takes in the queue, given back when the job is answered and dropped.
+    #[expect(dead_code, reason = "held for its drop")]
+    pub permit: OwnedSemaphorePermit,
+}
+
+impl Job {
+    fn weight(&self) -> usize {
+        self.proposals.iter().map(|proposal| proposal.body.weight()).sum()
+    }
+}
+
+/// Where the log ends for the next decision.
+struct Log {
+    last: Seq,
+    last_hash: RecordHash,
+    last_committed_at: Timestamp,
+    hlc: Hlc,
+}
+
+/// What one batch decided, until it is on disk.
+#[derive(Default)]
+struct Batch {
+    view: View,
+    records: Vec<StoredRecord>,
+    changes: Vec<Change>,
+    /// In the order in which they were first touched, so that a commit is the same each time.
+    touched: Vec<Address>,
+    heads: HashMap<Address, CachedHead>,
+    snapshots: Vec<Option<Arc<[u8]>>>,
+    ids: Vec<IdRow>,
+    settled: HashMap<ChangeId, ([u8; 32], Settled)>,
+}
+
+/// One workspace's committer.
+pub struct Committer {
+    shared: Arc<Shared>,
+    log: Log,
+}
+
+impl Committer {
+    /// Makes the committer of a workspace whose log ends as `shared` says.
+    pub fn new(shared: Arc<Shared>, last_hash: RecordHash, last_committed_at: Timestamp) -> Committer {
+        let last = shared.tail.end().seq;
+        let log = Log { last, last_hash, last_committed_at, hlc: Hlc::default() };
+        Committer { shared, log }
+    }
+
+    /// Commits until all senders are gone.
+    pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+        while let Some(first) = jobs.recv().await {
+            let batch = self.take_batch(first, &mut jobs);
+            self.shared.committing.begin();
+            self.commit(batch).await;
+            self.shared.committing.end();
+        }
+    }
+
+    fn take_batch(&self, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+        let settings = &self.shared.settings;
+        let mut bytes = first.weight();
+        let mut proposals = first.proposals.len();
+        let mut batch = vec![first];
+        while bytes < settings.commit_bytes_max && proposals < settings.commit_proposals_max {
+            let Ok(job) = jobs.try_recv() else { break };
+            bytes += job.weight();
+            proposals += job.proposals.len();
+            batch.push(job);
+        }
+        batch
+    }
+
+    async fn commit(&mut self, jobs: Vec<Job>) {
+        for _ in 0..TRIES_MAX {
+            let (mut batch, answers) = match self.decide_all(&jobs).await {
+                Ok(decided) => decided,
+                Err(problem) => return answer_all(jobs, &problem),
+            };
+            match self.append(&mut batch).await {
+                Ok(()) => {
+                    self.publish(batch);
+                    return answer(jobs, answers);
+                }
+                Err(StoreError::Moved { .. }) => {
+                    if let Err(problem) = self.reload().await {
+                        return answer_all(jobs, &problem);
+                    }
+                }
+                Err(StoreError::Unknown(why)) => {
+                    tracing::error!(workspace = %self.shared.id, why, "a commit failed half-way; the store reopens");
+                    answer_all(jobs, &unknown_outcome());
+                    return self.recover().await;
+                }
+                Err(error) => return answer_all(jobs, &store_problem(error)),
+            }
+        }
+        let problem = Problem::new(Code::Unavailable, "another node kept writing first");
+        answer_all(jobs, &problem);
+    }
+
+    /// Decides all jobs in order. Fails only where the store cannot be read.
+    async fn decide_all(&mut self, jobs: &[Job]) -> Result<(Batch, Vec<Answers>), Problem> {
+        let mut batch = Batch::default();
+        self.look_up_ids(jobs, &mut batch).await?;
+        self.prefetch(jobs, &mut batch.view).await?;
+        let wall = self.shared.clock.now();
+        let now = Now {
+            committed_at: wall.max(self.log.last_committed_at),
+            hlc: self.log.hlc.tick(Hlc::default(), wall),
+        };
+        self.log.hlc = now.hlc;
+        let mut answers = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            answers.push(self.decide_job(job, &mut batch, now).await?);
+        }
+        Ok((batch, answers))
+    }
+
+    // The change id is looked up before `decide`: a resend must hear what happened the first
+    // time, even if the writer has lost the right since.
+    async fn look_up_ids(&self, jobs: &[Job], batch: &mut Batch) -> Result<(), Problem> {
+        let ids: Vec<_> = jobs.iter().flat_map(|job| &job.proposals).map(|p| p.id).collect();
+        let rows = self.shared.store.ids(&self.shared.id, &ids).await.map_err(store_problem)?;
+        for row in rows.into_iter().flatten() {
+            let (settled, _) =
+                Settled::from_bytes(row.id, &row.outcome).map_err(|rot| rotten(&rot))?;
+            batch.settled.insert(row.id, (row.digest, settled));
+        }
+        Ok(())
+    }
+
+    async fn prefetch(&self, jobs: &[Job], view: &mut View) -> Result<(), Problem> {
+        let named = jobs.iter().flat_map(|job| &job.proposals).map(|p| p.context.clone());
+        let named: HashSet<_> = named.collect();
+        let mut missing = Vec::new();
+        for address in named {
+            match self.shared.heads.get(&self.shared.id, &address) {
+                Some(cached) => put_cached(view, address, &cached),
+                None => missing.push(address),
+            }
+        }
+        self.load_heads(missing, view).await
+    }
+
+    async fn load_heads(&self, missing: Vec<Address>, view: &mut View) -> Result<(), Problem> {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let shared = &self.shared;
+        let rows = shared.store.heads(&shared.id, &missing).await.map_err(store_problem)?;
+        for (address, row) in missing.into_iter().zip(rows) {
+            let cached = match row {
+                Some(row) => Cached::Head(head_of_row(&*shared.store, &shared.id, row).await?),
+                None => Cached::Absent,
+            };
+            // Only the committer moves heads, so what it loads between its commits is the newest.
+            shared.heads.put(&shared.id, &address, cached.clone());
+            put_cached(view, address, &cached);
+        }
+        Ok(())
+    }
+
+    async fn decide_job(&self, job: &Job, batch: &mut Batch, now: Now) -> Result<Answers, Problem> {
+        let atomic = job.mode == BulkMode::Atomic && job.proposals.len() > 1;
+        let before = atomic.then(|| batch.mark());
+        let mut answers = Vec::with_capacity(job.proposals.len());
+        let mut refused_at = None;
+        for (index, proposal) in job.proposals.iter().enumerate() {
+            let answer = self.decide_one(job, proposal, batch, now).await?;
+            if answer.is_err() && refused_at.is_none() {
+                refused_at = Some(index);
+            }
+            answers.push(answer);
+            if atomic && refused_at.is_some() {
+                break;
+            }
+        }
+        if let (Some(mark), Some(index)) = (before, refused_at) {
+            batch.rewind(mark);
+            let cause = answers.pop().and_then(Result::err).expect("the last one was refused");
+            return Ok(refuse_bulk(job, index, &cause, batch, self.shared.settings.faults.forget_id));
+        }
+        Ok(answers)
+    }
+
+    async fn decide_one(
+        &self,
+        job: &Job,
+        proposal: &Proposal,
+        batch: &mut Batch,
+        now: Now,
+    ) -> Result<Result<Receipt, Problem>, Problem> {
+        let digest = proposal.digest().0;
+        if let Some((known, settled)) = batch.settled.get(&proposal.id) {
+            if *known != digest {
+                return Ok(Err(reused(proposal.id)));
+            }
+            return match settled.clone() {
+                Settled::Accepted(receipt) => Ok(Ok(receipt)),
+                Settled::Refused(refusal) => {
+                    self.shared.refusal_again(proposal, *refusal).await.map(Err)
+                }
+            };
+        }
+        if !may_write(&job.principal, &proposal.context, &self.shared.settings.rules) {
+            let detail = format!("{} may not write in this workspace", job.principal.id);
+            return Ok(Err(Problem::new(Code::Forbidden, detail)));
+        }
+        let settled = match self.decide_loaded(proposal, batch, now).await? {
+            Decision::Needs(need) => {
+                return Err(Problem::new(Code::Internal, format!("{need:?} could not be loaded")));
+            }
+            Decision::Refused(refusal) => Settled::Refused(refusal),
+            Decision::Unchanged { head, blind } => Settled::Accepted(Receipt {
+                id: proposal.id,
+                outcome: Outcome::Unchanged,
+                seq: None,
+                version: Some(head.version),
+                etag: Some(head.etag()),
+                conflicts: Vec::new(),
+                blind,
+                bulk: job.bulk,
+            }),
+            Decision::Commit(steps) => Settled::Accepted(self.take_steps(job, steps, batch)),
+        };
+        let keep = match &settled {
+            Settled::Accepted(_) => true,
+            Settled::Refused(refusal) => refusal.problem.code.decided(),
+        };
+        if keep && !self.shared.settings.faults.forget_id {
+            batch.keep(proposal.id, digest, settled.clone());
+        }
+        Ok(match settled {
+            Settled::Accepted(receipt) => Ok(receipt),
+            Settled::Refused(refusal) => Err(refusal.problem),
+        })
+    }
+
+    async fn decide_loaded(
+        &self,
+        proposal: &Proposal,
+        batch: &mut Batch,
+        now: Now,
+    ) -> Result<Decision, Problem> {
+        let shared = &self.shared;
+        for _ in 0..NEEDS_MAX {
+            match decide(&batch.view, proposal, &shared.settings.rules, now) {
+                Decision::Needs(Need::Head(address)) => {
+                    match shared.heads.get(&shared.id, &address) {
+                        Some(cached) => put_cached(&mut batch.view, address, &cached),
+                        None => self.load_heads(vec![address], &mut batch.view).await?,
+                    }
+                }
+                Decision::Needs(Need::Base(address, base)) => {
+                    let state = base_state(&*shared.store, &shared.id, &address, &base).await?;
+                    batch.view.put_base(address, base, state);
+                }
+                decision => return Ok(decision),
+            }
+        }
+        Err(Problem::new(Code::Internal, "a decision kept asking for more"))
+    }
+
+    /// Takes a decision's changes into the batch, and returns the receipt of the last.
+    fn take_steps(&self, job: &Job, steps: Vec<Step>, batch: &mut Batch) -> Receipt {
+        let mut receipt = None;
+        for Step { mut change, mut head } in steps {
+            if job.bulk.is_some() {
+                change.bulk = job.bulk;
+            }
+            let seq = Seq(self.log.last.0 + batch.changes.len() as u64 + 1);
+            head.seq = seq;
+            receipt = Some(Receipt {
+                id: change.id,
+                outcome: change.outcome,
+                seq: Some(seq),
+                version: Some(change.version),
+                etag: Some(change.etag()),
+                conflicts: Vec::new(),
+                blind: change.blind,
+                bulk: change.bulk,
+            });
+            batch.take(&self.shared, change, Arc::new(head));
+        }
+        receipt.expect("a commit has at least one step")
+    }
+
+    async fn append(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        if batch.changes.is_empty() && batch.ids.is_empty() {
+            return Ok(());
+        }
+        batch.seal(&self.log);
+        let append = batch.to_append();
+        self.shared.store.append(&self.shared.id, self.log.last, append).await.map(|_| ())
+    }
+
+    /// Makes what was committed visible: heads first, then records, then the bell.
+    fn publish(&mut self, batch: Batch) {
+        let shared = &self.shared;
+        for address in &batch.touched {
+            let mut cached = batch.heads[address].clone();
+            if writes_body(&cached) {
+                cached.effects_since_body = 0;
+            }
+            shared.heads.put(&shared.id, address, Cached::Head(cached));
+        }
+        let mut entries = Vec::with_capacity(batch.changes.len());
+        for (change, record) in batch.changes.into_iter().zip(&batch.records) {
+            let header = &record.header;
+            self.log.last = header.seq;
+            self.log.last_hash = header.hash;
+            self.log.last_committed_at = header.committed_at;
+            entries.push(shared.entry(header.seq, header.hash.tag(), change));
+        }
+        shared.note_commit(entries.len());
+        shared.tail.push(entries);
+    }
+
+    /// Learns where the log ends after another node moved it.
+    async fn reload(&mut self) -> Result<(), Problem> {
+        let rows = self.shared.store.workspaces().await.map_err(store_problem)?;
+        self.shared.heads.clear();
+        self.take_end(rows).await
+    }
+
+    /// Reopens the store after a commit whose outcome is unknown, and goes on from what is found.
+    ///
+    /// Until that succeeds the workspace takes no writes: what waits is told to come back.
+    async fn recover(&mut self) {
+        self.shared.recovering.store(true, std::sync::atomic::Ordering::SeqCst);
+        let mut pause = std::time::Duration::from_millis(50);
+        loop {
+            match self.try_recover().await {
+                Ok(()) => break,
+                Err(problem) => tracing::error!(workspace = %self.shared.id, %problem, "the store does not reopen"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(std::time::Duration::from_secs(5));
+        }
+        self.shared.recovering.store(false, std::sync::atomic::Ordering::SeqCst);
+        tracing::warn!(workspace = %self.shared.id, seq = %self.log.last, "the store reopened");
+    }
+
+    async fn try_recover(&mut self) -> Result<(), Problem> {
+        let rows = self.shared.store.recover().await.map_err(store_problem)?;
+        self.shared.heads.clear();
+        self.take_end(rows).await
+    }
+
+    /// Takes the end that the store reports, and shows readers what lies before it.
+    async fn take_end(&mut self, rows: Vec<syncline_store::WorkspaceRow>) -> Result<(), Problem> {
+        let row = rows.into_iter().find(|row| row.id == self.shared.id);
+        let row = row.ok_or_else(|| Problem::new(Code::Internal, "the workspace is gone"))?;
+        let shown = self.shared.tail.end().seq;
+        if row.last < shown {
+            return Err(Problem::new(
+                Code::Rot,
+                format!("the log ends at {}, and {shown} was acknowledged", row.last),
+            ));
+        }
+        let mut entries = Vec::new();
+        let mut after = shown;
+        while after < row.last {
+            let page = self.shared.read_store(after, row.last, 1_000).await?;
+            let Some(last) = page.last() else { break };
+            after = last.seq;
+            entries.extend(page);
+        }
+        self.log.last = row.last;
+        self.log.last_hash = row.last_hash;
+        self.log.last_committed_at = row.last_committed_at;
+        self.shared.tail.push(entries);
+        Ok(())
+    }
+}
+
+impl Batch {
+    /// Keeps what became of an id.
+    fn keep(&mut self, id: ChangeId, digest: [u8; 32], settled: Settled) {
+        self.ids.push(IdRow { id, digest, outcome: settled.to_bytes() });
+        self.settled.insert(id, (digest, settled));
+    }
+
+    /// Takes a change and the head that it leaves.
+    fn take(&mut self, shared: &Shared, change: Change, head: Arc<Head>) {
+        let address = head.address.clone();
+        let known = self.heads.get(&address).cloned();
+        let known = known.or_else(|| match shared.heads.get(&shared.id, &address) {
+            Some(Cached::Head(cached)) => Some(cached),
+            _ => None,
+        });
+        let since = known.map_or(0, |cached| cached.effects_since_body);
+        let effect = match &change.effect {
+            // A whole document is its own body.
+            Effect::Snapshot(_) => usize::MAX / 2,
+            Effect::Patch(patch) => patch.weight(),
+            Effect::Gone => 0,
+        };
+        let cached = CachedHead::new(head.clone(), since.saturating_add(effect));
+        let whole = matches!(change.effect, Effect::Snapshot(_));
+        let due = !whole && change.version.0 % SNAPSHOT_EVERY == 0;
+        self.snapshots.push(due.then(|| pack(&head.document.to_json().to_text())));
+        if !self.heads.contains_key(&address) {
+            self.touched.push(address.clone());
+        }
+        self.heads.insert(address.clone(), cached);
+        self.view.put_head(address, Some(head));
+        self.changes.push(change);
+    }
+
+    fn mark(&self) -> Mark {
+        Mark {
+            view: self.view.clone(),
+            heads: self.heads.clone(),
+            touched: self.touched.len(),
+            changes: self.changes.len(),
+            ids: self.ids.len(),
+        }
+    }
+
+    /// Takes back everything since the mark.
+    fn rewind(&mut self, mark: Mark) {
+        self.view = mark.view;
+        self.heads = mark.heads;
+        self.touched.truncate(mark.touched);
+        self.changes.truncate(mark.changes);
+        self.snapshots.truncate(mark.changes);
+        for row in self.ids.split_off(mark.ids) {
+            self.settled.remove(&row.id);
+        }
+    }
+
+    /// Chains the records. Done last, so that a bulk that was taken back leaves no trace.
+    fn seal(&mut self, log: &Log) {
+        let mut salts = vec![0u8; 16 * self.changes.len()];
+        getrandom::fill(&mut salts).expect("the system gives random bytes");
+        let mut before = log.last_hash;
+        self.records.clear();
+        for (index, change) in self.changes.iter().enumerate() {
+            let salt = salts[16 * index..16 * (index + 1)].try_into().expect("16 bytes");
+            let seq = Seq(log.last.0 + index as u64 + 1);
+            let record = StoredRecord::seal(seq, change, salt, &before);
+            before = record.header.hash;
+            self.records.push(record);
+        }
+    }
+
+    fn to_append(&self) -> Append {
+        let versions = self.changes.iter().zip(&self.records).zip(&self.snapshots);
+        let versions = versions
+            .map(|((change, record), snapshot)| VersionRow {
+                address: change.context.clone(),
+                version: change.version,
+                seq: record.header.seq,
+                committed_at: change.committed_at,
+                change: change.id,
+                hash: change.hash,
+                snapshot: snapshot.clone(),
+                whole: matches!(change.effect, Effect::Snapshot(_)),
+            })
+            .collect();
+        let heads = self.touched.iter().map(|address| head_row(&self.heads[address])).collect();
+        Append { records: self.records.clone(), versions, heads, ids: self.ids.clone() }
+    }
+}
+
+/// Where a batch stood before an atomic bulk.
+struct Mark {
+    view: View,
+    heads: HashMap<Address, CachedHead>,
+    touched: usize,
+    changes: usize,
+    ids: usize,
+}
+
+fn writes_body(cached: &CachedHead) -> bool {
+    cached.weight <= BODY_WHOLE_MAX || cached.effects_since_body > cached.weight / BODY_PART
+}
+
+fn head_row(cached: &CachedHead) -> HeadRow {
+    let head = &cached.head;
+    let document = &head.document;
+    let body = writes_body(cached).then(|| HeadBody {
+        version: head.version,
+        bytes: pack(&document.to_json().to_text()),
+    });
+    HeadRow {
+        address: head.address.clone(),
+        parent: document.parent(),
+        state: document.state().to_owned(),
+        level: document.level(),
+        owner: document.owner().map(|owner| owner.to_string()),
+        labels: document.labels().clone(),
+        title: document.title().map(str::to_owned),
+        version: head.version,
+        seq: head.seq,
+        change: head.change,
+        hash: head.hash,
+        deleted: head.deleted,
+        actor: head.actor.clone(),
+        created_at: head.created_at,
+        updated_at: head.updated_at,
+        body,
+    }
+}
+
+/// Refuses all parts of an atomic bulk for the sake of one, and keeps that under their ids.
+fn refuse_bulk(job: &Job, at: usize, cause: &Problem, batch: &mut Batch, forget: bool) -> Answers {
+    let mut answers = Vec::with_capacity(job.proposals.len());
+    for (index, proposal) in job.proposals.iter().enumerate() {
+        let problem = if index == at {
+            cause.clone()
+        } else {
+            Problem::new(
+                Code::BulkRefused,
+                format!("part {at} of the bulk, for context \"{}\", was refused: {}", job.proposals[at].context, cause.detail),
+            )
+            .hint("mend that part, and send all again with new change ids")
+        };
+        let known = batch.settled.contains_key(&proposal.id);
+        if cause.code.decided() && !known && !forget {
+            let settled = Settled::Refused(Box::new(Refusal::from(problem.clone())));
+            batch.keep(proposal.id, proposal.digest().0, settled);
+        }
+        answers.push(Err(problem));
+    }
+    answers
+}
+
+fn answer(jobs: Vec<Job>, answers: Vec<Answers>) {
+    for (job, answers) in jobs.into_iter().zip(answers) {
+        // Whoever asked may have gone; what was committed stays, and a resend hears of it.
+        let _ = job.reply.send(answers);
+    }
+}
+
+fn answer_all(jobs: Vec<Job>, problem: &Problem) {
+    for job in jobs {
+        let answers = job.proposals.iter().map(|_| Err(problem.clone())).collect();
+        let _ = job.reply.send(answers);
+    }
+}
+
+fn put_cached(view: &mut View, address: Address, cached: &Cached) {
+    let head = match cached {
+        Cached::Head(cached) => Some(cached.head.clone()),
+        Cached::Absent => None,
+    };
+    view.put_head(address, head);
+}

@@ -1,0 +1,319 @@
+//! Submit, committer, tail and reads: the engine of a Syncline node.
+//!
+//! A door calls [`Workspace::submit`]; the workspace's committer takes all that waits, decides,
+//! appends with one fsync, moves the [`tail`], answers, and rings. Readers follow the tail. The
+//! engine knows no doors and no subscribers, and every call carries the principal who acts.
+
+pub mod clock;
+mod committer;
+mod heads;
+mod load;
+mod outcome;
+mod reads;
+pub mod settings;
+mod stats;
+pub mod tail;
+mod workspace;
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, RwLock};
+
+use syncline_api::{Code, Problem};
+use syncline_model::cursor::{CursorKey, Position};
+use syncline_model::ids::{ChangeId, Epoch, PrincipalId, Seq, WorkspaceId};
+use syncline_model::proposal::Actor;
+use syncline_model::record::{IdRow, RecordHash, StoredRecord, pack};
+use syncline_model::time::Timestamp;
+use syncline_store::{
+    Append, HeadBody, HeadRow, NewWorkspace, Store, VerifyReport, VerifyStep, VersionRow,
+    WorkspaceRow,
+};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use reads::{Diff, ListAnswer, VersionPage, When};
+pub use settings::{Settings, TestFaults};
+pub use stats::{Health, Stats};
+pub use syncline_rules::{Principal, Role};
+pub use tail::Entry;
+pub use workspace::{BulkAnswer, Workspace};
+
+use committer::{Committer, Job};
+use heads::Heads;
+use load::store_problem;
+use workspace::{Parts, Shared, Totals, fresh_id};
+
+/// Bounds the jobs that wait for one committer; their bytes are bounded over all workspaces.
+const JOBS_MAX: usize = 4_096;
+
+/// A node's engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    settings: Arc<Settings>,
+    heads: Arc<Heads>,
+    room: Arc<Semaphore>,
+    totals: Arc<Totals>,
+    workspaces: RwLock<HashMap<WorkspaceId, Workspace>>,
+    committers: Mutex<Vec<JoinHandle<()>>>,
+    creating: tokio::sync::Mutex<()>,
+}
+
+impl Engine {
+    /// Opens an engine on a store, and makes the default workspace if there is none.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+        settings: Settings,
+    ) -> Result<Engine, Problem> {
+        let rows = store.workspaces().await.map_err(store_problem)?;
+        let inner = Inner {
+            heads: Arc::new(Heads::new(settings.cache_bytes_max)),
+            room: Arc::new(Semaphore::new((settings.queue_bytes_max / 1_024).max(1))),
+            totals: Arc::default(),
+            store,
+            clock,
+            settings: Arc::new(settings),
+            workspaces: RwLock::default(),
+            committers: Mutex::default(),
+            creating: tokio::sync::Mutex::default(),
+        };
+        let engine = Engine { inner: Arc::new(inner) };
+        for row in rows {
+            engine.start(row).await?;
+        }
+        let default = WorkspaceId::default_workspace();
+        if engine.workspace(&default).is_err() {
+            engine.create_workspace(&Principal::owner(), &default).await?;
+        }
+        Ok(engine)
+    }
+
+    /// Returns the settings.
+    pub fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// Returns a workspace.
+    pub fn workspace(&self, id: &WorkspaceId) -> Result<Workspace, Problem> {
+        self.read_workspaces().get(id).cloned().ok_or_else(|| {
+            Problem::new(Code::NotFound, format!("there is no workspace \"{id}\""))
+                .hint("POST /v1/workspaces makes one")
+        })
+    }
+
+    /// Returns all workspaces, by name.
+    pub fn workspaces(&self) -> Vec<Workspace> {
+        let mut all: Vec<_> = self.read_workspaces().values().cloned().collect();
+        all.sort_by(|a, b| a.id().cmp(b.id()));
+        all
+    }
+
+    fn read_workspaces(
+        &self,
+    ) -> std::sync::RwLockReadGuard<'_, HashMap<WorkspaceId, Workspace>> {
+        self.inner.workspaces.read().expect("nothing panics while the workspaces are locked")
+    }
+
+    /// Makes a workspace; one that is there already is returned as it is.
+    pub async fn create_workspace(
+        &self,
+        _principal: &Principal,
+        id: &WorkspaceId,
+    ) -> Result<Workspace, Problem> {
+        let _one_at_a_time = self.inner.creating.lock().await;
+        if let Ok(workspace) = self.workspace(id) {
+            return Ok(workspace);
+        }
+        let limit = self.inner.settings.workspaces_max;
+        if self.read_workspaces().len() >= limit {
+            return Err(Problem::new(Code::TooMany, format!("a node has at most {limit} workspaces"))
+                .limit(limit as u64, "max_workspaces"));
+        }
+        let mut random = [0u8; 56];
+        getrandom::fill(&mut random).expect("the system gives random bytes");
+        let new = NewWorkspace {
+            id: id.clone(),
+            log: random[..16].try_into().expect("16 bytes"),
+            epoch: Epoch(u64::from_be_bytes(random[16..24].try_into().expect("8 bytes"))),
+            cursor_key: random[24..].try_into().expect("32 bytes"),
+            created_at: self.now(),
+        };
+        let row = self.inner.store.create_workspace(new).await.map_err(store_problem)?;
+        self.start(row).await
+    }
+
+    /// Starts the committer of a workspace, writing its first record if that is missing.
+    async fn start(&self, row: WorkspaceRow) -> Result<Workspace, Problem> {
+        let row = if row.last == Seq::ZERO { self.begin_log(row).await? } else { row };
+        let inner = &self.inner;
+        let end = Position { epoch: row.epoch, seq: row.last, tag: row.last_hash.tag() };
+        let shared = Arc::new(Shared::new(Parts {
+            key: CursorKey::new(&row.cursor_key, &row.id),
+            id: row.id.clone(),
+            store: inner.store.clone(),
+            clock: inner.clock.clone(),
+            settings: inner.settings.clone(),
+            heads: inner.heads.clone(),
+            end,
+            low_water: row.low_water,
+            room: inner.room.clone(),
+            totals: inner.totals.clone(),
+        }));
+        let (jobs, waiting) = mpsc::channel::<Job>(JOBS_MAX);
+        let committer = Committer::new(shared.clone(), row.last_hash, row.last_committed_at);
+        let task = tokio::spawn(committer.run(waiting));
+        inner.committers.lock().expect("nothing panics while the committers are locked").push(task);
+        let workspace = Workspace { shared, jobs };
+        inner
+            .workspaces
+            .write()
+            .expect("nothing panics while the workspaces are locked")
+            .insert(row.id, workspace.clone());
+        Ok(workspace)
+    }
+
+    /// Writes the record that every log begins with: `global/main`.
+    async fn begin_log(&self, row: WorkspaceRow) -> Result<WorkspaceRow, Problem> {
+        let actor = Actor::from_principal(PrincipalId::system());
+        let step = syncline_rules::genesis(self.now(), actor);
+        let mut salt = [0u8; 16];
+        getrandom::fill(&mut salt).expect("the system gives random bytes");
+        let before = RecordHash::genesis(&row.log);
+        let record = StoredRecord::seal(Seq(1), &step.change, salt, &before);
+        let last_hash = record.header.hash;
+        let append = first_append(&step, record);
+        let last_committed_at = step.change.committed_at;
+        self.inner.store.append(&row.id, Seq::ZERO, append).await.map_err(store_problem)?;
+        Ok(WorkspaceRow { last: Seq(1), last_hash, last_committed_at, contexts: 1, ..row })
+    }
+
+    /// Draws a change id, for writers that sent none.
+    pub fn fresh_id(&self) -> ChangeId {
+        fresh_id(&*self.inner.clock)
+    }
+
+    /// Returns the time.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// Judges the node's health; never waits for the writer.
+    pub fn health(&self) -> Health {
+        let slow = self.inner.settings.commit_slow;
+        let workspaces = self.workspaces();
+        let stuck = workspaces.iter().filter_map(|w| w.shared.committing.elapsed()).max();
+        let stuck = stuck.filter(|elapsed| *elapsed > slow).map(|elapsed| elapsed.as_millis());
+        let recovering = workspaces.iter().any(|w| w.shared.recovering.load(Ordering::SeqCst));
+        Health::judge(&self.inner.store.health(), stuck, recovering)
+    }
+
+    /// Counts what there is.
+    pub async fn stats(&self) -> Result<Stats, Problem> {
+        let store = self.inner.store.stats().await.map_err(store_problem)?;
+        let rows = self.inner.store.workspaces().await.map_err(store_problem)?;
+        let (cache_hits, cache_misses, cache_heads, cache_bytes) = self.inner.heads.counts();
+        let totals = &self.inner.totals;
+        Ok(Stats {
+            contexts: rows.iter().map(|row| row.contexts).sum(),
+            records: rows.iter().map(|row| row.last.0).sum(),
+            commits: totals.commits.load(Ordering::Relaxed),
+            changes: totals.changes.load(Ordering::Relaxed),
+            refusals: totals.refusals.load(Ordering::Relaxed),
+            store_bytes: store.bytes,
+            last_commit_us: store.last_commit_us,
+            cache_hits,
+            cache_misses,
+            cache_heads,
+            cache_bytes,
+        })
+    }
+
+    /// Checks everything that is stored.
+    pub async fn verify(
+        &self,
+        progress: &(dyn Fn(VerifyStep) + Send + Sync),
+    ) -> Result<VerifyReport, Problem> {
+        self.inner.store.verify(progress).await.map_err(store_problem)
+    }
+
+    /// Lets the committers finish what waits, then closes the store. Handles that are still out
+    /// hear that the node is stopping.
+    pub async fn shutdown(&self) {
+        self.inner
+            .workspaces
+            .write()
+            .expect("nothing panics while the workspaces are locked")
+            .clear();
+        self.inner.room.close();
+        let tasks: Vec<_> = {
+            let mut tasks = self.inner.committers.lock().expect("nothing panics while locked");
+            tasks.drain(..).collect()
+        };
+        for task in tasks {
+            // Handles that doors still hold keep a committer's channel open: it is given a moment
+            // for what waits, and no more.
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(5), task).await;
+        }
+        if let Err(error) = self.inner.store.close().await {
+            tracing::warn!(%error, "the store did not close cleanly");
+        }
+    }
+}
+
+fn first_append(step: &syncline_rules::Step, record: StoredRecord) -> Append {
+    let (change, head) = (&step.change, &step.head);
+    let document = &head.document;
+    let version = VersionRow {
+        address: change.context.clone(),
+        version: change.version,
+        seq: Seq(1),
+        committed_at: change.committed_at,
+        change: change.id,
+        hash: change.hash,
+        snapshot: None,
+        whole: true,
+    };
+    let row = HeadRow {
+        address: head.address.clone(),
+        parent: None,
+        state: document.state().to_owned(),
+        level: document.level(),
+        owner: None,
+        labels: document.labels().clone(),
+        title: document.title().map(str::to_owned),
+        version: head.version,
+        seq: Seq(1),
+        change: head.change,
+        hash: head.hash,
+        deleted: false,
+        actor: head.actor.clone(),
+        created_at: head.created_at,
+        updated_at: head.updated_at,
+        body: Some(HeadBody {
+            version: head.version,
+            bytes: pack(&document.to_json().to_text()),
+        }),
+    };
+    let receipt = syncline_model::change::Receipt {
+        id: change.id,
+        outcome: change.outcome,
+        seq: Some(Seq(1)),
+        version: Some(change.version),
+        etag: Some(change.etag()),
+        conflicts: Vec::new(),
+        blind: false,
+        bulk: None,
+    };
+    let outcome = outcome::Settled::Accepted(receipt).to_bytes();
+    // Nobody sent this id: no digest matches it.
+    let id = IdRow { id: change.id, digest: [0; 32], outcome };
+    Append { records: vec![record], versions: vec![version], heads: vec![row], ids: vec![id] }
+}

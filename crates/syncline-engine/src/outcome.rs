@@ -1,0 +1,101 @@
+//! Outcomes as the table of change ids keeps them: what a resend hears (P3).
+
+use std::sync::Arc;
+
+use syncline_api::{Code, Problem};
+use syncline_model::change::{Outcome, Receipt};
+use syncline_model::etag::Etag;
+use syncline_model::ids::{ChangeId, Seq, Version};
+use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Pointer};
+use syncline_model::record::{RotError, pack, unpack_json};
+use syncline_rules::Refusal;
+
+/// What became of a proposal.
+#[derive(Clone, Debug)]
+pub enum Settled {
+    /// It was accepted.
+    Accepted(Receipt),
+    /// It was refused, for good.
+    Refused(Box<Refusal>),
+}
+
+impl Settled {
+    /// Returns the stored bytes. A refusal's sides are not in them: they are rebuilt from history.
+    pub fn to_bytes(&self) -> Arc<[u8]> {
+        let mut w = JsonWriter::with_capacity(160);
+        w.begin_object();
+        match self {
+            Settled::Accepted(receipt) => write_receipt(&mut w, receipt),
+            Settled::Refused(refusal) => {
+                let mut problem = refusal.problem.clone();
+                problem.sides = None;
+                w.key("refused");
+                problem.write(&mut w);
+                for (key, version) in [("base", refusal.base), ("theirs", refusal.theirs)] {
+                    if let Some(version) = version {
+                        w.field_u64(key, version.0);
+                    }
+                }
+                w.field_bool("sides", refusal.problem.sides.is_some());
+            }
+        }
+        w.end_object();
+        pack(&w.into_string())
+    }
+
+    /// Reads the stored bytes; says too whether a refusal had sides.
+    pub fn from_bytes(id: ChangeId, bytes: &[u8]) -> Result<(Settled, bool), RotError> {
+        let json = unpack_json(bytes)?;
+        read(id, &json).map_err(|error| RotError::Decode(format!("the outcome of {id}: {error}")))
+    }
+}
+
+fn write_receipt(w: &mut JsonWriter, receipt: &Receipt) {
+    w.field_str("outcome", receipt.outcome.as_str());
+    if let Some(seq) = receipt.seq {
+        w.field_u64("seq", seq.0);
+    }
+    if let Some(version) = receipt.version {
+        w.field_u64("version", version.0);
+    }
+    if let Some(etag) = receipt.etag {
+        w.field_str("etag", &etag.to_string());
+    }
+    if receipt.blind {
+        w.field_bool("blind", true);
+    }
+    if let Some(bulk) = receipt.bulk {
+        w.field_str("bulk", &bulk.to_string());
+    }
+}
+
+fn read(id: ChangeId, json: &Json) -> Result<(Settled, bool), FieldError> {
+    let at = Pointer::root();
+    let mut f = Fields::new(json, &at)?;
+    if let Some(problem) = f.optional("refused") {
+        let refusal = Refusal {
+            problem: Problem::read(problem)?,
+            base: f.u64("base")?.map(Version),
+            theirs: f.u64("theirs")?.map(Version),
+        };
+        let sides = f.bool("sides")?.unwrap_or(false);
+        return Ok((Settled::Refused(Box::new(refusal)), sides));
+    }
+    let receipt = Receipt {
+        id,
+        outcome: f.parse("outcome", str::parse::<Outcome>)?.unwrap_or_default(),
+        seq: f.u64("seq")?.map(Seq),
+        version: f.u64("version")?.map(Version),
+        etag: f.parse("etag", Etag::parse)?,
+        conflicts: Vec::new(),
+        blind: f.bool("blind")?.unwrap_or(false),
+        bulk: f.parse("bulk", ChangeId::parse)?,
+    };
+    Ok((Settled::Accepted(receipt), false))
+}
+
+/// Makes the answer to an id that stands for other content.
+pub fn reused(id: ChangeId) -> Problem {
+    Problem::new(Code::ChangeIdReused, format!("change id {id} was sent before with other content"))
+        .hint("a new write takes a new change id")
+}

@@ -1,0 +1,328 @@
+//! Reads: heads, versions, times, lists, histories, differences. Each passes `visible`.
+
+use std::sync::Arc;
+
+use syncline_api::{BulkMode, Code, Problem};
+use syncline_merge::{Patch, diff, readable};
+use syncline_model::head::Head;
+use syncline_model::ids::{Address, ChangeId, Seq, Version};
+use syncline_model::proposal::{Base, Precondition, Proposal};
+use syncline_model::time::Timestamp;
+use syncline_rules::{Principal, Subject, visible};
+use syncline_store::{ContextList, HeadRow, ListQuery, PageKey, Sort};
+
+use crate::heads::{Cached, CachedHead};
+use crate::load::{head_of_row, store_problem, version_as_head};
+use crate::tail::Entry;
+use crate::workspace::{BulkAnswer, Workspace};
+
+/// Which moment of a context is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    /// Now.
+    Head,
+    /// As of a version.
+    Version(Version),
+    /// As of a time, by when changes were committed.
+    At(Timestamp),
+}
+
+/// A page of a list.
+#[derive(Clone, Debug)]
+pub struct ListAnswer {
+    /// The heads, in order.
+    pub heads: Vec<Arc<Head>>,
+    /// Where the next page starts.
+    pub next: Option<PageKey>,
+}
+
+/// A page of a context's history, newest first.
+#[derive(Clone, Debug)]
+pub struct VersionPage {
+    /// The changes that made the versions.
+    pub changes: Vec<Arc<Entry>>,
+    /// The next page is below this version.
+    pub next: Option<Version>,
+}
+
+/// What lies between two versions.
+#[derive(Clone, Debug)]
+pub struct Diff {
+    /// From this version,
+    pub from: Version,
+    /// to this one,
+    pub to: Version,
+    /// as a JSON Patch,
+    pub patch: Patch,
+    /// and as text for people.
+    pub text: String,
+}
+
+fn not_found(address: &Address) -> Problem {
+    Problem::new(Code::NotFound, format!("there is no context \"{address}\""))
+}
+
+fn deleted(head: &Head) -> Problem {
+    Problem::new(
+        Code::Deleted,
+        format!("context \"{}\" was deleted at version {}", head.address, head.version),
+    )
+    .hint("read an older version with ?version=, or restore it")
+}
+
+impl Workspace {
+    /// Returns a context as it is or was.
+    pub async fn get(
+        &self,
+        principal: &Principal,
+        address: &Address,
+        when: When,
+    ) -> Result<Arc<Head>, Problem> {
+        let head = match when {
+            When::Head => self.head(address).await?,
+            When::Version(version) => {
+                self.check_seen(principal, address).await?;
+                let shared = &self.shared;
+                version_as_head(&*shared.store, &shared.id, address, version)
+                    .await?
+                    .filter(|head| head.seq <= self.tail().seq)
+                    .map(Arc::new)
+                    .ok_or_else(|| no_version(address, version))
+                    .map(Some)?
+            }
+            When::At(time) => {
+                self.check_seen(principal, address).await?;
+                self.head_at(address, time).await?.map(Arc::new)
+            }
+        };
+        let head = head
+            .filter(|head| visible(principal, &Subject::of_head(head), &self.shared.settings.rules))
+            .ok_or_else(|| not_found(address))?;
+        if head.deleted { Err(deleted(&head)) } else { Ok(head) }
+    }
+
+    /// Returns the head, deleted or not.
+    pub(crate) async fn head(&self, address: &Address) -> Result<Option<Arc<Head>>, Problem> {
+        let shared = &self.shared;
+        if let Some(cached) = shared.heads.get(&shared.id, address) {
+            return Ok(match cached {
+                Cached::Head(cached) => Some(cached.head),
+                Cached::Absent => None,
+            });
+        }
+        let before = self.tail();
+        let rows = shared
+            .store
+            .heads(&shared.id, std::slice::from_ref(address))
+            .await
+            .map_err(store_problem)?;
+        let Some(row) = rows.into_iter().next().flatten() else { return Ok(None) };
+        let loaded = self.row_to_head(row).await?;
+        let head = loaded.head.clone();
+        if head.seq <= before.seq && self.untouched_since(before.seq, address) {
+            shared.heads.put(&shared.id, address, Cached::Head(loaded));
+        }
+        Ok(Some(head))
+    }
+
+    async fn row_to_head(&self, row: HeadRow) -> Result<CachedHead, Problem> {
+        head_of_row(&*self.shared.store, &self.shared.id, row).await
+    }
+
+    /// Says whether surely nothing touched the context since; else a head that was read before
+    /// could replace a newer one in the cache.
+    fn untouched_since(&self, seq: Seq, address: &Address) -> bool {
+        if self.shared.committing.elapsed().is_some() {
+            return false;
+        }
+        match self.recent(seq, usize::MAX) {
+            Some(entries) => entries.iter().all(|entry| entry.change.context != *address),
+            None => false,
+        }
+    }
+
+    async fn check_seen(&self, principal: &Principal, address: &Address) -> Result<(), Problem> {
+        let head = self.head(address).await?.ok_or_else(|| not_found(address))?;
+        if visible(principal, &Subject::of_head(&head), &self.shared.settings.rules) {
+            return Ok(());
+        }
+        Err(not_found(address))
+    }
+
+    async fn head_at(&self, address: &Address, time: Timestamp) -> Result<Option<Head>, Problem> {
+        let shared = &self.shared;
+        let seq = shared.store.seq_at(&shared.id, time).await.map_err(store_problem)?;
+        let seq = seq.min(self.tail().seq);
+        let row = shared.store.version_at(&shared.id, address, seq).await.map_err(store_problem)?;
+        match row {
+            Some(row) => version_as_head(&*shared.store, &shared.id, address, row.version).await,
+            None => Err(Problem::new(
+                Code::NotFound,
+                format!("context \"{address}\" was not there yet at {time}"),
+            )),
+        }
+    }
+
+    /// Lists contexts, with their documents.
+    pub async fn list(
+        &self,
+        principal: &Principal,
+        mut query: ListQuery,
+    ) -> Result<ListAnswer, Problem> {
+        let shared = &self.shared;
+        query.limit = query.limit.clamp(1, shared.settings.page_max);
+        query.bodies = true;
+        let wanted = query.limit;
+        let mut heads: Vec<Arc<Head>> = Vec::with_capacity(wanted.min(100));
+        loop {
+            query.limit = wanted - heads.len();
+            let page = shared.store.list(&shared.id, &query).await.map_err(store_problem)?;
+            for row in page.heads {
+                let head = self.row_to_head(row).await?.head;
+                if visible(principal, &Subject::of_head(&head), &shared.settings.rules) {
+                    heads.push(head);
+                }
+            }
+            match page.next {
+                Some(next) if heads.len() < wanted => query.after = Some(next),
+                next => return Ok(ListAnswer { heads, next }),
+            }
+        }
+    }
+
+    /// Returns a context's changes, newest first.
+    pub async fn versions(
+        &self,
+        principal: &Principal,
+        address: &Address,
+        below: Option<Version>,
+        limit: usize,
+    ) -> Result<VersionPage, Problem> {
+        self.check_seen(principal, address).await?;
+        let shared = &self.shared;
+        let limit = limit.clamp(1, shared.settings.page_max);
+        let rows = shared
+            .store
+            .versions(&shared.id, address, below, limit)
+            .await
+            .map_err(store_problem)?;
+        let next = match rows.last() {
+            Some(row) if rows.len() == limit && row.version > Version(1) => Some(row.version),
+            _ => None,
+        };
+        let mut changes = Vec::with_capacity(rows.len());
+        for row in rows {
+            let before = Seq(row.seq.0 - 1);
+            changes.extend(self.read_log(before, 1).await?.into_iter().next());
+        }
+        Ok(VersionPage { changes, next })
+    }
+
+    /// Returns what lies between two versions of a context.
+    pub async fn diff(
+        &self,
+        principal: &Principal,
+        address: &Address,
+        from: Version,
+        to: Version,
+    ) -> Result<Diff, Problem> {
+        self.check_seen(principal, address).await?;
+        let mut sides = Vec::with_capacity(2);
+        for version in [from, to] {
+            let shared = &self.shared;
+            let head = version_as_head(&*shared.store, &shared.id, address, version).await?;
+            sides.push(head.ok_or_else(|| no_version(address, version))?.document.to_json());
+        }
+        let patch = diff(&sides[0], &sides[1]);
+        let text = readable(&sides[0], &sides[1]);
+        Ok(Diff { from, to, patch, text })
+    }
+
+    /// Deletes a context and all below it, as one atomic bulk whose id is the proposal's.
+    pub async fn delete_subtree(
+        &self,
+        principal: &Principal,
+        proposal: Proposal,
+    ) -> Result<BulkAnswer, Problem> {
+        let bulk = proposal.id;
+        let root_id = bulk.derive(proposal.context.as_str());
+        if let Some(answer) = self.subtree_again(bulk, root_id).await? {
+            return Ok(answer);
+        }
+        let limit = self.shared.settings.bulk_max;
+        let query = ListQuery {
+            contexts: ContextList { within: Some(proposal.context.clone()), ..Default::default() },
+            sort: Sort::default(),
+            after: None,
+            limit: limit + 1,
+            bodies: false,
+        };
+        let shared = &self.shared;
+        let page = shared.store.list(&shared.id, &query).await.map_err(store_problem)?;
+        if page.heads.len() > limit || page.next.is_some() {
+            let detail = format!("more than {limit} contexts lie at or below \"{}\"", proposal.context);
+            return Err(Problem::new(Code::TooLarge, detail)
+                .hint("delete its parts first")
+                .limit(limit as u64, "max_bulk"));
+        }
+        let mut parts = Vec::with_capacity(page.heads.len() + 1);
+        for row in page.heads.into_iter().filter(|row| row.address != proposal.context) {
+            let mut part = proposal.clone();
+            part.id = bulk.derive(row.address.as_str());
+            part.base = Some(Base::Version(row.version));
+            part.precondition = Precondition::None;
+            part.context = row.address;
+            parts.push(part);
+        }
+        parts.push(Proposal { id: root_id, ..proposal });
+        self.submit_bulk(principal, BulkMode::Atomic, Some(bulk), parts).await
+    }
+
+    /// Answers a subtree's deletion that was done before from its records.
+    async fn subtree_again(
+        &self,
+        bulk: ChangeId,
+        root: ChangeId,
+    ) -> Result<Option<BulkAnswer>, Problem> {
+        let shared = &self.shared;
+        let rows = shared.store.ids(&shared.id, &[root]).await.map_err(store_problem)?;
+        let Some(row) = rows.into_iter().next().flatten() else { return Ok(None) };
+        let settled = crate::outcome::Settled::from_bytes(root, &row.outcome)
+            .map_err(|rot| crate::load::rotten(&rot))?
+            .0;
+        let crate::outcome::Settled::Accepted(receipt) = settled else { return Ok(None) };
+        let Some(last) = receipt.seq else { return Ok(None) };
+        let first = Seq(last.0.saturating_sub(shared.settings.bulk_max as u64));
+        let limit = shared.settings.bulk_max;
+        let mut answers = Vec::new();
+        let mut after = first;
+        while after < last {
+            let page = shared.read_store(after, last, limit).await?;
+            let Some(end) = page.last() else { break };
+            after = end.seq;
+            for entry in page.iter().filter(|entry| entry.change.bulk == Some(bulk)) {
+                answers.push((entry.change.id, Ok(receipt_of(entry))));
+            }
+        }
+        Ok(Some(BulkAnswer { bulk, answers }))
+    }
+}
+
+fn receipt_of(entry: &Entry) -> syncline_model::change::Receipt {
+    let change = &entry.change;
+    syncline_model::change::Receipt {
+        id: change.id,
+        outcome: change.outcome,
+        seq: Some(entry.seq),
+        version: Some(change.version),
+        etag: Some(change.etag()),
+        conflicts: Vec::new(),
+        blind: change.blind,
+        bulk: change.bulk,
+    }
+}
+
+fn no_version(address: &Address, version: Version) -> Problem {
+    Problem::new(Code::NotFound, format!("context \"{address}\" has no version {version}"))
+        .hint("`syncline log` shows which there are")
+}

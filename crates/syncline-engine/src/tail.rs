@@ -1,0 +1,148 @@
+//! The tail: the end of a log that readers may see, and the recent records at hand.
+//!
+//! Recent records are shared: a change is read from the store, opened and encoded at most once,
+//! however many readers there are. Readers that fell behind it read the store.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use syncline_api::{Mode, write_change};
+use syncline_model::change::Change;
+use syncline_model::cursor::{CursorKey, Position, Tag8};
+use syncline_model::ids::{Epoch, Seq};
+use syncline_model::json::JsonWriter;
+use tokio::sync::watch;
+
+/// A record as readers see it.
+#[derive(Debug)]
+pub struct Entry {
+    /// Its place.
+    pub seq: Seq,
+    /// The first bytes of its hash.
+    pub tag: Tag8,
+    /// The change.
+    pub change: Change,
+    epoch: Epoch,
+    key: Arc<CursorKey>,
+    cursor: OnceLock<Box<str>>,
+    delta: OnceLock<Arc<str>>,
+    part: OnceLock<Arc<str>>,
+}
+
+impl Entry {
+    pub(crate) fn new(
+        seq: Seq,
+        tag: Tag8,
+        change: Change,
+        epoch: Epoch,
+        key: Arc<CursorKey>,
+    ) -> Entry {
+        let (cursor, delta, part) = Default::default();
+        Entry { seq, tag, change, epoch, key, cursor, delta, part }
+    }
+
+    /// Returns the place after this record.
+    pub fn position(&self) -> Position {
+        Position { epoch: self.epoch, seq: self.seq, tag: self.tag }
+    }
+
+    /// Returns the change's cursor, sealed once.
+    pub fn cursor(&self) -> &str {
+        self.cursor.get_or_init(|| self.key.seal(&self.position()).into())
+    }
+
+    /// Returns the change as delta readers of the whole workspace get it, encoded once; parts of
+    /// a bulk carry no cursor.
+    pub fn delta_json(&self) -> &Arc<str> {
+        let cell = if self.change.bulk.is_some() { &self.part } else { &self.delta };
+        cell.get_or_init(|| {
+            let mut w = JsonWriter::with_capacity(512);
+            let cursor = self.change.bulk.is_none().then(|| self.cursor());
+            write_change(&mut w, &self.change, Some(self.seq), cursor, Mode::Delta, true, false);
+            w.into_string().into()
+        })
+    }
+
+    fn weight(&self) -> usize {
+        let patch = match &self.change.effect {
+            syncline_model::change::Effect::Patch(json)
+            | syncline_model::change::Effect::Snapshot(json) => json.weight(),
+            syncline_model::change::Effect::Gone => 0,
+        };
+        // The encoded form, the parsed form, and what the intent keeps of both.
+        1_024 + 4 * patch
+    }
+}
+
+/// The shared tail of one workspace's log.
+#[derive(Debug)]
+pub struct Tail {
+    recent: Mutex<Recent>,
+    end: watch::Sender<Position>,
+    bytes_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Recent {
+    entries: VecDeque<(Arc<Entry>, usize)>,
+    bytes: usize,
+}
+
+impl Tail {
+    pub(crate) fn new(end: Position, bytes_max: usize) -> Tail {
+        Tail { recent: Mutex::default(), end: watch::Sender::new(end), bytes_max }
+    }
+
+    /// Returns the end that readers may see.
+    pub fn end(&self) -> Position {
+        *self.end.borrow()
+    }
+
+    /// Rings at each move of the tail.
+    pub fn watch(&self) -> watch::Receiver<Position> {
+        self.end.subscribe()
+    }
+
+    /// Adds committed records, then moves the tail, then rings: in that order, so that whoever
+    /// hears the bell finds them.
+    pub(crate) fn push(&self, entries: Vec<Arc<Entry>>) {
+        let Some(last) = entries.last() else { return };
+        let end = last.position();
+        {
+            let mut recent = self.lock();
+            for entry in entries {
+                let weight = entry.weight();
+                recent.bytes += weight;
+                recent.entries.push_back((entry, weight));
+            }
+            while recent.bytes > self.bytes_max && recent.entries.len() > 1 {
+                if let Some((_, weight)) = recent.entries.pop_front() {
+                    recent.bytes -= weight;
+                }
+            }
+        }
+        self.end.send_replace(end);
+    }
+
+    /// Forgets what is at hand and takes another end: after recovery, or with a new epoch.
+    pub(crate) fn reset(&self, end: Position) {
+        *self.lock() = Recent::default();
+        self.end.send_replace(end);
+    }
+
+    /// Returns up to `limit` records after `after`, if they are at hand without a gap.
+    pub fn recent(&self, after: Seq, limit: usize) -> Option<Vec<Arc<Entry>>> {
+        let recent = self.lock();
+        let Some((first, _)) = recent.entries.front() else {
+            return (after >= self.end.borrow().seq).then(Vec::new);
+        };
+        let skip = usize::try_from(after.next().0.checked_sub(first.seq.0)?).ok()?;
+        // An entry that is there but past the end was pushed by a call that has not rung yet.
+        let entries = recent.entries.iter().skip(skip).take(limit);
+        Some(entries.map(|(entry, _)| entry.clone()).collect())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Recent> {
+        self.recent.lock().expect("nothing panics while the recent records are locked")
+    }
+}

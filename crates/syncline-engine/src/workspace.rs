@@ -1,0 +1,379 @@
+//! A workspace: the handle through which doors submit, and the state that it shares with its
+//! committer and its readers.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use syncline_api::{BulkMode, Code, Problem, ResetReason};
+use syncline_model::change::{Change, Receipt};
+use syncline_model::cursor::{CursorKey, Position, Tag8};
+use syncline_model::ids::{ChangeId, Epoch, Seq, WorkspaceId};
+use syncline_model::proposal::Proposal;
+use syncline_rules::{Principal, Refusal, sides};
+use syncline_store::Store;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use crate::clock::Clock;
+use crate::committer::{Answers, Job};
+use crate::heads::Heads;
+use crate::load::{rotten, store_problem, version_as_head};
+use crate::settings::Settings;
+use crate::tail::{Entry, Tail};
+
+/// What a workspace's handles, committer and readers share.
+pub struct Shared {
+    pub(crate) id: WorkspaceId,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) heads: Arc<Heads>,
+    pub(crate) key: Arc<CursorKey>,
+    pub(crate) tail: Tail,
+    pub(crate) low_water: Seq,
+    pub(crate) recovering: AtomicBool,
+    pub(crate) committing: Committing,
+    pub(crate) totals: Arc<Totals>,
+    epoch: Mutex<Epoch>,
+    room: Arc<Semaphore>,
+}
+
+/// Counts since the start, over all workspaces.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Commits.
+    pub commits: AtomicU64,
+    /// Changes.
+    pub changes: AtomicU64,
+    /// Refusals, whether decided or not.
+    pub refusals: AtomicU64,
+}
+
+/// Since when the committer has been at one commit; for the truth about a stuck writer (P10).
+#[derive(Debug, Default)]
+pub(crate) struct Committing(Mutex<Option<Instant>>);
+
+impl Committing {
+    pub(crate) fn begin(&self) {
+        *self.0.lock().expect("nothing panics while this is locked") = Some(Instant::now());
+    }
+
+    pub(crate) fn end(&self) {
+        *self.0.lock().expect("nothing panics while this is locked") = None;
+    }
+
+    pub(crate) fn elapsed(&self) -> Option<Duration> {
+        self.0.lock().expect("nothing panics while this is locked").map(|since| since.elapsed())
+    }
+}
+
+/// The permits are kilobytes, so that their count fits the semaphore's.
+fn permits(bytes: usize, all: usize) -> u32 {
+    let kilobytes = (bytes / 1_024 + 1).min(all / 1_024).max(1);
+    u32::try_from(kilobytes).unwrap_or(u32::MAX)
+}
+
+/// What a shared workspace is made of.
+pub(crate) struct Parts {
+    pub id: WorkspaceId,
+    pub store: Arc<dyn Store>,
+    pub clock: Arc<dyn Clock>,
+    pub settings: Arc<Settings>,
+    pub heads: Arc<Heads>,
+    pub key: CursorKey,
+    pub end: Position,
+    pub low_water: Seq,
+    pub room: Arc<Semaphore>,
+    pub totals: Arc<Totals>,
+}
+
+impl Shared {
+    pub(crate) fn new(parts: Parts) -> Shared {
+        let tail = Tail::new(parts.end, parts.settings.recent_bytes_max);
+        Shared {
+            id: parts.id,
+            store: parts.store,
+            clock: parts.clock,
+            settings: parts.settings,
+            heads: parts.heads,
+            key: Arc::new(parts.key),
+            tail,
+            low_water: parts.low_water,
+            recovering: AtomicBool::new(false),
+            committing: Committing::default(),
+            totals: parts.totals,
+            epoch: Mutex::new(parts.end.epoch),
+            room: parts.room,
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        *self.epoch.lock().expect("nothing panics while the epoch is locked")
+    }
+
+    pub(crate) fn entry(&self, seq: Seq, tag: Tag8, change: Change) -> Arc<Entry> {
+        Arc::new(Entry::new(seq, tag, change, self.epoch(), self.key.clone()))
+    }
+
+    pub(crate) fn note_commit(&self, changes: usize) {
+        self.totals.commits.fetch_add(1, Ordering::Relaxed);
+        self.totals.changes.fetch_add(changes as u64, Ordering::Relaxed);
+    }
+
+    /// Reads records from the store and checks their commitments.
+    pub(crate) async fn read_store(
+        &self,
+        after: Seq,
+        until: Seq,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, Problem> {
+        let records = self
+            .store
+            .records(&self.id, after, until, limit, READ_BYTES_MAX)
+            .await
+            .map_err(store_problem)?;
+        let mut entries = Vec::with_capacity(records.len());
+        for record in &records {
+            let change = record.open().map_err(|rot| rotten(&rot))?;
+            entries.push(self.entry(record.header.seq, record.header.hash.tag(), change));
+        }
+        Ok(entries)
+    }
+
+    /// Returns a refusal as it was given the first time: its sides come from history.
+    pub(crate) async fn refusal_again(
+        &self,
+        proposal: &Proposal,
+        refusal: Refusal,
+    ) -> Result<Problem, Problem> {
+        let mut problem = refusal.problem;
+        if refusal.base.is_none() && refusal.theirs.is_none() {
+            return Ok(problem);
+        }
+        let mut documents = Vec::with_capacity(2);
+        for version in [refusal.base, refusal.theirs] {
+            documents.push(match version {
+                Some(version) => {
+                    version_as_head(&*self.store, &self.id, &proposal.context, version).await?
+                }
+                None => None,
+            });
+        }
+        let document = |at: usize| documents[at].as_ref().map(|head| &head.document);
+        problem.sides =
+            Some(Box::new(sides(proposal, document(0), document(1), &self.settings.rules)));
+        Ok(problem)
+    }
+
+    /// Gives the log a new epoch: it was found to be restored from a backup.
+    async fn begin_epoch(&self) -> Result<(), Problem> {
+        let mut bytes = [0u8; 8];
+        getrandom::fill(&mut bytes).expect("the system gives random bytes");
+        let epoch = Epoch(u64::from_be_bytes(bytes));
+        self.store.set_epoch(&self.id, epoch).await.map_err(store_problem)?;
+        *self.epoch.lock().expect("nothing panics while the epoch is locked") = epoch;
+        let end = self.tail.end();
+        self.tail.reset(Position { epoch, ..end });
+        tracing::warn!(workspace = %self.id, %epoch, "the log was restored from a backup; it takes a new epoch");
+        Ok(())
+    }
+}
+
+/// Bounds what one read of the log brings into memory.
+const READ_BYTES_MAX: usize = 4 << 20;
+
+/// A workspace, as doors use it. Cheap to clone.
+#[derive(Clone)]
+pub struct Workspace {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) jobs: mpsc::Sender<Job>,
+}
+
+/// What a bulk hears.
+#[derive(Clone, Debug)]
+pub struct BulkAnswer {
+    /// The bulk's id.
+    pub bulk: ChangeId,
+    /// Each part's id and answer, in the order sent.
+    pub answers: Vec<(ChangeId, Result<Receipt, Problem>)>,
+}
+
+impl Workspace {
+    /// Returns the workspace's name.
+    pub fn id(&self) -> &WorkspaceId {
+        &self.shared.id
+    }
+
+    /// Returns which life of the log this is.
+    pub fn epoch(&self) -> Epoch {
+        self.shared.epoch()
+    }
+
+    /// Submits one proposal, and waits until it is durable or refused.
+    pub async fn submit(&self, principal: &Principal, proposal: Proposal) -> Result<Receipt, Problem> {
+        let job = (BulkMode::Independent, None, vec![proposal]);
+        let mut answers = self.send(principal, job).await?;
+        answers.pop().expect("a job of one proposal has one answer")
+    }
+
+    /// Submits proposals that are decided together, as one bulk.
+    pub async fn submit_bulk(
+        &self,
+        principal: &Principal,
+        mode: BulkMode,
+        bulk: Option<ChangeId>,
+        proposals: Vec<Proposal>,
+    ) -> Result<BulkAnswer, Problem> {
+        let limit = self.shared.settings.bulk_max;
+        if proposals.is_empty() || proposals.len() > limit {
+            let detail = format!("a bulk has 1 to {limit} proposals, and this has {}", proposals.len());
+            return Err(Problem::new(Code::TooLarge, detail).limit(limit as u64, "max_bulk"));
+        }
+        let bulk = bulk.unwrap_or_else(|| fresh_id(&*self.shared.clock));
+        let ids: Vec<_> = proposals.iter().map(|proposal| proposal.id).collect();
+        let answers = self.send(principal, (mode, Some(bulk), proposals)).await?;
+        Ok(BulkAnswer { bulk, answers: ids.into_iter().zip(answers).collect() })
+    }
+
+    async fn send(
+        &self,
+        principal: &Principal,
+        (mode, bulk, proposals): (BulkMode, Option<ChangeId>, Vec<Proposal>),
+    ) -> Result<Answers, Problem> {
+        let shared = &self.shared;
+        if shared.recovering.load(Ordering::SeqCst) {
+            return Err(Problem::new(Code::Unavailable, "the store reopens after a failed commit")
+                .hint("send the same change id again in a moment"));
+        }
+        let weight: usize = proposals.iter().map(|p| p.body.weight() + 512).sum();
+        let all = shared.settings.queue_bytes_max;
+        let room = shared.room.clone().acquire_many_owned(permits(weight, all));
+        let permit = tokio::time::timeout(shared.settings.queue_wait_max, room)
+            .await
+            .map_err(|_| {
+                Problem::new(Code::TooMany, "too many writes wait")
+                    .limit(all as u64, "queue_bytes_max")
+            })?
+            .map_err(|_| stopping())?;
+        let (reply, answer) = oneshot::channel();
+        let principal = principal.clone();
+        let job = Job { principal, mode, bulk, proposals, reply, permit };
+        self.jobs.send(job).await.map_err(|_| stopping())?;
+        // Without an answer the committer stopped with the batch in hand: its outcome is not known.
+        let answers: Answers = answer.await.map_err(|_| crate::load::unknown_outcome())?;
+        let refused = answers.iter().filter(|answer| answer.is_err()).count();
+        shared.totals.refusals.fetch_add(refused as u64, Ordering::Relaxed);
+        Ok(answers)
+    }
+
+    /// Returns the end of the log that readers may see.
+    pub fn tail(&self) -> Position {
+        self.shared.tail.end()
+    }
+
+    /// Rings at each move of the tail.
+    pub fn tail_watch(&self) -> watch::Receiver<Position> {
+        self.shared.tail.watch()
+    }
+
+    /// Seals a place: always the same text for the same place.
+    pub fn seal(&self, position: &Position) -> String {
+        self.shared.key.seal(position)
+    }
+
+    /// Seals a place so that two texts do not tell whether anything lies between them.
+    pub fn seal_fresh(&self, position: &Position) -> String {
+        let mut nonce = [0u8; 12];
+        getrandom::fill(&mut nonce).expect("the system gives random bytes");
+        self.shared.key.seal_fresh(position, nonce)
+    }
+
+    /// Opens a cursor without asking whether its place is still there.
+    pub fn position_of(&self, cursor: &str) -> Result<Position, Problem> {
+        self.shared.key.open(cursor).map_err(|error| {
+            Problem::new(Code::BadCursor, error.to_string())
+                .hint("read from the beginning, or subscribe from a snapshot")
+        })
+    }
+
+    /// Returns the cursor of what a receipt tells of, for reading one's own write.
+    pub async fn receipt_cursor(&self, receipt: &Receipt) -> Result<Option<String>, Problem> {
+        let Some(seq) = receipt.seq else { return Ok(None) };
+        let position = self.position_at(seq).await?;
+        Ok(position.map(|position| self.seal(&position)))
+    }
+
+    async fn position_at(&self, seq: Seq) -> Result<Option<Position>, Problem> {
+        let shared = &self.shared;
+        let epoch = shared.epoch();
+        if seq == Seq::ZERO {
+            return Ok(Some(Position { epoch, seq, tag: Tag8::default() }));
+        }
+        let before = Seq(seq.0 - 1);
+        if let Some(entry) = shared.tail.recent(before, 1).as_deref().and_then(<[_]>::first) {
+            return Ok(Some(entry.position()));
+        }
+        let records = shared
+            .store
+            .records(&shared.id, before, seq, 1, usize::MAX)
+            .await
+            .map_err(store_problem)?;
+        let tag = records.first().map(|record| record.header.hash.tag());
+        Ok(tag.map(|tag| Position { epoch, seq, tag }))
+    }
+
+    /// Finds the place that a reader goes on from.
+    ///
+    /// A cursor of this epoch that the log does not hold shows that the log was restored from a
+    /// backup: it takes a new epoch, so that no other reader of the lost part is misled, however
+    /// far the log grows (DESIGN, P5).
+    pub async fn resume(&self, cursor: &str) -> Result<Position, Problem> {
+        let position = self.position_of(cursor)?;
+        let shared = &self.shared;
+        if position.epoch != shared.epoch() {
+            return Err(Problem::reset(ResetReason::Epoch));
+        }
+        if position.seq < shared.low_water {
+            return Err(Problem::reset(ResetReason::Compacted));
+        }
+        let here = match position.seq <= self.tail().seq {
+            true => self.position_at(position.seq).await?,
+            false => None,
+        };
+        if here == Some(position) {
+            return Ok(position);
+        }
+        shared.begin_epoch().await?;
+        Err(Problem::reset(ResetReason::Rewound))
+    }
+
+    /// Returns up to `limit` records after `after`, from those at hand or from the store; never
+    /// past the tail.
+    pub async fn read_log(&self, after: Seq, limit: usize) -> Result<Vec<Arc<Entry>>, Problem> {
+        if let Some(entries) = self.shared.tail.recent(after, limit) {
+            return Ok(entries);
+        }
+        self.shared.read_store(after, self.tail().seq, limit).await
+    }
+
+    /// Returns records that are at hand, without waiting; `None` where the store must be read.
+    pub fn recent(&self, after: Seq, limit: usize) -> Option<Vec<Arc<Entry>>> {
+        self.shared.tail.recent(after, limit)
+    }
+
+    /// Returns the oldest place that can still be read.
+    pub fn low_water(&self) -> Seq {
+        self.shared.low_water
+    }
+}
+
+fn stopping() -> Problem {
+    Problem::new(Code::Unavailable, "the node is stopping").hint("send the same change id again")
+}
+
+/// Draws a change id.
+pub(crate) fn fresh_id(clock: &dyn Clock) -> ChangeId {
+    let mut random = [0u8; 10];
+    getrandom::fill(&mut random).expect("the system gives random bytes");
+    ChangeId::from_parts(u64::try_from(clock.now().0).unwrap_or(0), &random)
+}

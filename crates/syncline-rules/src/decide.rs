@@ -1,0 +1,497 @@
+//! The decision: what a proposal becomes, on a view and nothing else.
+
+use std::sync::Arc;
+
+use syncline_api::{Code, Problem, Sides};
+use syncline_merge::{diff, old_values};
+use syncline_model::change::{Change, ChangeType, Effect, Intent, Outcome};
+use syncline_model::document::Document;
+use syncline_model::head::Head;
+use syncline_model::ids::{Address, ChangeId, Seq, Version};
+use syncline_model::json::{Json, Pointer};
+use syncline_model::proposal::{
+    Base, MESSAGE_LENGTH_MAX, Operation, Precondition, Proposal,
+};
+use syncline_model::time::{Hlc, Timestamp};
+
+use crate::Rules;
+use crate::document::propose;
+use crate::hierarchy::{ANCESTORS_MAX, check_kinds, check_parent, place_of};
+use crate::view::{BaseState, Need, View};
+
+/// The time of a decision.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// When the batch is committed; never before the last record.
+    pub committed_at: Timestamp,
+    /// The node's clock, for writers that sent none.
+    pub hlc: Hlc,
+}
+
+/// One change that a decision makes, and the head that it leaves. The committer fills in the seq.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The change.
+    pub change: Change,
+    /// The head after it.
+    pub head: Head,
+}
+
+/// A refusal, and which versions its sides are of, so that a resend can be shown them again.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// Why, with the sides.
+    pub problem: Problem,
+    /// The version that the writer had seen, where the sides are shown.
+    pub base: Option<Version>,
+    /// The head's version, where the sides are shown.
+    pub theirs: Option<Version>,
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Refusal {
+        Refusal { problem, base: None, theirs: None }
+    }
+}
+
+/// What a proposal becomes.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// Nothing is done, and why.
+    Refused(Box<Refusal>),
+    /// The head already says so.
+    Unchanged {
+        /// That head.
+        head: Arc<Head>,
+        /// It was a patch without a base.
+        blind: bool,
+    },
+    /// These changes, in order: missing parents first, the proposal's own last.
+    Commit(Vec<Step>),
+    /// The view lacks this: load it, and decide again.
+    Needs(Need),
+}
+
+/// Decides one proposal.
+pub fn decide(view: &View, proposal: &Proposal, rules: &Rules, now: Now) -> Decision {
+    if let Some(need) = missing(view, proposal) {
+        return Decision::Needs(need);
+    }
+    match try_decide(view, proposal, rules, now) {
+        Ok(decision) => decision,
+        Err(refusal) => Decision::Refused(refusal),
+    }
+}
+
+/// Returns what a proposal names that the view lacks, its own parent's line apart.
+fn missing(view: &View, proposal: &Proposal) -> Option<Need> {
+    if !view.knows(&proposal.context) {
+        return Some(Need::Head(proposal.context.clone()));
+    }
+    let named = match &proposal.precondition {
+        Precondition::Match(etags) => etags.first().map(|etag| Base::Etag(*etag)),
+        _ => None,
+    };
+    view.head(&proposal.context)?;
+    [proposal.base.clone(), named]
+        .into_iter()
+        .flatten()
+        .find(|base| !view.knows_base(&proposal.context, base))
+        .map(|base| Need::Base(proposal.context.clone(), base))
+}
+
+type Refused<T> = Result<T, Box<Refusal>>;
+
+fn refuse<T>(problem: Problem) -> Refused<T> {
+    Err(Box::new(problem.into()))
+}
+
+fn try_decide(view: &View, proposal: &Proposal, rules: &Rules, now: Now) -> Refused<Decision> {
+    check_supported(proposal)?;
+    let head = view.head(&proposal.context);
+    let live = head.filter(|head| !head.deleted);
+    check_precondition(view, proposal, rules, head)?;
+    let base = check_base(view, proposal, rules, head)?;
+    let kind = check_operation(proposal, head)?;
+    let blind = live.is_some()
+        && base.is_none()
+        && proposal.precondition == Precondition::None
+        && matches!(proposal.operation, Operation::Merge | Operation::Patch);
+
+    if kind == ChangeType::Restore && live.is_some() {
+        let head = live.expect("just looked at").clone();
+        return Ok(Decision::Unchanged { head, blind: false });
+    }
+    let before = before_document(proposal, kind, head);
+    let proposed = propose(&before, proposal, rules).map_err(|p| with_sides(p, view, proposal, rules, head))?;
+    let mut document = proposed.document;
+    if kind == ChangeType::Create && document.owner().is_none() {
+        document = document.with("owner", Json::from(proposal.actor.id.as_str()));
+    }
+    if document.parent().is_none() && proposal.context.kind() != "global" {
+        document = document.with("parent", Json::from("global/main"));
+    }
+    if let Some(head) = live.filter(|head| kind == ChangeType::Update && head.document == document) {
+        return Ok(Decision::Unchanged { head: head.clone(), blind });
+    }
+
+    let lines = [document.parent(), head.and_then(|head| head.document.parent())];
+    if let Some(address) = lines.into_iter().find_map(|parent| view.gap(parent, ANCESTORS_MAX + 1)) {
+        return Ok(Decision::Needs(Need::Head(address)));
+    }
+    let mut steps = Vec::new();
+    let mut grown;
+    let mut view = view;
+    if proposal.create_parents && kind != ChangeType::Delete {
+        if let Some(parent) = document.parent().filter(|parent| view.head(parent).is_none()) {
+            let step = missing_parent(view, proposal, &parent, now)?;
+            let root = Address::global_main();
+            if !view.knows(&root) {
+                return Ok(Decision::Needs(Need::Head(root)));
+            }
+            grown = view.clone();
+            grown.put_head(parent, Some(Arc::new(step.head.clone())));
+            steps.push(step);
+            view = &grown;
+        }
+    }
+    if kind != ChangeType::Delete {
+        check_parent(view, &proposal.context, document.parent().as_ref()).map_err(|p| Box::new(p.into()))?;
+    }
+    let own_patch = proposed.patch.filter(|_| kind == ChangeType::Update);
+    let mut step = make_step(view, proposal, kind, head, &before, document, own_patch, now);
+    step.change.base = base;
+    step.change.blind = blind;
+    if !steps.is_empty() {
+        let bulk = Some(proposal.id.derive("bulk"));
+        steps.iter_mut().for_each(|step| step.change.bulk = bulk);
+        step.change.bulk = bulk;
+    }
+    steps.push(step);
+    Ok(Decision::Commit(steps))
+}
+
+/// Refuses, undecided, what is fixed on the wire but not built yet: nothing may be done half.
+fn check_supported(proposal: &Proposal) -> Refused<()> {
+    let at = |name: &str| Pointer::root().child(name);
+    if proposal.branch.is_some() {
+        return refuse(Problem::not_built("writing to a branch").at(at("branch")));
+    }
+    if proposal.strategy.is_some() {
+        return refuse(Problem::not_built("choosing a strategy").at(at("strategy")));
+    }
+    if proposal.context.kind().starts_with("syncline_") {
+        return refuse(
+            Problem::new(Code::Invalid, "kinds that begin with syncline_ are the node's own")
+                .at(at("context")),
+        );
+    }
+    match &proposal.message {
+        Some(message) if message.chars().count() > MESSAGE_LENGTH_MAX => refuse(
+            Problem::new(Code::TooLarge, format!("a message has at most {MESSAGE_LENGTH_MAX} characters"))
+                .at(at("message"))
+                .limit(MESSAGE_LENGTH_MAX as u64, "message_length_max"),
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn check_precondition(
+    view: &View,
+    proposal: &Proposal,
+    rules: &Rules,
+    head: Option<&Arc<Head>>,
+) -> Refused<()> {
+    let live = head.filter(|head| !head.deleted);
+    let context = &proposal.context;
+    let failed = |detail: String, hint: &str| {
+        let problem = Problem::new(Code::PreconditionFailed, detail).hint(hint);
+        Err(with_sides(problem, view, proposal, rules, head))
+    };
+    match (&proposal.precondition, live) {
+        (Precondition::None, _) | (Precondition::MatchAny, Some(_)) | (Precondition::NoneMatchAny, None) => Ok(()),
+        (Precondition::MatchAny, None) => {
+            failed(format!("there is no context \"{context}\" to overwrite"), "leave If-Match out to create it")
+        }
+        (Precondition::NoneMatchAny, Some(head)) => failed(
+            format!("context \"{context}\" is there already, at version {}", head.version),
+            "read it, and write with If-Match or Syncline-Base",
+        ),
+        (Precondition::Match(_), None) => {
+            failed(format!("there is no context \"{context}\" any more"), "read it again")
+        }
+        (Precondition::Match(etags), Some(head)) => {
+            if etags.contains(&head.etag()) {
+                return Ok(());
+            }
+            let hint = if etags.iter().any(|etag| etag.is_partial()) {
+                "the ETag is of a partial answer; read the whole context"
+            } else {
+                "read it again, or send Syncline-Base instead of If-Match"
+            };
+            failed(format!("context \"{context}\" is at {}, not at what If-Match names", head.etag()), hint)
+        }
+    }
+}
+
+/// Resolves the base, and returns its version if the write may go on from it.
+///
+/// Merging comes next; until then a base that the head has left behind is answered with the
+/// three sides.
+fn check_base(
+    view: &View,
+    proposal: &Proposal,
+    rules: &Rules,
+    head: Option<&Arc<Head>>,
+) -> Refused<Option<Version>> {
+    let (Some(base), Some(head)) = (&proposal.base, head) else {
+        if let (Some(base), None) = (&proposal.base, head) {
+            let detail = format!("context \"{}\" never existed, so {base} is not its base", proposal.context);
+            return refuse(Problem::new(Code::BaseUnknown, detail).at(Pointer::root().child("base")));
+        }
+        return Ok(None);
+    };
+    if matches!(base, Base::Etag(etag) if etag.is_partial()) {
+        let problem = Problem::new(Code::Invalid, "the base is the ETag of a partial answer")
+            .at(Pointer::root().child("base"))
+            .hint("read the whole context, and send that ETag");
+        return refuse(problem);
+    }
+    match view.base(&proposal.context, base) {
+        BaseState::Known { version, .. } if version == head.version => Ok(Some(version)),
+        BaseState::Known { version, .. } => {
+            let detail = format!(
+                "context \"{}\" is at version {}, and the write was made on version {version}",
+                proposal.context, head.version
+            );
+            let problem = Problem::new(Code::StaleBase, detail)
+                .hint("bring the sides together, and write again on the head with a new change id");
+            Err(with_sides(problem, view, proposal, rules, Some(head)))
+        }
+        BaseState::Unknown => refuse(
+            Problem::new(
+                Code::BaseUnknown,
+                format!("{base} is no base that the history of \"{}\" holds", proposal.context),
+            )
+            .at(Pointer::root().child("base"))
+            .hint("read the context, and send its ETag as the base"),
+        ),
+    }
+}
+
+/// Says what kind of change the operation makes of this head, or why it makes none.
+fn check_operation(proposal: &Proposal, head: Option<&Arc<Head>>) -> Refused<ChangeType> {
+    let context = &proposal.context;
+    let conditional = proposal.base.is_some() || proposal.precondition != Precondition::None;
+    let missing = || {
+        refuse(Problem::new(Code::NotFound, format!("there is no context \"{context}\"")).hint("create it first"))
+    };
+    let deleted = |head: &Head| {
+        refuse(
+            Problem::new(Code::Deleted, format!("context \"{context}\" was deleted at version {}", head.version))
+                .hint("restore it first"),
+        )
+    };
+    let live = head.filter(|head| !head.deleted);
+    match (proposal.operation, head, live) {
+        (Operation::Create, _, Some(head)) => refuse(
+            Problem::new(
+                Code::PreconditionFailed,
+                format!("context \"{context}\" is there already, at version {}", head.version),
+            )
+            .hint("read it, and write with a base"),
+        ),
+        (Operation::Create, _, None) => Ok(ChangeType::Create),
+        (Operation::Replace | Operation::Delete, _, Some(_)) if !conditional => refuse(
+            Problem::new(
+                Code::PreconditionRequired,
+                format!("context \"{context}\" is there, and the write does not say what it was made on"),
+            )
+            .hint("send If-Match or Syncline-Base with the ETag that a read gave; If-Match: * overwrites on purpose"),
+        ),
+        (Operation::Delete, _, Some(_)) if context.as_str() == "global/main" => {
+            refuse(Problem::new(Code::Invalid, "global/main always exists and cannot be deleted"))
+        }
+        (Operation::Delete, _, Some(_)) => Ok(ChangeType::Delete),
+        (Operation::Restore, _, Some(_)) | (Operation::Restore, Some(_), None) => Ok(ChangeType::Restore),
+        (_, _, Some(_)) => Ok(ChangeType::Update),
+        (Operation::Delete | Operation::Restore, None, _) => missing(),
+        (_, _, None) if proposal.create => Ok(ChangeType::Create),
+        (_, Some(head), None) => deleted(head),
+        (_, None, None) => missing(),
+    }
+}
+
+fn before_document(proposal: &Proposal, kind: ChangeType, head: Option<&Arc<Head>>) -> Document {
+    match (kind, head) {
+        (ChangeType::Create, _) | (_, None) => Document::empty(),
+        (_, Some(head)) => {
+            debug_assert!(!head.deleted || proposal.operation == Operation::Restore);
+            head.document.clone()
+        }
+    }
+}
+
+/// Makes the missing parent of a context, if its own place needs no guess.
+fn missing_parent(view: &View, proposal: &Proposal, parent: &Address, now: Now) -> Refused<Step> {
+    let root = Address::global_main();
+    let grandparent = (parent.kind() != "global").then_some(&root);
+    check_kinds(parent, grandparent).map_err(|problem| {
+        let hint = format!("create {parent} first, and say under which project it lies");
+        Box::new(Refusal::from(problem.at(Pointer::root().child("parent")).hint(hint)))
+    })?;
+    let mut document =
+        Document::empty().with("owner", Json::from(proposal.actor.id.as_str()));
+    if let Some(grandparent) = grandparent {
+        document = document.with("parent", Json::from(grandparent.as_str()));
+    }
+    let id = proposal.id.derive(parent.as_str());
+    let creation =
+        Proposal::new(id, parent.clone(), Operation::Create, Json::Null, proposal.actor.clone());
+    let before = Document::empty();
+    Ok(make_step(view, &creation, ChangeType::Create, None, &before, document, None, now))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one change, gathered in one place")]
+fn make_step(
+    view: &View,
+    proposal: &Proposal,
+    kind: ChangeType,
+    head: Option<&Arc<Head>>,
+    before: &Document,
+    document: Document,
+    own_patch: Option<syncline_merge::Patch>,
+    now: Now,
+) -> Step {
+    let from = head.map_or(Version::ZERO, |head| head.version);
+    let version = from.next();
+    let verbatim = own_patch.is_some();
+    let (effect, changed, old) = match kind {
+        ChangeType::Create | ChangeType::Restore => {
+            (Effect::Snapshot(document.to_json()), vec![Pointer::root()], Vec::new())
+        }
+        ChangeType::Delete => (Effect::Gone, vec![Pointer::root()], Vec::new()),
+        ChangeType::Update => {
+            let patch =
+                own_patch.unwrap_or_else(|| diff(&before.to_json(), &document.to_json()));
+            let changed = patch.touched();
+            let old = old_values(&before.to_json(), &changed);
+            (Effect::Patch(patch.to_json()), changed, old)
+        }
+    };
+    let body = match (kind, proposal.operation) {
+        _ if verbatim => None,
+        (ChangeType::Update, _) | (_, Operation::Merge | Operation::Patch) => Some(proposal.body.clone()),
+        _ => None,
+    };
+    let place = place_of(view, &proposal.context, &document);
+    let before_place = match (kind, head) {
+        (ChangeType::Update, Some(head)) => {
+            Some(place_of(view, &proposal.context, &head.document)).filter(|old| *old != place)
+        }
+        _ => None,
+    };
+    let hash = document.hash();
+    let change = Change {
+        id: proposal.id,
+        kind,
+        context: proposal.context.clone(),
+        branch: None,
+        version,
+        from: if kind == ChangeType::Update || kind == ChangeType::Delete { from } else { Version::ZERO },
+        base: None,
+        bulk: None,
+        actor: proposal.actor.clone(),
+        hlc: proposal.hlc.unwrap_or(now.hlc),
+        committed_at: now.committed_at,
+        priority: proposal.priority,
+        message: proposal.message.clone(),
+        place,
+        before: before_place,
+        changed,
+        intent: Intent { operation: proposal.operation, body, old },
+        effect,
+        outcome: Outcome::Applied,
+        blind: false,
+        hash,
+    };
+    let head = Head {
+        address: proposal.context.clone(),
+        version,
+        seq: Seq::ZERO,
+        change: proposal.id,
+        hash,
+        deleted: kind == ChangeType::Delete,
+        document,
+        actor: proposal.actor.clone(),
+        created_at: head.map_or(now.committed_at, |head| head.created_at),
+        updated_at: now.committed_at,
+    };
+    Step { change, head }
+}
+
+fn with_sides(
+    problem: Problem,
+    view: &View,
+    proposal: &Proposal,
+    rules: &Rules,
+    head: Option<&Arc<Head>>,
+) -> Box<Refusal> {
+    if !matches!(problem.code, Code::StaleBase | Code::PreconditionFailed | Code::TestFailed) {
+        return Box::new(problem.into());
+    }
+    let live = head.filter(|head| !head.deleted);
+    let base = seen(view, proposal);
+    let mut problem = problem;
+    let base_document = base.as_ref().map(|(_, document)| &**document);
+    let theirs = live.map(|head| &head.document);
+    problem.sides = Some(Box::new(sides(proposal, base_document, theirs, rules)));
+    Box::new(Refusal {
+        problem,
+        base: base.map(|(version, _)| version),
+        theirs: live.map(|head| head.version),
+    })
+}
+
+/// Returns what the writer had seen: its base, or the version that its `If-Match` names.
+fn seen(view: &View, proposal: &Proposal) -> Option<(Version, Arc<Document>)> {
+    let by_etag = match &proposal.precondition {
+        Precondition::Match(etags) => etags.first().map(|etag| Base::Etag(*etag)),
+        _ => None,
+    };
+    match view.base(&proposal.context, &proposal.base.clone().or(by_etag)?) {
+        BaseState::Known { version, document } => Some((version, document)),
+        BaseState::Unknown => None,
+    }
+}
+
+/// Returns the three sides of a proposal: the document that its writer had seen, that document
+/// with the proposal applied (or the bare body where the base is not known), and the head.
+pub fn sides(
+    proposal: &Proposal,
+    base: Option<&Document>,
+    theirs: Option<&Document>,
+    rules: &Rules,
+) -> Sides {
+    let ours = match (proposal.operation, base) {
+        (Operation::Delete, _) => None,
+        (_, Some(base)) => match propose(base, proposal, rules) {
+            Ok(proposed) => Some(proposed.document.to_json()),
+            Err(_) => Some(proposal.body.clone()),
+        },
+        (_, None) => Some(proposal.body.clone()),
+    };
+    Sides { base: base.map(Document::to_json), ours, theirs: theirs.map(Document::to_json) }
+}
+
+/// Returns the record that every log begins with: `global/main`, with a fixed change id and no owner.
+pub fn genesis(committed_at: Timestamp, actor: syncline_model::proposal::Actor) -> Step {
+    let id = ChangeId::from_parts(0, b"\0syncline\0");
+    let address = Address::global_main();
+    let proposal = Proposal::new(id, address, Operation::Create, Json::Null, actor);
+    let now = Now { committed_at, hlc: Hlc::default().tick(Hlc::default(), committed_at) };
+    let document = Document::empty()
+        .with("title", Json::from("Global"))
+        .with("level", Json::from("public"));
+    make_step(&View::new(), &proposal, ChangeType::Create, None, &Document::empty(), document, None, now)
+}

@@ -1,0 +1,126 @@
+//! The view: a snapshot of all that a proposal names, which `decide` looks at and nothing else.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use syncline_model::document::Document;
+use syncline_model::head::Head;
+use syncline_model::ids::{Address, Version};
+use syncline_model::proposal::Base;
+
+/// What the writer had seen, resolved against the context's history.
+#[derive(Clone, Debug)]
+pub enum BaseState {
+    /// A version of this history.
+    Known {
+        /// Which version.
+        version: Version,
+        /// Its document; the last one where the version deleted it.
+        document: Arc<Document>,
+    },
+    /// Nothing that this history holds.
+    Unknown,
+}
+
+/// What a view lacks for a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// A context's head, or that there is none.
+    Head(Address),
+    /// What a base of a context stands for.
+    Base(Address, Base),
+}
+
+/// The heads and bases that a batch of proposals names.
+///
+/// The committer loads it before it decides, and writes each decision back, so that the next
+/// proposal of the batch is decided on what the one before left.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    heads: HashMap<Address, Option<Arc<Head>>>,
+    bases: HashMap<(Address, Base), BaseState>,
+}
+
+impl View {
+    /// Returns an empty view.
+    pub fn new() -> View {
+        View::default()
+    }
+
+    /// Returns the head, deleted or not; `None` when there never was one.
+    pub fn head(&self, address: &Address) -> Option<&Arc<Head>> {
+        debug_assert!(self.heads.contains_key(address), "{address} was not loaded");
+        self.heads.get(address).and_then(Option::as_ref)
+    }
+
+    /// Says whether it was looked up already.
+    pub fn knows(&self, address: &Address) -> bool {
+        self.heads.contains_key(address)
+    }
+
+    /// Puts in a head, or that there is none.
+    pub fn put_head(&mut self, address: Address, head: Option<Arc<Head>>) {
+        self.heads.insert(address, head);
+    }
+
+    /// Puts in what a base stands for.
+    pub fn put_base(&mut self, address: Address, base: Base, state: BaseState) {
+        self.bases.insert((address, base), state);
+    }
+
+    /// Returns what a base stands for.
+    ///
+    /// One that names the head needs no loading, which also holds for a head that an earlier
+    /// proposal of the batch just made.
+    pub fn base(&self, address: &Address, base: &Base) -> BaseState {
+        if let Some(head) = self.heads.get(address).and_then(Option::as_ref) {
+            let is_head = match base {
+                Base::Version(version) => *version == head.version,
+                Base::Change(id) => *id == head.change,
+                Base::Etag(etag) => *etag == head.etag(),
+            };
+            if is_head {
+                let document = Arc::new(head.document.clone());
+                return BaseState::Known { version: head.version, document };
+            }
+        }
+        let key = (address.clone(), base.clone());
+        self.bases.get(&key).cloned().unwrap_or(BaseState::Unknown)
+    }
+
+    /// Says whether a base was looked up already, or needs no looking up since it is the head.
+    pub fn knows_base(&self, address: &Address, base: &Base) -> bool {
+        self.bases.contains_key(&(address.clone(), base.clone()))
+            || matches!(self.base(address, base), BaseState::Known { .. })
+    }
+
+    /// Returns the first address on the way up from `parent` that was not looked up.
+    pub fn gap(&self, parent: Option<Address>, length_max: usize) -> Option<Address> {
+        let mut next = parent;
+        for _ in 0..length_max {
+            let address = next?;
+            let Some(head) = self.heads.get(&address) else { return Some(address) };
+            next = head.as_ref().and_then(|head| head.document.parent());
+        }
+        None
+    }
+
+    /// Returns the ancestors of a context whose parent is `parent`, nearest first, as far as they
+    /// are known here.
+    pub fn chain(&self, parent: Option<Address>, length_max: usize) -> Vec<Address> {
+        let mut chain = Vec::new();
+        let mut next = parent;
+        while let Some(address) = next {
+            if chain.len() >= length_max || chain.contains(&address) {
+                break;
+            }
+            next = self
+                .heads
+                .get(&address)
+                .and_then(Option::as_ref)
+                .and_then(|head| head.document.parent());
+            chain.push(address);
+        }
+        chain
+    }
+}
