@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use syncline_api::{BulkMode, Code, Problem};
 use syncline_merge::{Patch, diff, readable};
+use syncline_model::change::Place;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, ChangeId, Seq, Version};
 use syncline_model::proposal::{Base, Precondition, Proposal};
 use syncline_model::time::Timestamp;
-use syncline_rules::{Principal, Subject, visible};
+use syncline_rules::{ANCESTORS_MAX, Principal, Subject, View, place_of, visible};
 use syncline_store::{ContextList, HeadRow, ListQuery, PageKey, Sort};
 
 use crate::heads::{Cached, CachedHead};
@@ -123,6 +124,39 @@ impl Workspace {
             shared.heads.put(&shared.id, address, Cached::Head(loaded));
         }
         Ok(Some(head))
+    }
+
+    /// Returns the head, deleted or not, without asking who wants it: for readers of the log that
+    /// judge visibility themselves.
+    pub async fn head_if_any(&self, address: &Address) -> Result<Option<Arc<Head>>, Problem> {
+        self.head(address).await
+    }
+
+    /// Returns where a context stands now.
+    pub async fn place(&self, head: &Head) -> Result<Place, Problem> {
+        let mut view = View::new();
+        let mut next = head.document.parent();
+        for _ in 0..ANCESTORS_MAX {
+            let Some(address) = next else { break };
+            let parent = self.head(&address).await?;
+            next = parent.as_ref().and_then(|head| head.document.parent());
+            view.put_head(address, parent);
+        }
+        Ok(place_of(&view, &head.address, &head.document))
+    }
+
+    /// Says whether anything lies below a context.
+    pub async fn has_children(&self, address: &Address) -> Result<bool, Problem> {
+        let query = ListQuery {
+            contexts: ContextList { parent: Some(address.clone()), ..Default::default() },
+            sort: Sort::default(),
+            after: None,
+            limit: 1,
+            bodies: false,
+        };
+        let shared = &self.shared;
+        let page = shared.store.list(&shared.id, &query).await.map_err(store_problem)?;
+        Ok(!page.heads.is_empty())
     }
 
     async fn row_to_head(&self, row: HeadRow) -> Result<CachedHead, Problem> {

@@ -38,8 +38,10 @@ pub struct Settings {
 pub struct TestFaults {
     /// Change ids are not kept (breaks P3).
     pub forget_id: bool,
-    /// Every 50th record never reaches the readers of recent records (breaks P5).
+    /// Every 50th record never reaches subscriptions (breaks P5).
     pub drop_event: bool,
+    /// Subscriptions go live before they have read the log up to there (breaks P5).
+    pub live_before_listen: bool,
 }
 
 impl Default for Settings {

@@ -209,6 +209,16 @@ impl Workspace {
         self.shared.epoch()
     }
 
+    /// Returns the engine's settings.
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// Returns the deliberate faults; all are off but in harnesses.
+    pub fn faults(&self) -> crate::settings::TestFaults {
+        self.shared.settings.faults
+    }
+
     /// Submits one proposal, and waits until it is durable or refused.
     pub async fn submit(&self, principal: &Principal, proposal: Proposal) -> Result<Receipt, Problem> {
         let job = (BulkMode::Independent, None, vec![proposal]);
