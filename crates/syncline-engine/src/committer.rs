@@ -227,7 +227,37 @@ impl Committer {
         if let (Some(mark), Some(index)) = (before, refused_at) {
             batch.rewind(mark);
             let cause = answers.pop().and_then(Result::err).expect("the last one was refused");
-            return Ok(refuse_bulk(job, index, &cause, batch, self.shared.settings.faults.forget_id));
+            return self.refuse_bulk(job, (index, &cause), batch, now).await;
+        }
+        Ok(answers)
+    }
+
+    /// Refuses all parts of an atomic bulk for the sake of one, and keeps that under their ids.
+    ///
+    /// A part whose id was settled before hears that again: a bulk that is sent again after a
+    /// refusal gets the same answers.
+    async fn refuse_bulk(
+        &self,
+        job: &Job,
+        (at, cause): (usize, &Problem),
+        batch: &mut Batch,
+        now: Now,
+    ) -> Result<Answers, Problem> {
+        let mut answers = Vec::with_capacity(job.proposals.len());
+        for (index, proposal) in job.proposals.iter().enumerate() {
+            if batch.settled.contains_key(&proposal.id) {
+                answers.push(self.decide_one(job, proposal, batch, now).await?);
+                continue;
+            }
+            let problem = match index == at {
+                true => cause.clone(),
+                false => bulk_refused(at, &job.proposals[at], cause),
+            };
+            if cause.code.decided() && !self.shared.settings.faults.forget_id {
+                let settled = Settled::Refused(Box::new(Refusal::from(problem.clone())));
+                batch.keep(proposal.id, proposal.digest().0, settled);
+            }
+            answers.push(Err(problem));
         }
         Ok(answers)
     }
@@ -553,27 +583,11 @@ fn head_row(cached: &CachedHead) -> HeadRow {
     }
 }
 
-/// Refuses all parts of an atomic bulk for the sake of one, and keeps that under their ids.
-fn refuse_bulk(job: &Job, at: usize, cause: &Problem, batch: &mut Batch, forget: bool) -> Answers {
-    let mut answers = Vec::with_capacity(job.proposals.len());
-    for (index, proposal) in job.proposals.iter().enumerate() {
-        let problem = if index == at {
-            cause.clone()
-        } else {
-            Problem::new(
-                Code::BulkRefused,
-                format!("part {at} of the bulk, for context \"{}\", was refused: {}", job.proposals[at].context, cause.detail),
-            )
-            .hint("mend that part, and send all again with new change ids")
-        };
-        let known = batch.settled.contains_key(&proposal.id);
-        if cause.code.decided() && !known && !forget {
-            let settled = Settled::Refused(Box::new(Refusal::from(problem.clone())));
-            batch.keep(proposal.id, proposal.digest().0, settled);
-        }
-        answers.push(Err(problem));
-    }
-    answers
+fn bulk_refused(at: usize, part: &Proposal, cause: &Problem) -> Problem {
+    let context = &part.context;
+    let detail = format!("part {at} of the bulk, for context \"{context}\", was refused: {}", cause.detail);
+    Problem::new(Code::BulkRefused, detail)
+        .hint("mend that part, and send all again with new change ids")
 }
 
 fn answer(jobs: Vec<Job>, answers: Vec<Answers>) {
