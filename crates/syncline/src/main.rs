@@ -1,2 +1,7 @@
-//! The binary. Filled once the crates below stand.
-fn main() {}
+//! The binary. All it does is in the library, so that tests can reach it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(syncline::main(std::env::args_os().collect()))
+}

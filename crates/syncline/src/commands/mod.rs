@@ -1,0 +1,57 @@
+//! The commands, one file each: its arguments, and `run`.
+
+pub mod completions;
+pub mod config;
+pub mod demo;
+pub mod diff;
+pub mod export;
+pub mod get;
+pub mod help;
+pub mod import;
+mod input;
+pub mod key;
+pub mod log;
+pub mod ls;
+pub mod mcp;
+pub mod patch;
+pub mod put;
+pub mod restore;
+pub mod rm;
+pub mod stats;
+pub mod status;
+pub mod up;
+pub mod verify;
+pub mod watch;
+mod write;
+
+use crate::args::Command;
+use crate::failure::Result;
+use crate::run::Run;
+
+/// Runs one command.
+pub fn run(command: Command, run: &Run) -> Result {
+    match command {
+        Command::Up(args) => up::run(&args, run),
+        Command::Key(args) => key::run(&args, run),
+        Command::Get(args) => run.block_on(get::run(&args, run)),
+        Command::Put(args) => run.block_on(put::run(&args, run)),
+        Command::Patch(args) => run.block_on(patch::run(&args, run)),
+        Command::Rm(args) => run.block_on(rm::run(&args, run)),
+        Command::Restore(args) => run.block_on(restore::run(&args, run)),
+        Command::Ls(args) => run.block_on(ls::run(&args, run)),
+        Command::Log(args) => run.block_on(log::run(&args, run)),
+        Command::Diff(args) => run.block_on(diff::run(&args, run)),
+        Command::Watch(args) => run.block_on(watch::run(&args, run)),
+        Command::Import(args) => run.block_on(import::run(&args, run)),
+        Command::Export(args) => run.block_on(export::run(&args, run)),
+        Command::Status(args) => run.block_on(status::run(&args, run)),
+        Command::Stats(args) => run.block_on(stats::run(&args, run)),
+        Command::Verify(args) => verify::run(&args, run),
+        Command::Config(args) => config::run(&args, run),
+        Command::Demo(args) => demo::run(&args, run),
+        Command::Mcp(args) => mcp::run(&args, run),
+        Command::Completions(args) => completions::run(&args, run),
+        Command::Help(args) => help::run(&args, run),
+        Command::DemoAgent(args) => demo::agent::run(&args, run),
+    }
+}

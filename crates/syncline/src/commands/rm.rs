@@ -1,0 +1,54 @@
+//! `syncline rm`
+
+use clap::Args;
+use syncline_client::When;
+use syncline_model::ids::Address;
+use syncline_model::json::Json;
+use syncline_model::proposal::Precondition;
+
+use super::write::{WriteArgs, show_receipt};
+use crate::failure::Result;
+use crate::run::{Run, parse_address};
+use crate::show;
+
+/// Delete a context; its history stays, and `restore` brings it back.
+///
+/// Without --if-match or --base, the head as it is now is deleted, and nothing if it moves meanwhile.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  syncline rm task/auth-42 -m 'done elsewhere'")]
+pub struct RmArgs {
+    /// Which context: kind/id.
+    #[arg(value_parser = parse_address)]
+    pub address: Address,
+    /// Also delete all below it, as one bulk.
+    #[arg(long)]
+    pub subtree: bool,
+    /// The flags of every write.
+    #[command(flatten)]
+    pub write: WriteArgs,
+}
+
+/// Runs the command.
+pub async fn run(args: &RmArgs, run: &Run) -> Result {
+    let client = run.client()?;
+    let mut write = args.write.to_write()?;
+    if write.precondition == Precondition::None && write.base.is_none() {
+        let head = client.get(&args.address, &When::Head).await?;
+        write.precondition = Precondition::Match(vec![head.etag]);
+    }
+    if !args.subtree {
+        let receipt = client.delete(&args.address, &write).await?;
+        return show_receipt(run, &args.address, &receipt);
+    }
+    let answer = client.delete_subtree(&args.address, &write).await?;
+    if run.output.is_json() {
+        return run.output.document(&answer);
+    }
+    let receipts = answer
+        .get("receipts")
+        .and_then(Json::as_array)
+        .map_or(1, <[Json]>::len);
+    let deleted = show::count(receipts as u64, "context");
+    run.output
+        .line(format!("{}  {deleted} deleted", args.address))
+}

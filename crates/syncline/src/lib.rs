@@ -1,0 +1,76 @@
+//! `syncline`: the node and its command line.
+//!
+//! [`main`] reads the command line ([`args`]), layers the settings ([`settings`]), and runs one
+//! command ([`commands`], a file for each). What a command says goes through [`output`], which no
+//! control character of a document passes; how it ends is [`failure`] and [`exit`].
+
+pub mod args;
+pub mod clean;
+pub mod commands;
+pub mod exit;
+pub mod failure;
+pub mod output;
+pub mod place;
+pub mod run;
+pub mod settings;
+mod show;
+mod system;
+
+use std::ffi::OsString;
+
+use clap::Parser as _;
+use clap::error::ErrorKind;
+
+use crate::args::Cli;
+use crate::failure::Failure;
+use crate::output::{Color, Output};
+use crate::run::Run;
+
+/// Runs the command line and returns the exit code.
+pub fn main(arguments: Vec<OsString>) -> u8 {
+    let json = arguments
+        .iter()
+        .skip(1)
+        .any(|argument| argument == "--json");
+    let cli = match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error, json),
+    };
+    let plain = Output::new(
+        cli.global.json,
+        cli.global.color.unwrap_or_default(),
+        cli.global.plain,
+    );
+    let ended = Run::start(&cli.global).and_then(|run| commands::run(cli.command, &run));
+    match ended {
+        Ok(()) => exit::YES,
+        Err(failure) => {
+            plain.fail(&failure);
+            failure.exit()
+        }
+    }
+}
+
+/// Says what clap did not understand, or shows the help that was asked for.
+fn usage(error: &clap::Error, json: bool) -> u8 {
+    let asked = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayVersion
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+    );
+    if !json || asked {
+        // A closed pipe is no reason to complain.
+        let _ = error.print();
+        return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
+    }
+    let text = error.render().to_string();
+    let first = text
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ");
+    let failure = Failure::usage_hint(first, "see `syncline help`");
+    Output::new(true, Color::Never, true).fail(&failure);
+    exit::USAGE
+}

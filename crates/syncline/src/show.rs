@@ -1,0 +1,130 @@
+//! How times, actors and contexts look to a person.
+
+use syncline_model::json::{Json, Pointer};
+use syncline_model::proposal::Actor;
+use syncline_model::time::Timestamp;
+
+use crate::clean;
+
+/// Returns the wall clock.
+pub fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_millisecond())
+}
+
+/// Returns how long ago something was: `4 s`, `3 min`, `2 h`, `5 d`, or the day.
+pub fn ago(time: Timestamp, now: Timestamp) -> String {
+    let seconds = (now.0 - time.0).max(0) / 1_000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h", seconds / 3_600),
+        86_400..2_592_000 => format!("{} d", seconds / 86_400),
+        _ => time.to_string().chars().take(10).collect(),
+    }
+}
+
+/// Returns a duration: `4 s`, `3 min`.
+pub fn duration(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
+    }
+}
+
+/// Returns the time of day of this machine's zone, as `20:00:01`.
+pub fn clock(time: Timestamp) -> String {
+    let local = jiff::Timestamp::from_millisecond(time.0)
+        .map(|time| time.to_zoned(jiff::tz::TimeZone::system()))
+        .map(|time| time.strftime("%H:%M:%S").to_string());
+    local.unwrap_or_else(|_| "--:--:--".to_owned())
+}
+
+/// Returns who acted: the agent by its own word, else the principal.
+pub fn actor(actor: &Actor) -> String {
+    match &actor.agent {
+        Some(agent) => clean::shorten(agent.as_str(), 24),
+        None => actor
+            .id
+            .as_str()
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+    }
+}
+
+/// Returns the actor of a JSON object that has one.
+pub fn actor_of(json: &Json) -> String {
+    let read = json.get("actor");
+    let read =
+        read.and_then(|value| syncline_model::change::read_actor(value, &Pointer::root()).ok());
+    read.as_ref().map(actor).unwrap_or_default()
+}
+
+/// Returns a member's text, or nothing.
+pub fn text<'a>(json: &'a Json, name: &str) -> &'a str {
+    json.get(name).and_then(Json::as_str).unwrap_or_default()
+}
+
+/// Returns the time of a member, if it holds one.
+pub fn time(json: &Json, name: &str) -> Option<Timestamp> {
+    json.get(name)
+        .and_then(Json::as_str)
+        .and_then(|text| Timestamp::parse(text).ok())
+}
+
+/// Returns a number with thousands set apart: `1,204`.
+pub fn number(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// Returns bytes as a person reads them: `1.5 MiB`.
+pub fn bytes(bytes: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut tenths = bytes.saturating_mul(10);
+    while tenths >= 10_240 && unit + 1 < units.len() {
+        tenths /= 1_024;
+        unit += 1;
+    }
+    match tenths % 10 {
+        _ if unit == 0 => format!("{bytes} B"),
+        0 => format!("{} {}", tenths / 10, units[unit]),
+        part => format!("{}.{part} {}", tenths / 10, units[unit]),
+    }
+}
+
+/// Says `1 context`, `2 contexts`.
+pub fn count(n: u64, one: &str) -> String {
+    if n == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{} {one}s", number(n))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_times_are_short() {
+        assert_eq!(number(1_204), "1,204");
+        assert_eq!(number(999), "999");
+        assert_eq!(bytes(1_536), "1.5 KiB");
+        assert_eq!(bytes(900), "900 B");
+        assert_eq!(ago(Timestamp(0), Timestamp(185_000)), "3 min");
+        assert_eq!(count(1, "change"), "1 change");
+        assert_eq!(count(2_000, "change"), "2,000 changes");
+    }
+}
