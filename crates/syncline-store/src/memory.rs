@@ -119,8 +119,14 @@ impl Workspace {
             }
             last.insert(&row.address, row.version);
         }
-        match last.iter().find(|(address, _)| !batch.heads.iter().any(|h| h.address == ***address)) {
-            Some((address, _)) => Err(StoreError::NotWritten(format!("no head for {address}"))),
+        if let Some((address, _)) = last.iter().find(|(a, _)| !batch.heads.iter().any(|h| h.address == ***a)) {
+            return Err(StoreError::NotWritten(format!("no head for {address}")));
+        }
+        match batch.heads.iter().find(|head| last.get(&head.address) != Some(&head.version)) {
+            Some(head) => {
+                let why = format!("the head of {} is not its newest version", head.address);
+                Err(StoreError::NotWritten(why))
+            }
             None => Ok(()),
         }
     }

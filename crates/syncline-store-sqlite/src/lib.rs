@@ -1,0 +1,24 @@
+//! The embedded store: the log and its views in one SQLite file.
+//!
+//! One thread writes ([`writer`](self)), a few read, one moves the write-ahead log into the
+//! database; callers reach them through bounded queues. The walk enters at [`SqliteStore::open`],
+//! which looks at what is there before it touches anything.
+
+mod append;
+mod checkpoint;
+mod connection;
+mod errors;
+mod list;
+mod lock;
+mod open;
+mod options;
+mod read;
+mod readers;
+mod rows;
+mod shared;
+mod store;
+mod verify;
+mod writer;
+
+pub use options::{Opened, SqliteOptions, TestFaults};
+pub use store::SqliteStore;

@@ -1,1 +1,0 @@
-//! The promises of [`crate::Store`] as tests that every backend runs.

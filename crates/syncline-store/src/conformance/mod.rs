@@ -1,0 +1,71 @@
+//! The promises of [`crate::Store`] as tests that every backend runs.
+//!
+//! Each function takes an empty store and panics where a promise is broken. A backend names them
+//! all with [`crate::conformance_tests`].
+#![expect(clippy::missing_panics_doc, reason = "a broken promise panics; that is what these are for")]
+
+mod appends;
+mod lists;
+mod oracle;
+mod reads;
+mod scribe;
+
+pub use appends::*;
+pub use lists::*;
+pub use reads::*;
+
+/// Makes a test of each promise.
+///
+/// `$make` is called with `Option<CommitFault>` and awaited; it returns `(Arc<dyn Store>, guard)`,
+/// and the guard is dropped when the test ends.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($make:path) => {
+        $crate::conformance_tests! { @each $make;
+            a_workspace_is_made_once,
+            an_unknown_workspace_is_named,
+            an_epoch_is_kept,
+            a_closed_store_refuses,
+            p2_an_append_is_read_back_as_it_was,
+            p2_an_append_decided_elsewhere_writes_nothing,
+            p2_a_log_that_would_break_is_not_written,
+            p3_ids_are_kept_with_and_without_records,
+            p1_a_failing_append_leaves_nothing,
+            appends_that_wait_follow_one_another,
+            workspaces_are_apart,
+            appends_of_many_workspaces_at_once,
+            heads_follow_their_versions,
+            p2_records_come_without_a_gap_and_within_limits,
+            versions_are_found_by_number_and_place,
+            a_time_leads_to_its_place,
+            every_version_is_rebuilt,
+            a_stored_document_is_checked,
+            lists_agree_with_an_oracle,
+            pages_neither_skip_nor_repeat,
+            a_subtree_is_found_through_what_was_deleted,
+            labels_of_every_kind_are_found,
+            all_is_well_when_nothing_is_rotten,
+        }
+        #[tokio::test]
+        async fn p1_an_unknown_commit_that_was_written_is_found() {
+            let fault = $crate::CommitFault { at: 3, written: true };
+            let (store, _guard) = $make(Some(fault)).await;
+            $crate::conformance::p1_an_unknown_commit_is_found_out(store, fault).await;
+        }
+        #[tokio::test]
+        async fn p1_an_unknown_commit_that_was_lost_is_found_out() {
+            let fault = $crate::CommitFault { at: 3, written: false };
+            let (store, _guard) = $make(Some(fault)).await;
+            $crate::conformance::p1_an_unknown_commit_is_found_out(store, fault).await;
+        }
+    };
+    (@each $make:path; $($name:ident,)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                let (store, _guard) = $make(None).await;
+                $crate::conformance::$name(store).await;
+            }
+        )*
+    };
+}

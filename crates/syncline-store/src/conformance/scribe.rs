@@ -1,0 +1,403 @@
+//! Makes batches as an engine would, and remembers what a store should answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use syncline_merge::diff;
+use syncline_model::change::{Change, ChangeType, Effect, Intent, Outcome, Place};
+use syncline_model::document::Document;
+use syncline_model::ids::{Address, ChangeId, Epoch, PrincipalId, Seq, Version, WorkspaceId};
+use syncline_model::json::{Json, Limits, Pointer};
+use syncline_model::proposal::{Actor, Operation, Priority};
+use syncline_model::record::{IdRow, RecordHash, StoredRecord, pack};
+use syncline_model::time::{Hlc, Timestamp};
+
+use crate::{Append, HeadBody, HeadRow, NewWorkspace, Store, VersionRow};
+
+/// What a scribe's clock shows first.
+pub(super) const START: Timestamp = Timestamp(1_700_000_000_000);
+
+/// Writes one workspace's log.
+#[derive(Clone)]
+pub(super) struct Scribe {
+    pub id: WorkspaceId,
+    pub log: [u8; 16],
+    pub last: Seq,
+    pub last_hash: RecordHash,
+    pub now: Timestamp,
+    pub records: Vec<StoredRecord>,
+    pub contexts: BTreeMap<Address, History>,
+    pub ids: Vec<IdRow>,
+    count: u64,
+}
+
+/// What was written of one context.
+#[derive(Clone)]
+pub(super) struct History {
+    pub head: HeadRow,
+    /// Version n at n - 1.
+    pub versions: Vec<VersionRow>,
+    /// The document after version n at n - 1.
+    pub documents: Vec<Document>,
+}
+
+/// How the next version of a context is stored.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Form {
+    /// Leave the stored body as it is.
+    pub without_body: bool,
+    /// Keep the whole document beside the version.
+    pub snapshot: bool,
+}
+
+pub(super) fn address(text: &str) -> Address {
+    Address::parse(text).expect("a test's address is one")
+}
+
+pub(super) fn workspace_id(text: &str) -> WorkspaceId {
+    WorkspaceId::parse(text).expect("a test's workspace is one")
+}
+
+pub(super) fn document(text: &str) -> Document {
+    let json = Json::parse(text.as_bytes(), &Limits::default()).expect("a test's document is JSON");
+    Document::from_json(&json, &Pointer::root()).expect("a test's document is one")
+}
+
+/// Returns a change id that only this number gives.
+pub(super) fn change_id(number: u64) -> ChangeId {
+    let mut random = [0u8; 10];
+    random[2..].copy_from_slice(&number.to_be_bytes());
+    ChangeId::from_parts(1_700_000_000_000 + number, &random)
+}
+
+impl Scribe {
+    /// Makes the workspace in the store.
+    pub async fn start(store: &dyn Store, name: &str) -> Scribe {
+        let id = workspace_id(name);
+        let mut log = [7u8; 16];
+        log[..name.len().min(16)].copy_from_slice(&name.as_bytes()[..name.len().min(16)]);
+        let new = NewWorkspace {
+            id: id.clone(),
+            log,
+            epoch: Epoch(0xFFFF_FFFF_0000_0001),
+            cursor_key: [3; 32],
+            created_at: START,
+        };
+        let row = store.create_workspace(new).await.expect("a workspace can be made");
+        assert_eq!((row.last, row.last_hash), (Seq::ZERO, RecordHash::genesis(&log)));
+        Scribe {
+            id,
+            log,
+            last: Seq::ZERO,
+            last_hash: RecordHash::genesis(&log),
+            now: START,
+            records: Vec::new(),
+            contexts: BTreeMap::new(),
+            ids: Vec::new(),
+            count: 0,
+        }
+    }
+
+    /// Begins a batch on what was written before.
+    pub fn batch(&mut self) -> Batch<'_> {
+        Batch { after: self.last, append: Append::default(), scribe: self }
+    }
+
+    /// Writes one document and appends it.
+    pub async fn put(&mut self, store: &dyn Store, at: &str, text: &str) {
+        self.put_as(store, at, text, Form::default()).await;
+    }
+
+    /// Writes one document in the form asked for and appends it.
+    pub async fn put_as(&mut self, store: &dyn Store, at: &str, text: &str, form: Form) {
+        let mut batch = self.batch();
+        batch.put(at, text, form);
+        batch.send(store).await;
+    }
+
+    /// Deletes a context and appends that.
+    pub async fn delete(&mut self, store: &dyn Store, at: &str) {
+        let mut batch = self.batch();
+        batch.delete(at);
+        batch.send(store).await;
+    }
+
+    fn next_id(&mut self) -> ChangeId {
+        self.count += 1;
+        change_id(self.count)
+    }
+
+    fn row_of(&mut self, id: ChangeId) -> IdRow {
+        let mut digest = [0u8; 32];
+        digest[..16].copy_from_slice(id.as_bytes());
+        let outcome = pack(&format!(r#"{{"seq":{}}}"#, self.last));
+        IdRow { id, digest, outcome }
+    }
+}
+
+/// A batch in the making.
+pub(super) struct Batch<'a> {
+    scribe: &'a mut Scribe,
+    pub after: Seq,
+    pub append: Append,
+}
+
+impl Batch<'_> {
+    /// Creates or replaces a document.
+    pub fn put(&mut self, at: &str, text: &str, form: Form) {
+        let document = document(text);
+        let before = self.scribe.contexts.get(&address(at));
+        let (kind, effect) = match before {
+            Some(history) if !history.head.deleted => {
+                let patch = diff(&history.document().to_json(), &document.to_json());
+                (ChangeType::Update, Effect::Patch(patch.to_json()))
+            }
+            _ => (ChangeType::Create, Effect::Snapshot(document.to_json())),
+        };
+        self.change(address(at), kind, effect, document, form);
+    }
+
+    /// Deletes a context; its last document stays.
+    pub fn delete(&mut self, at: &str) {
+        let address = address(at);
+        let document = self.scribe.contexts[&address].document().clone();
+        let form = Form { without_body: true, snapshot: false };
+        self.change(address, ChangeType::Delete, Effect::Gone, document, form);
+    }
+
+    /// Keeps an id without a record, as for a proposal that changed nothing.
+    pub fn keep_id(&mut self) -> ChangeId {
+        let id = self.scribe.next_id();
+        let row = self.scribe.row_of(id);
+        self.scribe.ids.push(row.clone());
+        self.append.ids.push(row);
+        id
+    }
+
+    /// Advances the clock for what follows.
+    pub fn later(&mut self, millis: i64) {
+        self.scribe.now.0 += millis;
+    }
+
+    fn change(
+        &mut self,
+        address: Address,
+        kind: ChangeType,
+        effect: Effect,
+        document: Document,
+        form: Form,
+    ) {
+        let scribe = &mut *self.scribe;
+        let id = scribe.next_id();
+        let seq = scribe.last.next();
+        let before = scribe.contexts.get(&address);
+        let version = before.map_or(Version(1), |history| history.head.version.next());
+        let actor = Actor::from_principal(PrincipalId::owner());
+        let operation = if kind == ChangeType::Delete { Operation::Delete } else { Operation::Replace };
+        let change = Change {
+            id,
+            kind,
+            context: address.clone(),
+            branch: None,
+            version,
+            from: before.map_or(Version::ZERO, |history| history.head.version),
+            base: None,
+            bulk: None,
+            actor: actor.clone(),
+            hlc: Hlc::default(),
+            committed_at: scribe.now,
+            priority: Priority::default(),
+            message: None,
+            place: Place::default(),
+            before: None,
+            changed: Vec::new(),
+            intent: Intent { operation, body: None, old: Vec::new() },
+            effect,
+            outcome: Outcome::Applied,
+            blind: false,
+            hash: document.hash(),
+        };
+        let salt = [u8::try_from(seq.0 % 251).unwrap_or(0); 16];
+        let record = StoredRecord::seal(seq, &change, salt, &scribe.last_hash);
+        scribe.last = seq;
+        scribe.last_hash = record.header.hash;
+        let bytes = pack(&document.to_json().to_text());
+        let row = VersionRow {
+            address: address.clone(),
+            version,
+            seq,
+            committed_at: scribe.now,
+            change: id,
+            hash: document.hash(),
+            snapshot: form.snapshot.then(|| bytes.clone()),
+            whole: matches!(change.effect, Effect::Snapshot(_)),
+        };
+        let head = HeadRow {
+            address: address.clone(),
+            parent: document.parent(),
+            state: document.state().to_owned(),
+            level: document.level(),
+            owner: document.owner().map(|owner| owner.to_string()),
+            labels: document.labels().clone(),
+            title: document.title().map(str::to_owned),
+            version,
+            seq,
+            change: id,
+            hash: document.hash(),
+            deleted: kind == ChangeType::Delete,
+            actor,
+            created_at: before.map_or(scribe.now, |history| history.head.created_at),
+            updated_at: scribe.now,
+            body: (!form.without_body).then_some(HeadBody { version, bytes }),
+        };
+        let id_row = scribe.row_of(id);
+        scribe.ids.push(id_row.clone());
+        scribe.records.push(record.clone());
+        scribe.remember(head.clone(), &row, document);
+        self.push(record, row, head, id_row);
+    }
+
+    fn push(&mut self, record: StoredRecord, row: VersionRow, head: HeadRow, id: IdRow) {
+        self.append.records.push(record);
+        self.append.versions.push(row);
+        self.append.ids.push(id);
+        // The newest body of the batch is the one that is written.
+        let earlier = self.append.heads.iter().position(|h| h.address == head.address);
+        let earlier = earlier.map(|at| self.append.heads.remove(at));
+        let body = head.body.clone().or_else(|| earlier.and_then(|head| head.body));
+        self.append.heads.push(HeadRow { body, ..head });
+    }
+
+    /// Appends the batch.
+    pub async fn send(self, store: &dyn Store) {
+        let (id, last) = (self.scribe.id.clone(), self.scribe.last);
+        let appended = store.append(&id, self.after, self.append).await.expect("an append that fits");
+        assert_eq!(appended.last, last);
+    }
+}
+
+impl Scribe {
+    fn remember(&mut self, mut head: HeadRow, row: &VersionRow, document: Document) {
+        let row = VersionRow { snapshot: None, ..row.clone() };
+        match self.contexts.get_mut(&head.address) {
+            Some(history) => {
+                head.body = head.body.or_else(|| history.head.body.take());
+                history.head = head;
+                history.versions.push(row);
+                history.documents.push(document);
+            }
+            None => {
+                let history = History { head, versions: vec![row], documents: vec![document] };
+                self.contexts.insert(history.head.address.clone(), history);
+            }
+        }
+    }
+
+    /// Returns what the store should answer for these heads.
+    pub fn heads(&self, addresses: &[Address]) -> Vec<Option<HeadRow>> {
+        addresses.iter().map(|a| self.contexts.get(a).map(|history| history.head.clone())).collect()
+    }
+
+    /// Returns all addresses.
+    pub fn addresses(&self) -> Vec<Address> {
+        self.contexts.keys().cloned().collect()
+    }
+}
+
+impl History {
+    /// Returns the newest document.
+    pub fn document(&self) -> &Document {
+        self.documents.last().expect("a history has a version")
+    }
+}
+
+/// Small numbers that look random and are the same in each run.
+pub(super) struct Dice(pub u64);
+
+impl Dice {
+    /// Returns a number below `sides` (SplitMix64; Steele, Lea and Flood 2014).
+    pub fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        usize::try_from((z ^ (z >> 31)) % sides as u64).unwrap_or(0)
+    }
+
+    /// Returns one of the items.
+    pub fn pick<T: Clone>(&mut self, items: &[T]) -> T {
+        items[self.roll(items.len())].clone()
+    }
+}
+
+/// Waits for all of `futures` at once.
+pub(super) async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut waiting: Vec<_> = futures.into_iter().map(Box::pin).collect();
+    let mut done: Vec<Option<T>> = waiting.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (future, slot) in waiting.iter_mut().zip(&mut done) {
+            if slot.is_none() {
+                if let std::task::Poll::Ready(value) = future.as_mut().poll(context) {
+                    *slot = Some(value);
+                }
+            }
+        }
+        match done.iter().all(Option::is_some) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        }
+    })
+    .await;
+    done.into_iter().flatten().collect()
+}
+
+/// Reads a whole log.
+pub(super) async fn whole_log(store: &dyn Store, id: &WorkspaceId) -> Vec<StoredRecord> {
+    store.records(id, Seq::ZERO, Seq(u64::MAX >> 1), usize::MAX, usize::MAX).await.expect("a log")
+}
+
+/// Everything of a workspace that reads show, to compare before and after.
+#[derive(Debug, PartialEq)]
+pub(super) struct Shown {
+    workspaces: Vec<crate::WorkspaceRow>,
+    records: Vec<StoredRecord>,
+    heads: Vec<Option<HeadRow>>,
+    ids: Vec<Option<IdRow>>,
+    versions: Vec<Vec<VersionRow>>,
+}
+
+/// Reads everything that the scribe knows of.
+pub(super) async fn shown(store: &dyn Store, scribe: &Scribe) -> Shown {
+    let addresses = scribe.addresses();
+    let ids: Vec<_> = scribe.ids.iter().map(|row| row.id).collect();
+    let mut versions = Vec::new();
+    for address in &addresses {
+        versions.push(store.versions(&scribe.id, address, None, usize::MAX).await.expect("versions"));
+    }
+    Shown {
+        workspaces: store.workspaces().await.expect("workspaces"),
+        records: whole_log(store, &scribe.id).await,
+        heads: store.heads(&scribe.id, &addresses).await.expect("heads"),
+        ids: store.ids(&scribe.id, &ids).await.expect("ids"),
+        versions,
+    }
+}
+
+/// Checks that the store shows exactly what the scribe wrote.
+pub(super) async fn check_shown(store: &dyn Store, scribe: &Scribe) {
+    let found = shown(store, scribe).await;
+    let row = found.workspaces.iter().find(|row| row.id == scribe.id).expect("the workspace");
+    assert_eq!((row.last, row.last_hash), (scribe.last, scribe.last_hash));
+    let live = scribe.contexts.values().filter(|history| !history.head.deleted).count();
+    assert_eq!(row.contexts, live as u64);
+    assert_eq!(found.records, scribe.records);
+    assert_eq!(found.heads, scribe.heads(&scribe.addresses()));
+    assert_eq!(found.ids, scribe.ids.iter().cloned().map(Some).collect::<Vec<_>>());
+    for (history, mut versions) in scribe.contexts.values().zip(found.versions) {
+        versions.reverse();
+        assert_eq!(versions, history.versions);
+    }
+}
+
+/// A store under test.
+pub(super) type Shared = Arc<dyn Store>;
