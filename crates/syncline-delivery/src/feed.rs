@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use syncline_api::{ChangeView, Code, From, Mode, Problem, ResetReason, Scope, ScopeTerm};
 use syncline_engine::{Entry, Principal, When, Workspace};
-use syncline_model::change::Change;
+use syncline_model::change::{Change, ChangeType};
 use syncline_model::cursor::Position;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, ChangeId, Name, PrincipalId, Seq};
@@ -280,19 +280,30 @@ impl Feed {
     /// Says whether the change moved other contexts into or out of the scope with it, which no
     /// record of theirs tells: then the reader starts again from a snapshot.
     async fn moves_others(&self, change: &Change, verdict: Verdict) -> Result<bool, Problem> {
-        let Some(before) = &change.before else { return Ok(false) };
-        if before.ancestors == change.place.ancestors {
-            return Ok(false);
-        }
-        let on_a_line = self.inherited.iter().any(|line| line.contains(&change.context))
-            || self.scope.0.iter().any(|term| {
-                matches!(term, ScopeTerm::Inherited(context) if *context == change.context)
-            });
-        if on_a_line {
+        if self.moves_a_line(change) {
             return Ok(true);
         }
+        let moved = change.before.as_ref().is_some_and(|b| b.ancestors != change.place.ancestors);
         let crosses = matches!(verdict, Verdict::Enters | Verdict::Leaves);
-        Ok(crosses && self.workspace.has_children(&change.context).await?)
+        Ok(moved && crosses && self.workspace.has_children(&change.context).await?)
+    }
+
+    /// Says whether the line of ancestors of an `inherited` term is not what it was.
+    fn moves_a_line(&self, change: &Change) -> bool {
+        let moved = change.before.as_ref().is_some_and(|b| b.ancestors != change.place.ancestors);
+        let named = self.scope.0.iter().filter_map(|term| match term {
+            ScopeTerm::Inherited(context) => Some(context),
+            _ => None,
+        });
+        named.zip(&self.inherited).any(|(context, line)| {
+            // The line that is known here is today's, and the record may be older: so each record
+            // that gives the context a line counts, whether or not it is today's.
+            let gives_line = moved
+                || change.kind == ChangeType::Create
+                || *line != *change.place.ancestors;
+            (*context == change.context && gives_line)
+                || (moved && line.contains(&change.context))
+        })
     }
 
     /// Returns the context as of the version that the change made.
