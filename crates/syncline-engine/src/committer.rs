@@ -376,6 +376,7 @@ impl Committer {
     /// Makes what was committed visible: heads first, then records, then the bell.
     fn publish(&mut self, batch: Batch) {
         let shared = &self.shared;
+        let _showing = shared.showing.lock().expect("nothing panics while records are shown");
         for address in &batch.touched {
             let mut cached = batch.heads[address].clone();
             if writes_body(&cached) {
@@ -398,7 +399,6 @@ impl Committer {
     /// Learns where the log ends after another node moved it.
     async fn reload(&mut self) -> Result<(), Problem> {
         let rows = self.shared.store.workspaces().await.map_err(store_problem)?;
-        self.shared.heads.clear();
         self.take_end(rows).await
     }
 
@@ -422,7 +422,6 @@ impl Committer {
 
     async fn try_recover(&mut self) -> Result<(), Problem> {
         let rows = self.shared.store.recover().await.map_err(store_problem)?;
-        self.shared.heads.clear();
         self.take_end(rows).await
     }
 
@@ -448,6 +447,9 @@ impl Committer {
         self.log.last = row.last;
         self.log.last_hash = row.last_hash;
         self.log.last_committed_at = row.last_committed_at;
+        let _showing = self.shared.showing.lock().expect("nothing panics while records are shown");
+        // Whatever was cached may be older than what is shown now.
+        self.shared.heads.clear();
         self.shared.tail.push(entries);
         Ok(())
     }

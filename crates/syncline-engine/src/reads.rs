@@ -120,10 +120,21 @@ impl Workspace {
         let Some(row) = rows.into_iter().next().flatten() else { return Ok(None) };
         let loaded = self.row_to_head(row).await?;
         let head = loaded.head.clone();
-        if head.seq <= before.seq && self.untouched_since(before.seq, address) {
-            shared.heads.put(&shared.id, address, Cached::Head(loaded));
+        if head.seq <= before.seq {
+            self.cache_unless_touched(before.seq, address, loaded);
         }
         Ok(Some(head))
+    }
+
+    /// Puts a head that was read when the log ended at `seq` into the cache, if surely nothing
+    /// touched the context since.
+    fn cache_unless_touched(&self, seq: Seq, address: &Address, loaded: CachedHead) {
+        let shared = &self.shared;
+        let _showing = shared.showing.lock().expect("nothing panics while records are shown");
+        let Some(since) = self.recent(seq, usize::MAX) else { return };
+        if since.iter().all(|entry| entry.change.context != *address) {
+            shared.heads.put(&shared.id, address, Cached::Head(loaded));
+        }
     }
 
     /// Returns the head, deleted or not, without asking who wants it: for readers of the log that
@@ -161,18 +172,6 @@ impl Workspace {
 
     async fn row_to_head(&self, row: HeadRow) -> Result<CachedHead, Problem> {
         head_of_row(&*self.shared.store, &self.shared.id, row).await
-    }
-
-    /// Says whether surely nothing touched the context since; else a head that was read before
-    /// could replace a newer one in the cache.
-    fn untouched_since(&self, seq: Seq, address: &Address) -> bool {
-        if self.shared.committing.elapsed().is_some() {
-            return false;
-        }
-        match self.recent(seq, usize::MAX) {
-            Some(entries) => entries.iter().all(|entry| entry.change.context != *address),
-            None => false,
-        }
     }
 
     async fn check_seen(&self, principal: &Principal, address: &Address) -> Result<(), Problem> {

@@ -34,6 +34,9 @@ pub struct Shared {
     pub(crate) recovering: AtomicBool,
     pub(crate) committing: Committing,
     pub(crate) totals: Arc<Totals>,
+    /// Held while heads and records are shown together, and while a reader puts a head that it
+    /// loaded into the cache: else an older head could replace a newer one.
+    pub(crate) showing: Mutex<()>,
     epoch: Mutex<Epoch>,
     room: Arc<Semaphore>,
 }
@@ -102,6 +105,7 @@ impl Shared {
             recovering: AtomicBool::new(false),
             committing: Committing::default(),
             totals: parts.totals,
+            showing: Mutex::new(()),
             epoch: Mutex::new(parts.end.epoch),
             room: parts.room,
         }
