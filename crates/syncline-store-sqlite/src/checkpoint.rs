@@ -23,12 +23,15 @@ pub(crate) fn run(shared: &Shared) {
     while let Some(due) = wait(shared) {
         let _gate = shared.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
         let done = match due {
-            Due::Nothing => Ok(()),
+            Due::Nothing => continue,
             Due::Wanted => checkpoint(shared, shared.wal_pages() >= RESTART_PAGES, RESTART_WAIT),
             Due::Idle => checkpoint(shared, true, IDLE_WAIT),
         };
+        if !matches!(done, Ok(true)) {
+            shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).behind = true;
+        }
         match done {
-            Ok(()) => failing = false,
+            Ok(_) => failing = false,
             // The pages stay in the write-ahead log, and the next round writes all of them again.
             Err(error) if !failing => {
                 warn!(%error, "checkpoint failed");
@@ -45,14 +48,15 @@ enum Due {
     Idle,
 }
 
-fn checkpoint(shared: &Shared, empty: bool, wait: Duration) -> rusqlite::Result<()> {
+/// Returns whether nothing is left in the write-ahead log.
+fn checkpoint(shared: &Shared, empty: bool, wait: Duration) -> rusqlite::Result<bool> {
     let conn = connection::checkpointer(&shared.dir, &shared.faults, wait)?;
     connection::checkpoint(&conn, "PASSIVE")?;
-    if empty {
-        // The bulk was moved beside the writer; what is left is short.
-        connection::checkpoint(&conn, "TRUNCATE")?;
+    if !empty {
+        return Ok(false);
     }
-    Ok(())
+    // The bulk was moved beside the writer; what is left is short.
+    Ok(connection::checkpoint(&conn, "TRUNCATE")?.whole)
 }
 
 /// Waits until there may be something to do; `None` when the store is closed.

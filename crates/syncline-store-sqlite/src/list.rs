@@ -122,15 +122,13 @@ fn order(query: &mut Query, list: &ListQuery) {
     query.sql.push_str(&format!("c.address {word} LIMIT ?"));
 }
 
-/// Explains how a list is found, for tests.
-#[cfg(test)]
-pub(crate) fn explain(conn: &Connection, ws: i64, query: &ListQuery) -> Result<String, StoreError> {
-    let sql = format!("EXPLAIN QUERY PLAN SELECT {} FROM context c WHERE c.ws = ?", rows::HEAD);
-    let mut made = Query { sql, params: vec![Value::Integer(ws)] };
-    filter(&mut made, ws, &query.contexts);
-    order(&mut made, query);
-    made.params.push(Value::Integer(1));
-    let params = rusqlite::params_from_iter(made.params);
-    let steps = read::all(conn, &made.sql, params, |row| row.get::<_, String>(3).map_err(crate::errors::reading))?;
-    Ok(steps.join("\n"))
+/// Says whether a context is found by a label.
+pub(crate) fn has_label(
+    conn: &Connection,
+    ws: i64,
+    (key, value): (&str, &str),
+    ctx: i64,
+) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT 1 FROM label WHERE ws = ?1 AND key = ?2 AND value = ?3 AND ctx = ?4";
+    Ok(read::first(conn, SQL, (ws, key, value, ctx), |_| Ok(()))?.is_some())
 }

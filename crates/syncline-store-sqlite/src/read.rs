@@ -1,6 +1,6 @@
 //! Reads: each function runs in one short transaction of a reader.
 
-use rusqlite::{Connection, OptionalExtension as _, Row};
+use rusqlite::{Connection, Row};
 use syncline_model::document::DocumentHash;
 use syncline_model::ids::{Address, ChangeId, Seq, Version, WorkspaceId};
 use syncline_model::record::{IdRow, RecordHeader, RotError, StoredRecord};
@@ -313,14 +313,4 @@ fn records_of(
         return Err(RotError::Decode(format!("version {next} is missing")).into());
     }
     Ok(records)
-}
-
-/// Says whether a query finds nothing.
-pub(crate) fn none(
-    conn: &Connection,
-    sql: &str,
-    params: impl rusqlite::Params,
-) -> Result<bool, StoreError> {
-    let found = conn.query_row(sql, params, |_| Ok(())).optional().map_err(reading)?;
-    Ok(found.is_none())
 }

@@ -8,7 +8,7 @@ mod appends;
 mod lists;
 mod oracle;
 mod reads;
-mod scribe;
+pub mod scribe;
 
 pub use appends::*;
 pub use lists::*;

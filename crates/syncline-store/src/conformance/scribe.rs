@@ -1,4 +1,7 @@
 //! Makes batches as an engine would, and remembers what a store should answer.
+//!
+//! The suite uses it, and backends' own tests may.
+#![expect(missing_docs, reason = "fields that are named as what they hold")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,11 +18,11 @@ use syncline_model::time::{Hlc, Timestamp};
 use crate::{Append, HeadBody, HeadRow, NewWorkspace, Store, VersionRow};
 
 /// What a scribe's clock shows first.
-pub(super) const START: Timestamp = Timestamp(1_700_000_000_000);
+pub const START: Timestamp = Timestamp(1_700_000_000_000);
 
 /// Writes one workspace's log.
 #[derive(Clone)]
-pub(super) struct Scribe {
+pub struct Scribe {
     pub id: WorkspaceId,
     pub log: [u8; 16],
     pub last: Seq,
@@ -33,7 +36,7 @@ pub(super) struct Scribe {
 
 /// What was written of one context.
 #[derive(Clone)]
-pub(super) struct History {
+pub struct History {
     pub head: HeadRow,
     /// Version n at n - 1.
     pub versions: Vec<VersionRow>,
@@ -43,28 +46,28 @@ pub(super) struct History {
 
 /// How the next version of a context is stored.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Form {
+pub struct Form {
     /// Leave the stored body as it is.
     pub without_body: bool,
     /// Keep the whole document beside the version.
     pub snapshot: bool,
 }
 
-pub(super) fn address(text: &str) -> Address {
+pub fn address(text: &str) -> Address {
     Address::parse(text).expect("a test's address is one")
 }
 
-pub(super) fn workspace_id(text: &str) -> WorkspaceId {
+pub fn workspace_id(text: &str) -> WorkspaceId {
     WorkspaceId::parse(text).expect("a test's workspace is one")
 }
 
-pub(super) fn document(text: &str) -> Document {
+pub fn document(text: &str) -> Document {
     let json = Json::parse(text.as_bytes(), &Limits::default()).expect("a test's document is JSON");
     Document::from_json(&json, &Pointer::root()).expect("a test's document is one")
 }
 
 /// Returns a change id that only this number gives.
-pub(super) fn change_id(number: u64) -> ChangeId {
+pub fn change_id(number: u64) -> ChangeId {
     let mut random = [0u8; 10];
     random[2..].copy_from_slice(&number.to_be_bytes());
     ChangeId::from_parts(1_700_000_000_000 + number, &random)
@@ -136,7 +139,7 @@ impl Scribe {
 }
 
 /// A batch in the making.
-pub(super) struct Batch<'a> {
+pub struct Batch<'a> {
     scribe: &'a mut Scribe,
     pub after: Seq,
     pub append: Append,
@@ -312,7 +315,7 @@ impl History {
 }
 
 /// Small numbers that look random and are the same in each run.
-pub(super) struct Dice(pub u64);
+pub struct Dice(pub u64);
 
 impl Dice {
     /// Returns a number below `sides` (SplitMix64; Steele, Lea and Flood 2014).
@@ -331,7 +334,7 @@ impl Dice {
 }
 
 /// Waits for all of `futures` at once.
-pub(super) async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
+pub async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
     let mut waiting: Vec<_> = futures.into_iter().map(Box::pin).collect();
     let mut done: Vec<Option<T>> = waiting.iter().map(|_| None).collect();
     std::future::poll_fn(|context| {
@@ -352,13 +355,13 @@ pub(super) async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T>
 }
 
 /// Reads a whole log.
-pub(super) async fn whole_log(store: &dyn Store, id: &WorkspaceId) -> Vec<StoredRecord> {
+pub async fn whole_log(store: &dyn Store, id: &WorkspaceId) -> Vec<StoredRecord> {
     store.records(id, Seq::ZERO, Seq(u64::MAX >> 1), usize::MAX, usize::MAX).await.expect("a log")
 }
 
 /// Everything of a workspace that reads show, to compare before and after.
 #[derive(Debug, PartialEq)]
-pub(super) struct Shown {
+pub struct Shown {
     workspaces: Vec<crate::WorkspaceRow>,
     records: Vec<StoredRecord>,
     heads: Vec<Option<HeadRow>>,
@@ -367,7 +370,7 @@ pub(super) struct Shown {
 }
 
 /// Reads everything that the scribe knows of.
-pub(super) async fn shown(store: &dyn Store, scribe: &Scribe) -> Shown {
+pub async fn shown(store: &dyn Store, scribe: &Scribe) -> Shown {
     let addresses = scribe.addresses();
     let ids: Vec<_> = scribe.ids.iter().map(|row| row.id).collect();
     let mut versions = Vec::new();
@@ -384,7 +387,7 @@ pub(super) async fn shown(store: &dyn Store, scribe: &Scribe) -> Shown {
 }
 
 /// Checks that the store shows exactly what the scribe wrote.
-pub(super) async fn check_shown(store: &dyn Store, scribe: &Scribe) {
+pub async fn check_shown(store: &dyn Store, scribe: &Scribe) {
     let found = shown(store, scribe).await;
     let row = found.workspaces.iter().find(|row| row.id == scribe.id).expect("the workspace");
     assert_eq!((row.last, row.last_hash), (scribe.last, scribe.last_hash));
@@ -400,4 +403,4 @@ pub(super) async fn check_shown(store: &dyn Store, scribe: &Scribe) {
 }
 
 /// A store under test.
-pub(super) type Shared = Arc<dyn Store>;
+pub type Shared = Arc<dyn Store>;

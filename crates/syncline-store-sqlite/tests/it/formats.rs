@@ -1,0 +1,75 @@
+//! Old files still read: each format that was released has one here, made once and kept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use syncline_model::ids::Seq;
+use syncline_store::conformance::scribe::{Form, Scribe, document, whole_log, workspace_id};
+use syncline_store::{ListQuery, Store, replay};
+
+use crate::open;
+
+fn stored(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats").join(name)
+}
+
+/// Writes what `v1.db` holds. Run once, with this program as it was when the format was new:
+/// `cargo test -p syncline-store-sqlite -- --ignored writes_format_1`.
+#[tokio::test]
+#[ignore = "writes a file that is kept"]
+async fn writes_format_1() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut scribe = Scribe::start(&store, "default").await;
+    let mut other = Scribe::start(&store, "other").await;
+    let bodiless = Form { without_body: true, snapshot: false };
+    let long = "Long enough to be compressed. ".repeat(100);
+    scribe.put(&store, "task/a", r#"{"title":"A","labels":{"k":"v"},"data":{"n":1.0,"é":"ü"}}"#).await;
+    scribe.put_as(&store, "task/a", r#"{"title":"B","data":{"n":12345678901234567890}}"#, bodiless).await;
+    scribe.put(&store, "task/b", &format!(r#"{{"parent":"task/a","data":{{"long":"{long}"}}}}"#)).await;
+    scribe.delete(&store, "task/a").await;
+    let snapshot = Form { without_body: false, snapshot: true };
+    scribe.put_as(&store, "task/a", r#"{"title":"C","owner":"person/ana","level":"public"}"#, snapshot).await;
+    let mut batch = scribe.batch();
+    batch.keep_id();
+    batch.send(&store).await;
+    other.put(&store, "project/p", "{}").await;
+    store.close().await.unwrap();
+    fs::copy(dir.path().join("syncline.db"), stored("v1.db")).unwrap();
+}
+
+#[tokio::test]
+async fn format_1_still_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(stored("v1.db"), dir.path().join("syncline.db")).unwrap();
+    let store = open(dir.path());
+    let workspaces = store.workspaces().await.unwrap();
+    let ends: Vec<_> = workspaces.iter().map(|row| (row.id.as_str(), row.last, row.contexts)).collect();
+    assert_eq!(ends, [("default", Seq(5), 2), ("other", Seq(1), 1)]);
+    for row in &workspaces {
+        let records = whole_log(&store, &row.id).await;
+        assert_eq!(records.len() as u64, row.last.0);
+        for record in &records {
+            let change = record.open().unwrap();
+            let ids = store.ids(&row.id, &[change.id]).await.unwrap();
+            assert!(ids[0].is_some());
+            let rebuild = store.rebuild(&row.id, &change.context, change.version).await.unwrap();
+            let (document, _) = replay(&rebuild).unwrap().unwrap();
+            assert_eq!(document.hash(), change.hash);
+        }
+    }
+    let query = ListQuery {
+        contexts: Default::default(),
+        sort: Default::default(),
+        after: None,
+        limit: 9,
+        bodies: true,
+    };
+    let page = store.list(&workspace_id("default"), &query).await.unwrap();
+    let shown: Vec<_> = page.heads.iter().map(|head| (head.address.as_str(), head.hash)).collect();
+    let a = document(r#"{"title":"C","owner":"person/ana","level":"public"}"#).hash();
+    assert_eq!(shown[0], ("task/a", a));
+    assert_eq!(shown[1].0, "task/b");
+    let report = store.verify(&|_| ()).await.unwrap();
+    assert_eq!((report.problems, report.records), (Vec::new(), 6));
+}

@@ -1,0 +1,123 @@
+//! Rot: what was changed on disk is named by `verify`, and never served as if it were true.
+
+use std::path::Path;
+
+use syncline_model::ids::{Seq, Version};
+use syncline_store::conformance::scribe::{Form, Scribe, address};
+use syncline_store::{Store, StoreHealth, VerifyReport, replay};
+use syncline_store_sqlite::SqliteStore;
+
+use crate::{open, tamper};
+
+async fn written(dir: &Path) -> Scribe {
+    let store = open(dir);
+    let mut scribe = Scribe::start(&store, "alpha").await;
+    for number in 0..30 {
+        let text = format!(r#"{{"title":"{number}","labels":{{"k":"{number}"}},"data":{{"n":{number}}}}}"#);
+        let form = Form { without_body: number >= 20, snapshot: number % 5 == 0 };
+        scribe.put_as(&store, &format!("task/t{}", number % 2), &text, form).await;
+    }
+    store.close().await.unwrap();
+    scribe
+}
+
+async fn verified(store: &SqliteStore) -> VerifyReport {
+    store.verify(&|_| ()).await.unwrap()
+}
+
+/// Changes one row, and expects that `verify` says each of `lines` (a part of it suffices).
+async fn check_rot(sql: &str, lines: &[&str]) {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path()).await;
+    assert_eq!(tamper(dir.path(), sql), 1, "{sql}");
+    let store = open(dir.path());
+    let report = verified(&store).await;
+    for line in lines {
+        let found = report.problems.iter().any(|problem| problem.contains(line));
+        assert!(found, "{sql}: no {line:?} in {:#?}", report.problems);
+    }
+    assert!(matches!(store.health(), StoreHealth::Damaged(_)), "{sql}");
+    // The walk went on to the end.
+    assert!(report.contexts == 2 && report.workspaces == 1, "{report:?}");
+}
+
+/// SQL that flips one bit of a blob's last byte but `from_end`.
+fn flip(table: &str, column: &str, from_end: usize, which: &str) -> String {
+    let last = format!("length({column}) - {from_end}");
+    let low = (0..16).map(|n| {
+        let (is, becomes) = (format!("{n:X}"), format!("{:X}", n ^ 1));
+        format!("WHEN '{is}' THEN '{becomes}'")
+    });
+    // The low half of the byte, as its hex digit.
+    let digit = format!("substr(hex(substr({column}, {last}, 1)), 2, 1)");
+    let high = format!("substr(hex(substr({column}, {last}, 1)), 1, 1)");
+    let cases: String = low.collect::<Vec<_>>().join(" ");
+    format!(
+        "UPDATE {table} SET {column} = CAST(substr({column}, 1, {last} - 1) || \
+            unhex({high} || CASE {digit} {cases} END) || substr({column}, {last} + 1) AS BLOB) \
+            WHERE {which}"
+    )
+}
+
+const RECORD_17: &str = "pos & 0xFFFFFFFF = 17";
+
+#[tokio::test]
+async fn p1_rot_in_the_log_is_named() {
+    let no_commitment = "workspace alpha: record 17 does not match its commitment";
+    check_rot(&flip("log", "body", 10, RECORD_17), &[no_commitment]).await;
+    check_rot(&flip("log", "salt", 3, RECORD_17), &[no_commitment]).await;
+    let no_chain = "workspace alpha: record 17 does not follow from the one before it";
+    // The last byte is the hash's; the 40th from the end is the commitment's.
+    check_rot(&flip("log", "header", 0, RECORD_17), &[no_chain]).await;
+    check_rot(&flip("log", "header", 40, RECORD_17), &[no_chain, no_commitment]).await;
+    check_rot(&format!("UPDATE log SET body = x'07' WHERE {RECORD_17}"), &["record 17: stored bytes"])
+        .await;
+    check_rot(&format!("UPDATE log SET header = x'01' WHERE {RECORD_17}"), &["record 17: stored bytes"])
+        .await;
+    check_rot(&format!("UPDATE log SET salt = x'01' WHERE {RECORD_17}"), &["record 17: "]).await;
+    let missing = ["workspace alpha: record 17 is missing", "version 9 has no record 17"];
+    check_rot(&format!("DELETE FROM log WHERE {RECORD_17}"), &missing).await;
+}
+
+#[tokio::test]
+async fn p1_rot_in_the_views_is_named() {
+    let t0 = "ctx = (SELECT ctx FROM context WHERE address = 'task/t0')";
+    let names_t0 = "workspace alpha: context task/t0: ";
+    for (sql, lines) in [
+        (flip("context", "hash", 0, t0), vec!["context task/t0: its head is not its newest version"]),
+        (flip("context", "change_id", 0, t0), vec!["its head is not its newest version"]),
+        (format!("UPDATE context SET title = 'x' WHERE {t0}"), vec!["its head's columns"]),
+        (format!("UPDATE context SET labels = '{{' WHERE {t0}"), vec![names_t0]),
+        (format!("UPDATE context SET actor = 'x' WHERE {t0}"), vec![names_t0]),
+        (format!("UPDATE context SET version = 14 WHERE {t0}"), vec!["its head is not its newest"]),
+        (format!("UPDATE context SET address = 'no' WHERE {t0}"), vec!["workspace alpha: context no: "]),
+        (flip("body", "bytes", 3, t0), vec!["the stored body of version 10: "]),
+        (flip("snapshot", "bytes", 3, &format!("{t0} AND version = 6")), vec!["the snapshot of version 6: "]),
+        (flip("version", "hash", 0, &format!("{t0} AND version = 9")), vec!["record 17: the row of task/t0 v9"]),
+        (format!("DELETE FROM version WHERE {t0} AND version = 9"), vec!["record 17: task/t0 v9 is not in the history", "version 10 does not follow"]),
+        (format!("DELETE FROM label WHERE {t0}"), vec!["it is not found by its label \"k\""]),
+        ("UPDATE change_id SET outcome = x'09' WHERE id = (SELECT change_id FROM version WHERE seq = 17)".to_owned(), vec!["record 17: the outcome of change"]),
+        ("DELETE FROM change_id WHERE id = (SELECT change_id FROM version WHERE seq = 17)".to_owned(), vec!["record 17: change", "is not among the ids"]),
+        ("UPDATE workspace SET contexts = 5".to_owned(), vec!["it counts 5 contexts"]),
+    ] {
+        check_rot(&sql, &lines).await;
+    }
+}
+
+#[tokio::test]
+async fn p1_rot_is_not_served() {
+    let dir = tempfile::tempdir().unwrap();
+    written(dir.path()).await;
+    assert_eq!(tamper(dir.path(), &flip("log", "body", 10, RECORD_17)), 1);
+    let t1 = "ctx = (SELECT ctx FROM context WHERE address = 'task/t1')";
+    assert_eq!(tamper(dir.path(), &flip("body", "bytes", 8, t1)), 1);
+    let store = open(dir.path());
+    let scribe = syncline_store::conformance::scribe::workspace_id("alpha");
+    let records = store.records(&scribe, Seq(16), Seq(17), 9, 9_999).await.unwrap();
+    assert!(records[0].open().is_err());
+    // v9 of t0 is record 17.
+    let rebuild = store.rebuild(&scribe, &address("task/t0"), Version(9)).await.unwrap();
+    assert!(replay(&rebuild).is_err());
+    let rebuild = store.rebuild(&scribe, &address("task/t1"), Version(10)).await.unwrap();
+    assert!(rebuild.start.is_some() && replay(&rebuild).is_err());
+}
