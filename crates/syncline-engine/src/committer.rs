@@ -46,6 +46,8 @@ pub struct Job {
     pub bulk: Option<ChangeId>,
     /// What is asked for.
     pub proposals: Vec<Proposal>,
+    /// The digest of each, which whoever submits computes, since the committer is only one.
+    pub digests: Vec<[u8; 32]>,
     /// Where the answers go; whoever asked may be gone.
     pub reply: oneshot::Sender<Answers>,
     /// The room that it takes in the queue, given back when the job is answered and dropped.
@@ -214,8 +216,8 @@ impl Committer {
         let before = atomic.then(|| batch.mark());
         let mut answers = Vec::with_capacity(job.proposals.len());
         let mut refused_at = None;
-        for (index, proposal) in job.proposals.iter().enumerate() {
-            let answer = self.decide_one(job, proposal, batch, now).await?;
+        for index in 0..job.proposals.len() {
+            let answer = self.decide_one(job, index, batch, now).await?;
             if answer.is_err() && refused_at.is_none() {
                 refused_at = Some(index);
             }
@@ -246,7 +248,7 @@ impl Committer {
         let mut answers = Vec::with_capacity(job.proposals.len());
         for (index, proposal) in job.proposals.iter().enumerate() {
             if batch.settled.contains_key(&proposal.id) {
-                answers.push(self.decide_one(job, proposal, batch, now).await?);
+                answers.push(self.decide_one(job, index, batch, now).await?);
                 continue;
             }
             let problem = match index == at {
@@ -255,7 +257,7 @@ impl Committer {
             };
             if cause.code.decided() && !self.shared.settings.faults.forget_id {
                 let settled = Settled::Refused(Box::new(Refusal::from(problem.clone())));
-                batch.keep(proposal.id, proposal.digest().0, settled);
+                batch.keep(proposal.id, job.digests[index], settled);
             }
             answers.push(Err(problem));
         }
@@ -265,11 +267,11 @@ impl Committer {
     async fn decide_one(
         &self,
         job: &Job,
-        proposal: &Proposal,
+        index: usize,
         batch: &mut Batch,
         now: Now,
     ) -> Result<Result<Receipt, Problem>, Problem> {
-        let digest = proposal.digest().0;
+        let (proposal, digest) = (&job.proposals[index], job.digests[index]);
         if let Some((known, settled)) = batch.settled.get(&proposal.id) {
             if *known != digest {
                 return Ok(Err(reused(proposal.id)));

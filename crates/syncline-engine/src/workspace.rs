@@ -271,7 +271,8 @@ impl Workspace {
             .map_err(|_| stopping())?;
         let (reply, answer) = oneshot::channel();
         let principal = principal.clone();
-        let job = Job { principal, mode, bulk, proposals, reply, permit };
+        let digests = proposals.iter().map(|proposal| proposal.digest().0).collect();
+        let job = Job { principal, mode, bulk, proposals, digests, reply, permit };
         self.jobs.send(job).await.map_err(|_| stopping())?;
         // Without an answer the committer stopped with the batch in hand: its outcome is not known.
         let answers: Answers = answer.await.map_err(|_| crate::load::unknown_outcome())?;

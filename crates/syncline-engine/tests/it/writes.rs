@@ -157,13 +157,13 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
         let at = problem.pointer.as_ref().map(ToString::to_string).unwrap_or_default();
         assert_eq!((problem.code, at.as_str()), (wanted, pointer), "{body}: {problem}");
     }
+    assert_eq!(bench.workspace.tail(), tail);
     let value = format!("{}{}", "[".repeat(60), "]".repeat(60));
     let deep = format!(r#"[{{"op":"add","path":"/data/x","value":{value}}}]"#);
     bench.submit(bench.proposal("task/a", Operation::Patch, &deep)).await.unwrap();
     let tail = bench.workspace.tail();
-    let deeper = format!("[[[{}]]]", "\"x\"");
     let path = format!("/data/x{}/-", "/0".repeat(59));
-    let deeper = format!(r#"[{{"op":"add","path":"{path}","value":{deeper}}}]"#);
+    let deeper = format!(r#"[{{"op":"add","path":"{path}","value":[[["x"]]]}}]"#);
     let deep = bench.submit(bench.proposal("task/a", Operation::Patch, &deeper)).await;
     assert_eq!(code(deep), Code::TooLarge);
     assert_eq!(bench.workspace.tail(), tail);
