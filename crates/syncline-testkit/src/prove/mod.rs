@@ -1,0 +1,178 @@
+//! The harnesses, one for each promise or part of it.
+
+pub mod p1_kill;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::Fault;
+use crate::audit::Violations;
+
+/// How often, from which seed, and with which promise broken on purpose.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many rounds.
+    pub runs: u64,
+    /// Where all choices come from.
+    pub seed: u64,
+    /// What the node is told to break.
+    pub fault: Option<Fault>,
+    /// Say on stderr how far it is.
+    pub talk: bool,
+}
+
+impl Plan {
+    /// Returns a plan of so many runs, with the seed of `SYNCLINE_TEST_SEED` or a fixed one.
+    pub fn runs(runs: u64) -> Plan {
+        let seed = std::env::var("SYNCLINE_TEST_SEED")
+            .ok()
+            .and_then(|text| text.parse().ok());
+        Plan {
+            runs,
+            seed: seed.unwrap_or(20_261_121),
+            fault: None,
+            talk: false,
+        }
+    }
+
+    /// Breaks a promise on purpose.
+    #[must_use]
+    pub fn with(self, fault: Fault) -> Plan {
+        Plan {
+            fault: Some(fault),
+            ..self
+        }
+    }
+
+    pub(crate) fn say(&self, text: impl FnOnce() -> String) {
+        if self.talk {
+            #[expect(
+                clippy::print_stderr,
+                reason = "progress for a person, where asked for"
+            )]
+            {
+                eprintln!("{}", text());
+            }
+        }
+    }
+}
+
+/// What a harness found.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Which harness.
+    pub harness: &'static str,
+    /// From which seed.
+    pub seed: u64,
+    /// How many rounds it ran.
+    pub runs: u64,
+    /// What was counted and measured.
+    pub facts: Vec<(String, String)>,
+    /// What is broken; nothing, if all is well.
+    pub violations: Vec<String>,
+    /// Why it could not run here.
+    pub skipped: Option<String>,
+}
+
+impl Report {
+    pub(crate) fn new(harness: &'static str, plan: &Plan) -> Report {
+        Report {
+            harness,
+            seed: plan.seed,
+            runs: 0,
+            facts: Vec::new(),
+            violations: Vec::new(),
+            skipped: None,
+        }
+    }
+
+    pub(crate) fn fact(&mut self, name: &str, value: impl fmt::Display) {
+        self.facts.push((name.to_owned(), value.to_string()));
+    }
+
+    pub(crate) fn end(mut self, found: Violations) -> Report {
+        self.violations = found.into_vec();
+        self
+    }
+
+    pub(crate) fn skip(mut self, why: impl Into<String>) -> Report {
+        self.skipped = Some(why.into());
+        self
+    }
+
+    /// Fails if something is broken.
+    ///
+    /// # Panics
+    /// With the whole report then; and in CI where the harness could not run.
+    pub fn assert_kept(&self) {
+        assert!(self.violations.is_empty(), "{self}");
+        self.assert_not_skipped();
+    }
+
+    /// Fails if nothing was found, although a promise was broken on purpose.
+    ///
+    /// # Panics
+    /// With the whole report then; and in CI where the harness could not run.
+    pub fn assert_caught(&self) {
+        self.assert_not_skipped();
+        let blind = self.violations.is_empty() && self.skipped.is_none();
+        assert!(!blind, "the fault was not noticed\n{self}");
+    }
+
+    fn assert_not_skipped(&self) {
+        let in_ci = std::env::var_os("CI").is_some_and(|value| value == "true");
+        assert!(self.skipped.is_none() || !in_ci, "{self}");
+        if self.skipped.is_some() {
+            #[expect(clippy::print_stderr, reason = "what did not run must be seen")]
+            {
+                eprintln!("NOT RUN: {self}");
+            }
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match (&self.skipped, self.violations.is_empty()) {
+            (Some(why), _) => format!("not possible here: {why}"),
+            (None, true) => "kept".to_owned(),
+            (None, false) => "BROKEN".to_owned(),
+        };
+        writeln!(
+            f,
+            "{}: {verdict} (seed {}, {} runs)",
+            self.harness, self.seed, self.runs
+        )?;
+        for (name, value) in &self.facts {
+            writeln!(f, "  {name:<34} {value}")?;
+        }
+        for violation in &self.violations {
+            writeln!(f, "  - {violation}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A harness, to call by name.
+pub type Run = fn(Plan) -> Pin<Box<dyn Future<Output = Report> + Send>>;
+
+/// A harness with its name and how often it runs if nobody says.
+pub struct Harness {
+    /// Its name; the part before the first `-` names the promise.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub what: &'static str,
+    /// How often, by default.
+    pub runs: u64,
+    /// The harness.
+    pub run: Run,
+}
+
+/// All harnesses.
+pub const HARNESSES: &[Harness] = &[Harness {
+    name: "p1-kill",
+    what: "SIGKILL under load: what was acknowledged is there, once, without a gap",
+    runs: 200,
+    run: |plan| Box::pin(p1_kill::run(plan)),
+}];

