@@ -1,0 +1,27 @@
+//! Syncline's network doors: REST, SSE, long-poll and WebSocket, over TCP and a Unix socket.
+//!
+//! The walk enters at [`serve`]: its accept loop bounds connections and waits, the gate checks
+//! host, origin and key, and the table in `routes` leads to a handler, which unpacks, calls the
+//! engine once, and answers. Errors are RFC 9457 problems, and the OpenAPI document is made from
+//! the same table.
+
+mod answer;
+mod ask;
+mod contexts;
+mod doors;
+mod feeds;
+mod gate;
+mod keys;
+mod lists;
+mod node;
+mod openapi;
+mod query;
+mod routes;
+mod serve;
+mod socket;
+mod stall;
+
+pub use doors::{DoorLimits, Doors, NodeInfo};
+pub use keys::Keys;
+pub use openapi::document as openapi_document;
+pub use serve::{Listeners, serve};

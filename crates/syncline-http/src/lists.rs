@@ -1,0 +1,129 @@
+//! Lists of contexts, page by page.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use syncline_api::{Code, ContextView, Problem};
+use syncline_model::ids::{Address, Kind, PrincipalId};
+use syncline_model::json::{Fields, Json, JsonWriter, Limits, Pointer};
+use syncline_model::time::Timestamp;
+use syncline_store::{ContextList, ListQuery, PageKey, Sort, SortBy};
+
+use crate::answer;
+use crate::ask::{Answer, Ask};
+use crate::contexts::{Part, with_etag};
+use crate::query::Query;
+
+/// `GET /v1/contexts`
+pub(crate) async fn list(ask: Ask) -> Answer {
+    ask.refuse_unbuilt()?;
+    let (workspace, principal) = (ask.workspace()?, ask.principal()?);
+    let limits = &ask.node.doors.limits;
+    let sort = ask.query.parse("sort", parse_sort)?.unwrap_or_default();
+    let query = ListQuery {
+        contexts: contexts(&ask.query)?,
+        sort,
+        after: ask.query.parse("page", |page| read_page(page, sort))?,
+        limit: ask.query.limit(limits.page_default, limits.page_max)?,
+        bodies: true,
+    };
+    let part = Part::of(&ask.query)?;
+    ask.wait_for_min_cursor(&workspace).await?;
+    let page = workspace.list(&principal, query).await?;
+    let part = part.map(|part| part.shared_by(page.heads.len()));
+    let how = ask.parts.uri.query().unwrap_or_default();
+    Ok(answer::written(|w| {
+        w.begin_object();
+        w.key("contexts");
+        w.begin_array();
+        for head in &page.heads {
+            let view = ContextView::from_head(head, principal.reads_all());
+            match part.as_ref().map(|part| part.of_view(&view)) {
+                Some((json, true)) => w.raw(&with_etag(json, &view.etag.partial(how).to_string())),
+                _ => view.write(w),
+            }
+        }
+        w.end_array();
+        if let Some(next) = &page.next {
+            w.field_str("next", &write_page(next, sort));
+        }
+        w.end_object();
+    }))
+}
+
+fn contexts(query: &Query) -> Result<ContextList, Problem> {
+    Ok(ContextList {
+        kind: named(query, "kind", Kind::parse)?,
+        parent: named(query, "parent", Address::parse)?,
+        within: named(query, "within", Address::parse)?,
+        addresses: None,
+        labels: query.all("label").map(label).collect(),
+        state: query.text("state").map(str::to_owned),
+        owner: named(query, "owner", PrincipalId::parse)?.map(|owner| owner.to_string()),
+        updated_since: query
+            .parse("updated_since", |text| Timestamp::parse(&text.replace(' ', "+")))?,
+        deleted: query.flag("deleted")?,
+    })
+}
+
+/// Reads a kind, address or owner: a wrong one is 422, as everywhere.
+fn named<T, E: std::fmt::Display>(
+    query: &Query,
+    name: &str,
+    read: impl Fn(&str) -> Result<T, E>,
+) -> Result<Option<T>, Problem> {
+    query.parse(name, read).map_err(|problem| Problem { code: Code::Invalid, ..problem })
+}
+
+/// Reads `key:value`, `key=value`, or a key alone: whatever it says.
+fn label(text: &str) -> (String, Option<String>) {
+    match text.split_once([':', '=']) {
+        Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+        None => (text.to_owned(), None),
+    }
+}
+
+fn parse_sort(text: &str) -> Result<Sort, &'static str> {
+    let (descending, by) = text.strip_prefix('-').map_or((false, text), |by| (true, by));
+    let by = match by {
+        "address" => SortBy::Address,
+        "updated" => SortBy::Updated,
+        "created" => SortBy::Created,
+        "title" => SortBy::Title,
+        _ => return Err("address, updated, created or title is meant, with - for the largest first"),
+    };
+    Ok(Sort { by, descending })
+}
+
+fn sort_name(sort: Sort) -> String {
+    let by = match sort.by {
+        SortBy::Address => "address",
+        SortBy::Updated => "updated",
+        SortBy::Created => "created",
+        SortBy::Title => "title",
+    };
+    format!("{}{by}", if sort.descending { "-" } else { "" })
+}
+
+/// A page's name holds where the page before it ended, and for which order.
+fn write_page(key: &PageKey, sort: Sort) -> String {
+    let mut w = JsonWriter::new();
+    w.begin_object();
+    w.field_str("s", &sort_name(sort));
+    w.field_str("v", &key.value);
+    w.field_str("a", key.address.as_str());
+    w.end_object();
+    URL_SAFE_NO_PAD.encode(w.into_string())
+}
+
+fn read_page(text: &str, sort: Sort) -> Result<PageKey, String> {
+    let garbage = || "send `next` back as it was received".to_owned();
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| garbage())?;
+    let json = Json::parse(&bytes, &Limits::default()).map_err(|_| garbage())?;
+    let mut fields = Fields::new(&json, &Pointer::root()).map_err(|_| garbage())?;
+    let mut text = |name| fields.required_string(name).map(str::to_owned).map_err(|_| garbage());
+    let (order, value, address) = (text("s")?, text("v")?, text("a")?);
+    if order != sort_name(sort) {
+        return Err(format!("this page belongs to sort={order}"));
+    }
+    Ok(PageKey { value, address: Address::parse(&address).map_err(|_| garbage())? })
+}

@@ -1,0 +1,105 @@
+//! What a node says of itself, and its workspaces.
+
+use http::StatusCode;
+use syncline_engine::Health;
+use syncline_model::ids::WorkspaceId;
+use syncline_model::json::{Fields, JsonWriter, Pointer};
+
+use crate::answer;
+use crate::ask::{Answer, Ask, JSON};
+use crate::contexts::made;
+
+/// `GET /healthz`
+pub(crate) async fn healthz(ask: Ask) -> Answer {
+    let health = ask.node.doors.engine.health();
+    Ok(probe("healthy", health.healthy, &health))
+}
+
+/// `GET /readyz`
+pub(crate) async fn readyz(ask: Ask) -> Answer {
+    let health = ask.node.doors.engine.health();
+    Ok(probe("ready", health.ready, &health))
+}
+
+fn probe(name: &str, good: bool, health: &Health) -> http::Response<axum::body::Body> {
+    let mut w = JsonWriter::new();
+    w.begin_object();
+    w.field_bool(name, good);
+    write_reasons(&mut w, health);
+    w.end_object();
+    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    answer::json(status, w.into_string())
+}
+
+fn write_reasons(w: &mut JsonWriter, health: &Health) {
+    w.key("reasons");
+    w.begin_array();
+    health.reasons.iter().for_each(|reason| w.string(reason));
+    w.end_array();
+}
+
+/// `GET /v1/status`
+pub(crate) async fn status(ask: Ask) -> Answer {
+    ask.principal()?;
+    let workspace = ask.workspace()?;
+    let doors = &ask.node.doors;
+    let health = doors.engine.health();
+    Ok(answer::written(|w| {
+        w.begin_object();
+        w.field_str("node", &doors.node.name);
+        w.field_str("version", &doors.node.version);
+        w.field_str("started_at", &doors.node.started_at.to_string());
+        w.field_str("now", &doors.engine.now().to_string());
+        w.field_str("workspace", workspace.id().as_str());
+        w.field_str("epoch", &workspace.epoch().to_string());
+        w.field_str("cursor", &workspace.seal_fresh(&workspace.tail()));
+        w.field_bool("healthy", health.healthy);
+        w.field_bool("ready", health.ready);
+        write_reasons(w, &health);
+        w.end_object();
+    }))
+}
+
+/// `GET /v1/stats`
+pub(crate) async fn stats(ask: Ask) -> Answer {
+    ask.principal()?;
+    let stats = ask.node.doors.engine.stats().await?;
+    Ok(answer::written(|w| w.value(&stats.to_json())))
+}
+
+/// `GET /v1/workspaces`
+pub(crate) async fn workspaces(ask: Ask) -> Answer {
+    ask.principal()?;
+    let workspaces = ask.node.doors.engine.workspaces();
+    Ok(answer::written(|w| {
+        w.begin_object();
+        w.key("workspaces");
+        w.begin_array();
+        for workspace in &workspaces {
+            w.begin_object();
+            w.field_str("name", workspace.id().as_str());
+            w.field_str("epoch", &workspace.epoch().to_string());
+            w.end_object();
+        }
+        w.end_array();
+        w.end_object();
+    }))
+}
+
+/// `POST /v1/workspaces`
+pub(crate) async fn create_workspace(mut ask: Ask) -> Answer {
+    let principal = ask.principal()?;
+    let (_, body) = ask.json(&[JSON]).await?;
+    let mut fields = Fields::new(&body, &Pointer::root())?;
+    let id = fields.required_parse("name", WorkspaceId::parse)?;
+    fields.finish()?;
+    let engine = &ask.node.doors.engine;
+    let new = engine.workspace(&id).is_err();
+    let workspace = engine.create_workspace(&principal, &id).await?;
+    let mut w = JsonWriter::new();
+    w.begin_object();
+    w.field_str("name", workspace.id().as_str());
+    w.field_str("epoch", &workspace.epoch().to_string());
+    w.end_object();
+    Ok(made(w.into_string(), new))
+}

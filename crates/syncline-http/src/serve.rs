@@ -1,0 +1,184 @@
+//! The accept loop: bounded connections, bounded waits, and a clean end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use syncline_api::{Code, Problem};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::ServiceExt as _;
+
+use crate::answer;
+use crate::doors::{Doors, Node, Shared};
+use crate::gate::{self, Door, Peer};
+use crate::routes;
+use crate::stall::Watched;
+
+/// Bounds the head of a request, and what is buffered of a body or an answer.
+const HTTP_BUFFER_MAX: usize = 64 << 10;
+/// How long to wait when the system has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Where a node listens.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// For all; requests carry a key.
+    pub tcp: Option<TcpListener>,
+    /// For the owner, whom the socket's mode lets in alone.
+    pub unix: Option<UnixListener>,
+}
+
+/// Serves until `shutdown` ends, and then ends cleanly: nothing new is taken, what is being
+/// answered is finished, sockets are told to come back later.
+pub async fn serve(
+    doors: Doors,
+    listeners: Listeners,
+    shutdown: impl Future<Output = ()> + Send,
+) -> io::Result<()> {
+    let (stop, stopping) = watch::channel(false);
+    let limits = doors.limits.clone();
+    let shared = Arc::new(Shared { doors, stopping });
+    let house = House { router: routes::router(shared.clone()), shared };
+    // Each door has its own room, so that a flood on one does not shut the other.
+    let rooms = [0, 1].map(|_| Arc::new(Semaphore::new(limits.connections_max)));
+    let accepting = async {
+        tokio::join!(
+            accept_tcp(&house, listeners.tcp, &rooms[0]),
+            accept_unix(&house, listeners.unix, &rooms[1]),
+        )
+    };
+    tokio::select! {
+        () = shutdown => {}
+        _ = accepting => {}
+    }
+    stop.send_replace(true);
+    let connections = u32::try_from(limits.connections_max).unwrap_or(u32::MAX);
+    let ended = async {
+        for room in &rooms {
+            let _ = room.acquire_many(connections).await;
+        }
+    };
+    if tokio::time::timeout(limits.shutdown_max, ended).await.is_err() {
+        tracing::warn!("connections were cut at shutdown");
+    }
+    Ok(())
+}
+
+/// What a connection's task needs.
+#[derive(Clone)]
+struct House {
+    shared: Node,
+    router: Router,
+}
+
+async fn accept_tcp(house: &House, listener: Option<TcpListener>, room: &Arc<Semaphore>) {
+    let Some(listener) = listener else { return std::future::pending().await };
+    loop {
+        let (stream, _) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                pause(&error).await;
+                continue;
+            }
+        };
+        let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else { continue };
+        match room.clone().try_acquire_owned() {
+            Ok(permit) => {
+                let peer = peer(Door::Tcp(local), permit);
+                tokio::spawn(serve_connection(house.clone(), stream, peer));
+            }
+            Err(_) => turn_away(&stream),
+        }
+    }
+}
+
+async fn accept_unix(house: &House, listener: Option<UnixListener>, room: &Arc<Semaphore>) {
+    let Some(listener) = listener else { return std::future::pending().await };
+    loop {
+        let (stream, _) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                pause(&error).await;
+                continue;
+            }
+        };
+        if let Ok(permit) = room.clone().try_acquire_owned() {
+            tokio::spawn(serve_connection(house.clone(), stream, peer(Door::Unix, permit)));
+        }
+    }
+}
+
+fn peer(door: Door, permit: OwnedSemaphorePermit) -> Peer {
+    Peer { door, _permit: Arc::new(permit) }
+}
+
+async fn pause(error: &io::Error) {
+    tracing::warn!(%error, "a connection could not be accepted");
+    tokio::time::sleep(ACCEPT_PAUSE).await;
+}
+
+/// Says that the house is full, as far as the socket takes it at once.
+fn turn_away(stream: &TcpStream) {
+    let problem = Problem::new(Code::TooMany, "too many connections").hint("try again in a moment");
+    let body = problem.to_text();
+    let text = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\
+         content-length: {}\r\nconnection: close\r\nretry-after: 1\r\n\r\n{body}",
+        body.len()
+    );
+    let _ = stream.try_write(text.as_bytes());
+}
+
+async fn serve_connection<S>(house: House, stream: S, peer: Peer)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let shared = house.shared.clone();
+    let limits = &shared.doors.limits;
+    let io = TokioIo::new(Watched::new(stream, limits.write_stall_max));
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_time_max)
+        .max_buf_size(HTTP_BUFFER_MAX);
+    let service = service_fn(move |request| answer_request(house.clone(), peer.clone(), request));
+    let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shared.stopped() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+async fn answer_request(
+    house: House,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let (mut parts, body) = request.into_parts();
+    match gate::admit(&house.shared.doors, peer.door, &parts) {
+        Ok(caller) => {
+            parts.extensions.insert(caller);
+            parts.extensions.insert(peer);
+            house.router.oneshot(Request::from_parts(parts, Body::new(body))).await
+        }
+        Err(problem) => Ok(answer::problem(&problem)),
+    }
+}
