@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use syncline_api::{
-    BulkMode, Code, ContextView, Problem, ReceiptOrProblem, ReceiptView, Scope, WireChange,
+    BulkMode, Code, ContextView, Mode, Problem, ReceiptOrProblem, ReceiptView, Scope, WireChange,
     write_proposal,
 };
-use syncline_model::ids::{Address, ChangeId, Version};
+use syncline_model::ids::{Address, ChangeId, Name, Version};
 use syncline_model::json::{Json, JsonWriter, Pointer};
 use syncline_model::proposal::{Base, Precondition, Proposal};
 
@@ -47,6 +47,8 @@ pub struct Write {
     pub create: bool,
     /// Make missing parents.
     pub create_parents: bool,
+    /// The tool call that writes, recorded as the actor's.
+    pub tool_call: Option<Name>,
 }
 
 /// A page of contexts.
@@ -69,6 +71,10 @@ pub struct ChangesQuery {
     pub limit: Option<usize>,
     /// Wait so long for the first.
     pub wait_ms: Option<u64>,
+    /// In which form; absent is the node's default, patches.
+    pub mode: Option<Mode>,
+    /// Without what this client's own agent and session wrote.
+    pub exclude_self: bool,
 }
 
 /// A page of the log.
@@ -270,6 +276,12 @@ impl Client {
         if let Some(wait) = query.wait_ms {
             text.add("wait_ms", &wait.to_string());
         }
+        if let Some(mode) = query.mode {
+            text.add("mode", mode.as_str());
+        }
+        if query.exclude_self {
+            text.add("exclude_self", "true");
+        }
         let patience = self.options().timeout + Duration::from_millis(query.wait_ms.unwrap_or(0));
         let path = format!("/v1/changes{text}");
         let answer = self
@@ -363,6 +375,9 @@ fn headers_of(write: &Write) -> Vec<(&'static str, String)> {
     }
     if let Some(base) = &write.base {
         headers.push(("syncline-base", base.to_string()));
+    }
+    if let Some(name) = &write.tool_call {
+        headers.push(("syncline-tool-call", name.to_string()));
     }
     if let Some(message) = &write.message {
         headers.push(("syncline-message", percent_encode(message)));

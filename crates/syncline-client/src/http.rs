@@ -267,7 +267,7 @@ impl Client {
         ];
         for (name, value) in named {
             if let Some(value) = value {
-                request = request.header(name, percent_encode(value));
+                request = request.header(name, value.as_bytes());
             }
         }
         for (name, value) in headers {
