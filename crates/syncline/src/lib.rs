@@ -9,6 +9,7 @@ pub mod clean;
 pub mod commands;
 pub mod exit;
 pub mod failure;
+pub mod node;
 pub mod output;
 pub mod place;
 pub mod run;
@@ -22,6 +23,7 @@ use clap::Parser as _;
 use clap::error::ErrorKind;
 
 use crate::args::Cli;
+use crate::commands::up::UpArgs;
 use crate::failure::Failure;
 use crate::output::{Color, Output};
 use crate::run::Run;
@@ -41,7 +43,7 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         cli.global.color.unwrap_or_default(),
         cli.global.plain,
     );
-    let ended = Run::start(&cli.global).and_then(|run| commands::run(cli.command, &run));
+    let ended = Run::start(&cli.global, UpArgs::flags(&cli.command)).and_then(|run| commands::run(cli.command, &run));
     match ended {
         Ok(()) => exit::YES,
         Err(failure) => {

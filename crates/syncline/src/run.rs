@@ -27,8 +27,8 @@ pub struct Run {
 
 impl Run {
     /// Layers the settings and opens the output.
-    pub fn start(global: &Global) -> Result<Run> {
-        let mut flags = Vec::new();
+    pub fn start(global: &Global, more: Vec<(&'static str, String, String)>) -> Result<Run> {
+        let mut flags = more;
         let mut flag = |name: &'static str, text: Option<String>| {
             flags.extend(text.map(|text| (name, format!("--{name}"), text)));
         };

@@ -53,7 +53,7 @@ async fn contexts(args: &ExportArgs, run: &Run, client: &Client) -> Result {
     let mut page = None;
     loop {
         let mut query = vec![
-            ("sort", "created_at".to_owned()),
+            ("sort", "created".to_owned()),
             ("limit", PAGE.to_string()),
         ];
         query.extend(args.kind.clone().map(|kind| ("kind", kind)));

@@ -13,7 +13,7 @@ use crate::show;
 
 /// List contexts.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  syncline ls --kind task --label area=auth --sort -updated_at")]
+#[command(after_help = "Example:\n  syncline ls --kind task --label area=auth --sort -updated")]
 pub struct LsArgs {
     /// Only this kind.
     #[arg(long)]
@@ -33,7 +33,7 @@ pub struct LsArgs {
     /// Only changed since this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub updated_since: Option<String>,
-    /// By address, created_at or updated_at; - before it turns the order round.
+    /// By address, updated, created or title; - before it turns the order round.
     #[arg(long, allow_hyphen_values = true)]
     pub sort: Option<String>,
     /// At most so many.

@@ -1,0 +1,38 @@
+//! From the settings' table to the engine's and the doors' own types.
+
+use std::time::Duration;
+
+use syncline_engine::TestFaults;
+use syncline_http::DoorLimits;
+
+use crate::settings::Settings;
+
+/// Returns the engine's settings.
+pub fn engine(settings: &Settings, faults: TestFaults) -> syncline_engine::Settings {
+    let mut engine = syncline_engine::Settings::default();
+    engine.rules.document_bytes_max = settings.size("max_document_bytes");
+    engine.rules.document_depth_max = settings.size("max_document_depth");
+    engine.rules.patch_operations_max = settings.size("max_patch_operations");
+    engine.bulk_max = settings.size("max_bulk");
+    engine.commit_bytes_max = settings.size("commit_bytes");
+    engine.queue_bytes_max = settings.size("queue_bytes");
+    engine.cache_bytes_max = settings.size("cache_bytes");
+    engine.recent_bytes_max = settings.size("recent_bytes");
+    engine.page_max = settings.size("max_page");
+    engine.workspaces_max = settings.size("max_workspaces");
+    engine.faults = faults;
+    engine
+}
+
+/// Returns the doors' limits.
+pub fn doors(settings: &Settings, shutdown_max: Duration) -> DoorLimits {
+    DoorLimits {
+        connections_max: settings.size("max_connections"),
+        request_bytes_max: settings.size("max_request_bytes"),
+        page_max: settings.size("max_page"),
+        wait_max: Duration::from_secs(settings.number("max_wait_s")),
+        subscriptions_max: settings.size("max_subscriptions"),
+        shutdown_max,
+        ..DoorLimits::default()
+    }
+}
