@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use syncline_api::{Code, Problem, ReceiptView};
-use syncline_client::{Write, fresh_id};
+use syncline_client::{When, Write, fresh_id};
 use syncline_model::change::Outcome;
 use syncline_model::ids::{Address, ChangeId, Name, Version};
 use syncline_model::json::{Json, Limits, Object, Pointer};
@@ -16,6 +16,8 @@ use crate::quote;
 
 /// Bounds the message, which travels in a header.
 const MESSAGE_CHARS_MAX: usize = 1_000;
+/// Bounds the head that is shown beside a refused write.
+const HEAD_TOKENS_MAX: &str = "2000";
 
 struct Ask {
     context: Address,
@@ -34,8 +36,24 @@ pub(crate) async fn call(
     ask.write.tool_call = tool_call;
     match ask.send(caller).await {
         Ok(receipt) => Ok(ask.written(&receipt)),
-        Err(problem) => Ok(ask.refused(problem)),
+        Err(problem) => {
+            let problem = with_head(caller, &ask.context, problem).await;
+            Ok(ask.refused(problem))
+        }
     }
+}
+
+/// Shows the head as it is now beside what was refused, since only that says which version the
+/// next try is to be made on.
+async fn with_head(caller: &Caller, context: &Address, mut problem: Problem) -> Problem {
+    let Some(sides) = &mut problem.sides else {
+        return problem;
+    };
+    let query = [("max_tokens", HEAD_TOKENS_MAX)];
+    if let Ok(head) = caller.client.get_json(context, &When::Head, &query).await {
+        sides.theirs = Some(head);
+    }
+    problem
 }
 
 impl Ask {
@@ -129,18 +147,18 @@ impl Ask {
 
     /// Says why nothing was written, with what an agent can do, in this tool's words.
     fn refused(&self, mut problem: Problem) -> Answer {
-        let head = self.head_of(&problem);
+        let head = head_of(&problem);
+        let head = head.map_or("the version that you read".to_owned(), |v| v.to_string());
         let next = match problem.code {
             Code::StaleBase | Code::PreconditionFailed if self.operation == Operation::Create => {
-                Some("it exists already: read it and send op merge with base".to_owned())
-            }
-            Code::StaleBase | Code::PreconditionFailed => {
-                let head = head.map_or("the head's version".to_owned(), |v| v.to_string());
                 Some(format!(
-                    "nothing was written. `theirs` is the head, `ours` what you sent: work your \
-                     change into theirs and send that with base {head}"
+                    "it exists already; to change it send op merge with base {head}"
                 ))
             }
+            Code::StaleBase | Code::PreconditionFailed => Some(format!(
+                "nothing was written. `theirs` is the head now, `ours` what yours would have \
+                 become: work your change into theirs and send that with base {head}"
+            )),
             Code::PreconditionRequired => {
                 Some("read the context and send its version as base".to_owned())
             }
@@ -154,15 +172,18 @@ impl Ask {
             _ => None,
         };
         problem.hint = next.or(problem.hint);
-        Answer::refused(&problem)
-            .with("context", self.context.as_str())
-            .with("change_id", &self.id.to_string())
+        let answer = Answer::refused(&problem).with("context", self.context.as_str());
+        match problem.code.retry() {
+            true => answer.with("change_id", &self.id.to_string()),
+            // What was decided stays decided under its id: another try is another write.
+            false => answer,
+        }
     }
+}
 
-    fn head_of(&self, problem: &Problem) -> Option<Version> {
-        let theirs = problem.sides.as_ref()?.theirs.as_ref()?;
-        theirs.get("version").and_then(Json::as_u64).map(Version)
-    }
+fn head_of(problem: &Problem) -> Option<Version> {
+    let theirs = problem.sides.as_ref()?.theirs.as_ref()?;
+    theirs.get("version").and_then(Json::as_u64).map(Version)
 }
 
 /// Takes a body as it is, or reads it from JSON text.
