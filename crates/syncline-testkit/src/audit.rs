@@ -19,13 +19,16 @@ use crate::{Access, Door};
 pub struct Violations(Vec<String>);
 
 /// Bounds what is kept: after a few, more say nothing new.
-const KEPT_MAX: usize = 20;
+const KEPT_MAX: usize = 12;
+/// Bounds one text: whole documents say less than their beginnings.
+const TEXT_MAX: usize = 600;
 
 impl Violations {
     /// Takes note of one.
     pub fn add(&mut self, what: impl Into<String>) {
         if self.0.len() < KEPT_MAX {
-            self.0.push(what.into());
+            let what: String = what.into();
+            self.0.push(what.chars().take(TEXT_MAX).collect());
         }
     }
 
@@ -95,6 +98,12 @@ impl Auditor {
     /// Returns the changes in the log's order; the first has seq 1.
     pub fn order(&self) -> &[ChangeId] {
         &self.order
+    }
+
+    /// Returns the whole log as it was read.
+    pub fn life(&self) -> crate::subscriber::Life {
+        let place = |id: &ChangeId| (*id, self.places[id].context.clone());
+        std::sync::Arc::new(self.order.iter().map(place).collect())
     }
 
     /// Reads what is new in the log, and checks it as it comes: no gap, no change twice, versions

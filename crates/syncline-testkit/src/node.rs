@@ -47,17 +47,18 @@ impl Fault {
     /// Returns the word that `SYNCLINE_TEST_FAULT` understands.
     pub fn word(self) -> &'static str {
         match self {
-            Fault::SkipFsync => "skip-fsync",
-            Fault::SyncNormal => "sync-normal",
-            Fault::AnswerBeforeCommit => "answer-before-commit",
-            Fault::ForgetId => "forget-id",
-            Fault::DropEvent => "drop-event",
-            Fault::LiveBeforeListen => "live-before-listen",
+            Fault::SkipFsync => "skip_fsync",
+            Fault::SyncNormal => "sync_normal",
+            Fault::AnswerBeforeCommit => "answer_before_commit",
+            Fault::ForgetId => "forget_id",
+            Fault::DropEvent => "drop_event",
+            Fault::LiveBeforeListen => "live_before_listen",
         }
     }
 
     /// Finds a fault by its word.
     pub fn from_word(word: &str) -> Option<Fault> {
+        let word = word.replace('-', "_");
         Fault::ALL.into_iter().find(|fault| fault.word() == word)
     }
 }

@@ -1,1 +1,680 @@
-//! To come.
+//! Readers of the log that come and go, and the check of what they got.
+//!
+//! A follower reads in sessions. Each begins at a cursor that it was given before, the newest or
+//! an older one, and ends at random: by its own will, by a cut connection, by a killed node.
+//! [`Session::check`] holds what a session got against the whole log, read afterwards.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use syncline_api::{Code, Problem, ResetReason, Scope, ServerMessage, WireChange};
+use syncline_client::ChangesQuery;
+use syncline_model::ids::{Address, ChangeId};
+use syncline_model::json::{Json, JsonWriter, Pointer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::Access;
+use crate::audit::Violations;
+use crate::raw::RawSocket;
+use crate::rng::Rng;
+
+/// Bounds the places that a follower may go back to.
+const PLACES_MAX: usize = 400;
+/// Silence after which a follower that was told to finish believes that it has all.
+const QUIET: Duration = Duration::from_millis(1_500);
+
+/// How a follower reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Feed {
+    /// A subscription on the WebSocket.
+    Ws,
+    /// Server-sent events.
+    Sse,
+    /// Pull, waiting for more.
+    Poll,
+}
+
+/// A place in the log as a follower knows it.
+#[derive(Clone, Debug)]
+struct Known {
+    cursor: String,
+    /// The change that it lies after; unknown after a snapshot.
+    after: Option<(u64, ChangeId)>,
+}
+
+/// Where a session began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Began {
+    /// After a change that had been seen.
+    After(u64, ChangeId),
+    /// At the log's beginning.
+    Beginning,
+    /// Anywhere: with the next change, or behind a snapshot.
+    Anywhere,
+}
+
+/// What came between connecting and losing the connection.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// Where it began.
+    pub began: Began,
+    /// The changes, in the order in which they came.
+    pub got: Vec<(u64, ChangeId)>,
+}
+
+/// The whole log of one life: a backup that is put back begins another.
+pub type Life = Arc<Vec<(ChangeId, Address)>>;
+
+impl Session {
+    /// Checks that the session got each change of its scope after its beginning, once and in
+    /// order, in one of the log's lives.
+    pub fn check(&self, lives: &[Life], scope: Option<&Address>) -> Result<(), String> {
+        let failures: Vec<_> = lives
+            .iter()
+            .map(|life| self.check_life(life, scope))
+            .filter_map(Result::err)
+            .collect();
+        match failures.len() == lives.len() {
+            true => Err(failures.last().cloned().unwrap_or_default()),
+            false => Ok(()),
+        }
+    }
+
+    fn check_life(&self, life: &Life, scope: Option<&Address>) -> Result<(), String> {
+        let at = |seq: u64| life.get(usize::try_from(seq).ok()?.checked_sub(1)?);
+        let (Some(first), Some(last)) = (self.got.first(), self.got.last()) else {
+            return Ok(());
+        };
+        let from = match self.began {
+            Began::After(seq, id) => match at(seq) {
+                Some((there, _)) if *there == id => seq,
+                there => return Err(format!("resumed after {id} at {seq}, where {there:?} is")),
+            },
+            Began::Beginning => 0,
+            Began::Anywhere => first.0 - 1,
+        };
+        let matches = |seq: &u64| match (at(*seq), scope) {
+            (Some((_, address)), Some(scope)) => address == scope,
+            (there, _) => there.is_some(),
+        };
+        let due: Vec<u64> = (from + 1..=last.0).filter(matches).collect();
+        for (index, seq) in due.iter().enumerate() {
+            let expected = at(*seq).map(|(id, _)| *id);
+            match self.got.get(index) {
+                Some((got, id)) if got == seq && Some(*id) == expected => {}
+                other => {
+                    return Err(format!(
+                        "a session that began {:?} got {other:?} where seq {seq} was due",
+                        self.began
+                    ));
+                }
+            }
+        }
+        match self.got.get(due.len()) {
+            None => Ok(()),
+            Some(extra) => Err(format!("a session got {extra:?} beyond what there is")),
+        }
+    }
+}
+
+/// What followers are told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Come and go.
+    Roam,
+    /// Read to the end, and stop.
+    Finish,
+}
+
+/// A reader that comes and goes.
+pub struct Follower {
+    /// How it reads.
+    pub feed: Feed,
+    /// The one context that it follows; absent is all.
+    pub scope: Option<Address>,
+    /// What it got.
+    pub sessions: Vec<Session>,
+    /// How often it was told to begin again.
+    pub resets: u64,
+    /// What it found to be broken by itself.
+    pub found: Violations,
+    access: Access,
+    rng: Rng,
+    places: Vec<Known>,
+    /// Versions held by context, since the last snapshot.
+    held: Option<BTreeMap<Address, u64>>,
+    last: Option<(u64, ChangeId)>,
+}
+
+impl Follower {
+    /// Makes a follower; it begins at the log's beginning.
+    pub fn new(feed: Feed, scope: Option<Address>, access: Access, rng: Rng) -> Follower {
+        Follower {
+            feed,
+            scope,
+            sessions: Vec::new(),
+            resets: 0,
+            found: Violations::default(),
+            access,
+            rng,
+            places: Vec::new(),
+            held: None,
+            last: None,
+        }
+    }
+
+    /// Returns the last change that it got.
+    pub fn last(&self) -> Option<(u64, ChangeId)> {
+        self.last
+    }
+
+    /// Comes and goes until it is told to finish, and then reads to the end.
+    pub async fn follow(mut self, mut phase: watch::Receiver<Phase>) -> Follower {
+        loop {
+            let finish = *phase.borrow() == Phase::Finish;
+            let length = Duration::from_millis(self.rng.between(10, 400));
+            let reading = self.session(finish);
+            let ended = if finish {
+                reading.await
+            } else {
+                tokio::select! {
+                    ended = tokio::time::timeout(length, reading) => ended.unwrap_or(End::Dropped),
+                    _ = phase.wait_for(|phase| *phase == Phase::Finish) => End::Dropped,
+                }
+            };
+            match ended {
+                End::Quiet if finish => return self,
+                End::Broken(what) => {
+                    self.found.add(what);
+                    return self;
+                }
+                // The node is down, or has just closed.
+                End::Lost => tokio::time::sleep(Duration::from_millis(15)).await,
+                End::Quiet | End::Dropped => {}
+            }
+        }
+    }
+
+    async fn session(&mut self, to_the_end: bool) -> End {
+        let start = self.choose_start(to_the_end);
+        let began = match &start {
+            Some(Known {
+                after: Some((seq, id)),
+                ..
+            }) => Began::After(*seq, *id),
+            Some(Known { after: None, .. }) => Began::Anywhere,
+            None if self.feed == Feed::Sse => Began::Anywhere,
+            None => Began::Beginning,
+        };
+        self.sessions.push(Session {
+            began,
+            got: Vec::new(),
+        });
+        let cursor = start.map(|known| known.cursor);
+        let session = Box::pin(async {
+            match self.feed {
+                Feed::Ws => self.read_ws(cursor).await,
+                Feed::Sse => self.read_sse(cursor).await,
+                Feed::Poll => self.read_poll(cursor, to_the_end).await,
+            }
+        });
+        session.await
+    }
+
+    fn choose_start(&mut self, newest: bool) -> Option<Known> {
+        if !newest && self.held.is_none() && self.rng.chance(25) && !self.places.is_empty() {
+            let older = self.rng.choose(&self.places).clone();
+            self.held = None;
+            return Some(older);
+        }
+        self.places.last().cloned()
+    }
+
+    // ------------------------------------------------------------------ the WebSocket
+
+    async fn read_ws(&mut self, cursor: Option<String>) -> End {
+        let connected = RawSocket::hello(self.access.authority(), &self.access.key);
+        let Ok(Ok((mut socket, _))) = tokio::time::timeout(QUIET, connected).await else {
+            return End::Lost;
+        };
+        let mut w = JsonWriter::new();
+        w.begin_object();
+        w.field_str("type", "subscribe");
+        w.field_str("id", "s");
+        w.key("scope");
+        self.scope().write(&mut w);
+        w.key("from");
+        match &cursor {
+            Some(cursor) => {
+                w.begin_object();
+                w.field_str("cursor", cursor);
+                w.end_object();
+            }
+            None => w.string("snapshot"),
+        }
+        w.end_object();
+        if cursor.is_none() {
+            self.begin_again();
+        }
+        if socket.send(&w.into_string()).await.is_err() {
+            return End::Lost;
+        }
+        let mut reading = Reading::default();
+        loop {
+            let json = match tokio::time::timeout(QUIET, socket.next()).await {
+                Err(_) => return End::Quiet,
+                Ok(Err(_)) => return End::Lost,
+                Ok(Ok(json)) => json,
+            };
+            let message = match ServerMessage::read(&json, &Pointer::root()) {
+                Ok(message) => message,
+                Err(error) => {
+                    return End::Broken(format!("not understood: {error}: {}", json.to_text()));
+                }
+            };
+            if let Some(end) = self.hear(message, &mut reading) {
+                return end;
+            }
+        }
+    }
+
+    fn hear(&mut self, message: ServerMessage, reading: &mut Reading) -> Option<End> {
+        match message {
+            ServerMessage::Subscribed {
+                recovered,
+                reason,
+                cursor,
+                ..
+            } => {
+                reading.snapshot_cursor = Some(cursor);
+                if !recovered && self.session_began() != Began::Anywhere {
+                    return self.told_to_reset(reason);
+                }
+                None
+            }
+            ServerMessage::Change { n, change, .. } => {
+                reading.n += 1;
+                if n != reading.n {
+                    return Some(End::Broken(format!(
+                        "count {n} came where {} was due",
+                        reading.n
+                    )));
+                }
+                self.take_change(&change, reading);
+                None
+            }
+            ServerMessage::Snapshot {
+                contexts,
+                last,
+                cursor,
+                ..
+            } => {
+                let held = self.held.get_or_insert_with(BTreeMap::new);
+                for context in contexts {
+                    held.insert(context.context, context.version.0);
+                }
+                if let Some(cursor) = cursor.or(reading.snapshot_cursor.clone()).filter(|_| last) {
+                    self.places = vec![Known {
+                        cursor,
+                        after: None,
+                    }];
+                }
+                None
+            }
+            ServerMessage::Enter { n, .. } | ServerMessage::Leave { n, .. } => {
+                reading.n = n;
+                None
+            }
+            ServerMessage::Begin { .. } => {
+                reading.bulk = true;
+                None
+            }
+            ServerMessage::End { cursor, .. } => {
+                reading.bulk = false;
+                self.keep(Some(cursor), reading.last);
+                None
+            }
+            ServerMessage::Reset { reason, .. } => self.told_to_reset(reason).or(Some(End::Lost)),
+            ServerMessage::Error(error) => {
+                let problem = error.to_problem();
+                match problem.code.retry() {
+                    true => Some(End::Lost),
+                    false => Some(End::Broken(format!(
+                        "the subscription was refused: {problem}"
+                    ))),
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// A reset says why, and a snapshot follows; the session is one of its own.
+    fn told_to_reset(&mut self, reason: Option<ResetReason>) -> Option<End> {
+        self.resets += 1;
+        self.begin_again();
+        self.sessions.push(Session {
+            began: Began::Anywhere,
+            got: Vec::new(),
+        });
+        reason
+            .is_none()
+            .then(|| End::Broken("a reset came without its reason".to_owned()))
+    }
+
+    fn begin_again(&mut self) {
+        self.places.clear();
+        self.held = Some(BTreeMap::new());
+        self.last = None;
+        if let Some(session) = self.sessions.last_mut() {
+            session.began = Began::Anywhere;
+        }
+    }
+
+    // ------------------------------------------------------------------ server-sent events
+
+    async fn read_sse(&mut self, cursor: Option<String>) -> End {
+        let mut request = format!(
+            "GET /v1/changes/stream{} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n",
+            self.query(),
+            self.access.authority(),
+            self.access.key
+        );
+        if let Some(cursor) = &cursor {
+            request.push_str(&format!("Last-Event-ID: {cursor}\r\n"));
+        }
+        request.push_str("\r\n");
+        let Ok(mut stream) = TcpStream::connect(self.access.authority()).await else {
+            return End::Lost;
+        };
+        if stream.write_all(request.as_bytes()).await.is_err() {
+            return End::Lost;
+        }
+        let mut events = Events::default();
+        let mut reading = Reading::default();
+        let mut buffer = vec![0u8; 16 * 1024];
+        loop {
+            let count = match tokio::time::timeout(QUIET, stream.read(&mut buffer)).await {
+                Err(_) => return End::Quiet,
+                Ok(Ok(count @ 1..)) => count,
+                Ok(_) => return End::Lost,
+            };
+            events.feed(&buffer[..count]);
+            if let Some(status) = events.refused() {
+                return self.answer_status(status);
+            }
+            while let Some(event) = events.next() {
+                if let Some(end) = self.hear_event(&event, &mut reading) {
+                    return end;
+                }
+            }
+        }
+    }
+
+    fn hear_event(&mut self, event: &SseEvent, reading: &mut Reading) -> Option<End> {
+        let Some(json) = crate::raw::parse(event.data.as_bytes()) else {
+            return Some(End::Broken(format!(
+                "an event without JSON: {:?}",
+                event.data
+            )));
+        };
+        match event.name.as_str() {
+            "change" => match WireChange::read(&json, &Pointer::root()) {
+                Ok(change) => self.take_change(&change, reading),
+                Err(error) => return Some(End::Broken(format!("an event: {error}"))),
+            },
+            "begin" => reading.bulk = true,
+            "end" => {
+                reading.bulk = false;
+                self.keep(event.id.clone(), reading.last);
+            }
+            "reset" => {
+                let reason = json
+                    .get("reason")
+                    .and_then(Json::as_str)
+                    .and_then(ResetReason::parse);
+                return self.told_to_reset(reason).or(Some(End::Lost));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn answer_status(&mut self, status: u16) -> End {
+        match status {
+            410 => {
+                self.told_to_reset(Some(ResetReason::Epoch));
+                self.held = None;
+                End::Lost
+            }
+            429 | 500.. => End::Lost,
+            _ => End::Broken(format!("the stream was refused with {status}")),
+        }
+    }
+
+    // ------------------------------------------------------------------ pull
+
+    async fn read_poll(&mut self, mut cursor: Option<String>, to_the_end: bool) -> End {
+        let client = self.access.http();
+        loop {
+            let query = ChangesQuery {
+                after: cursor.clone(),
+                scope: Some(self.scope()),
+                limit: Some(usize::try_from(self.rng.between(1, 200)).expect("a small number")),
+                wait_ms: Some(if to_the_end { 300 } else { 1_000 }),
+                ..ChangesQuery::default()
+            };
+            let page = match client.changes(&query).await {
+                Ok(page) => page,
+                Err(problem) => return self.answer_problem(&problem),
+            };
+            let changes = match page.changes() {
+                Ok(changes) => changes,
+                Err(problem) => return End::Broken(format!("a page: {problem}")),
+            };
+            // Inside a page, cursors of single changes are as good as the page's own.
+            let mut reading = Reading::default();
+            changes
+                .iter()
+                .for_each(|change| self.take_change(change, &mut reading));
+            if page.cursor.is_none() {
+                return End::Broken("a page without a cursor".to_owned());
+            }
+            if !changes.is_empty() {
+                self.keep(page.cursor.clone(), reading.last);
+            }
+            if changes.is_empty() && to_the_end {
+                return End::Quiet;
+            }
+            cursor = page.cursor;
+        }
+    }
+
+    fn answer_problem(&mut self, problem: &Problem) -> End {
+        match problem.code {
+            Code::Reset => {
+                let end = self.told_to_reset(problem.reason);
+                self.held = None;
+                end.unwrap_or(End::Lost)
+            }
+            code if code.retry() => End::Lost,
+            _ => End::Broken(format!("pull was refused: {problem}")),
+        }
+    }
+
+    // ------------------------------------------------------------------ what all share
+
+    fn take_change(&mut self, change: &WireChange, reading: &mut Reading) {
+        let Some(seq) = change.seq else {
+            return self
+                .found
+                .add(format!("{} came without its seq to the owner", change.id));
+        };
+        self.check_version(change);
+        let place = (seq.0, change.id);
+        self.last = Some(place);
+        reading.last = Some(place);
+        if let Some(session) = self.sessions.last_mut() {
+            session.got.push(place);
+        }
+        if !reading.bulk {
+            self.keep(change.cursor.clone(), Some(place));
+        }
+    }
+
+    /// Behind a snapshot, each change is one that the snapshot had or the very next version.
+    fn check_version(&mut self, change: &WireChange) {
+        let Some(held) = &mut self.held else { return };
+        let version = held.entry(change.context.clone()).or_insert(0);
+        let (had, now) = (*version, change.version.0);
+        // Deleted contexts are in no snapshot: the first that is heard of them counts.
+        let known = had > 0;
+        *version = had.max(now);
+        self.found.check(!known || now <= had + 1, || {
+            format!(
+                "{} jumps from version {had} to {now} behind a snapshot",
+                change.context
+            )
+        });
+    }
+
+    fn keep(&mut self, cursor: Option<String>, after: Option<(u64, ChangeId)>) {
+        let (Some(cursor), Some(after)) = (cursor, after) else {
+            return;
+        };
+        if self.places.len() == PLACES_MAX {
+            self.places.remove(0);
+        }
+        // Going back and reading again must not make an old place the newest.
+        let newest = self
+            .places
+            .last()
+            .and_then(|known| known.after)
+            .map_or(0, |(seq, _)| seq);
+        if after.0 > newest {
+            self.places.push(Known {
+                cursor,
+                after: Some(after),
+            });
+        }
+    }
+
+    fn session_began(&self) -> Began {
+        self.sessions
+            .last()
+            .map_or(Began::Anywhere, |session| session.began)
+    }
+
+    fn scope(&self) -> Scope {
+        match &self.scope {
+            Some(address) => Scope(vec![syncline_api::ScopeTerm::Context(address.clone())]),
+            None => Scope::workspace(),
+        }
+    }
+
+    fn query(&self) -> String {
+        match &self.scope {
+            // Only letters, digits and dashes stand in the harness's addresses.
+            Some(address) => {
+                let escaped = address.as_str().replace('/', "%2F");
+                format!("?scope=%5B%7B%22context%22%3A%22{escaped}%22%7D%5D")
+            }
+            None => String::new(),
+        }
+    }
+}
+
+enum End {
+    /// Nothing came for a while.
+    Quiet,
+    /// The connection was lost.
+    Lost,
+    /// We went.
+    Dropped,
+    /// What came is wrong.
+    Broken(String),
+}
+
+#[derive(Default)]
+struct Reading {
+    n: u64,
+    bulk: bool,
+    last: Option<(u64, ChangeId)>,
+    snapshot_cursor: Option<String>,
+}
+
+struct SseEvent {
+    name: String,
+    id: Option<String>,
+    data: String,
+}
+
+/// Takes a chunked stream of events apart. Lines end with `\n` only.
+#[derive(Default)]
+struct Events {
+    raw: Vec<u8>,
+    head: Option<u16>,
+    text: Vec<u8>,
+}
+
+impl Events {
+    fn feed(&mut self, bytes: &[u8]) {
+        self.raw.extend_from_slice(bytes);
+        if self.head.is_none() {
+            let Some(end) = self.raw.windows(4).position(|w| w == b"\r\n\r\n") else {
+                return;
+            };
+            let head = String::from_utf8_lossy(&self.raw[..end]).into_owned();
+            self.head = head
+                .split_whitespace()
+                .nth(1)
+                .and_then(|status| status.parse().ok());
+            self.raw.drain(..end + 4);
+        }
+        while let Some(line) = self.raw.windows(2).position(|w| w == b"\r\n") {
+            let size = String::from_utf8_lossy(&self.raw[..line]).trim().to_owned();
+            let Ok(size) = usize::from_str_radix(&size, 16) else {
+                return;
+            };
+            if self.raw.len() < line + 2 + size + 2 {
+                return;
+            }
+            self.text
+                .extend_from_slice(&self.raw[line + 2..line + 2 + size]);
+            self.raw.drain(..line + 4 + size);
+        }
+    }
+
+    fn refused(&self) -> Option<u16> {
+        self.head.filter(|status| *status != 200)
+    }
+
+    fn next(&mut self) -> Option<SseEvent> {
+        loop {
+            let end = self.text.windows(2).position(|w| w == b"\n\n")?;
+            let block: Vec<u8> = self.text.drain(..end + 2).collect();
+            let block = String::from_utf8_lossy(&block).into_owned();
+            let field = |name: &str| {
+                let lines = block.split('\n').filter_map(|line| line.strip_prefix(name));
+                lines
+                    .map(|rest| rest.strip_prefix(' ').unwrap_or(rest))
+                    .collect::<Vec<_>>()
+            };
+            let data = field("data:").join("\n");
+            if data.is_empty() {
+                continue;
+            }
+            let name = field("event:")
+                .first()
+                .map_or("message", |name| name)
+                .to_owned();
+            return Some(SseEvent {
+                name,
+                id: field("id:").first().map(|&id| id.to_owned()),
+                data,
+            });
+        }
+    }
+}

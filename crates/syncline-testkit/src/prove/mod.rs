@@ -1,6 +1,9 @@
 //! The harnesses, one for each promise or part of it.
 
 pub mod p1_kill;
+pub mod p2_order;
+pub mod p3;
+pub mod p5;
 
 use std::fmt;
 use std::future::Future;
@@ -170,9 +173,29 @@ pub struct Harness {
 }
 
 /// All harnesses.
-pub const HARNESSES: &[Harness] = &[Harness {
-    name: "p1-kill",
-    what: "SIGKILL under load: what was acknowledged is there, once, without a gap",
-    runs: 200,
-    run: |plan| Box::pin(p1_kill::run(plan)),
-}];
+pub const HARNESSES: &[Harness] = &[
+    Harness {
+        name: "p1-kill",
+        what: "SIGKILL under load: what was acknowledged is there, once, without a gap",
+        runs: 200,
+        run: |plan| Box::pin(p1_kill::run(plan)),
+    },
+    Harness {
+        name: "p2-order",
+        what: "many writers, readers on all doors: one gapless order",
+        runs: 3,
+        run: |plan| Box::pin(p2_order::run(plan)),
+    },
+    Harness {
+        name: "p3",
+        what: "resends at all times, through all doors: each id takes effect once",
+        runs: 100,
+        run: |plan| Box::pin(p3::run(plan)),
+    },
+    Harness {
+        name: "p5",
+        what: "subscribers that come and go while the node is killed and restored",
+        runs: 5,
+        run: |plan| Box::pin(p5::run(plan)),
+    },
+];

@@ -1,0 +1,188 @@
+//! P5: subscribers that drop and resume at random, while the node is killed and restored.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::p2_order::check_reader;
+use super::{Plan, Report};
+use crate::audit::{Auditor, Violations};
+use crate::ledger::Ledger;
+use crate::proxy::Proxy;
+use crate::rng::Rng;
+use crate::subscriber::{Feed, Follower, Life, Phase};
+use crate::workload::{Workload, address};
+use crate::{Access, Node, NodeOptions};
+
+/// Kills within one round, beside the restoration.
+const KILLS: u64 = 4;
+
+/// One round: writers in bursts, followers through all feeds, cuts, kills, and one backup that is
+/// put back. At the end each session is held against the log.
+pub async fn run(plan: Plan) -> Report {
+    let mut report = Report::new("p5", &plan);
+    let mut found = Violations::default();
+    let mut totals = Totals::default();
+    for run in 1..=plan.runs {
+        report.runs = run;
+        if let Err(error) = round(&plan, run, &mut totals, &mut found).await {
+            found.add(error);
+        }
+        if !found.is_empty() {
+            break;
+        }
+        plan.say(|| format!("p5: {run} rounds, {} changes got", totals.got));
+    }
+    report.fact("changes written", totals.written);
+    report.fact("sessions", totals.sessions);
+    report.fact("changes got", totals.got);
+    report.fact("resets told", totals.resets);
+    report.fact("kills", totals.kills);
+    report.fact("backups put back", totals.restored);
+    report.end(found)
+}
+
+#[derive(Default)]
+struct Totals {
+    written: u64,
+    sessions: usize,
+    got: usize,
+    resets: u64,
+    kills: u64,
+    restored: u64,
+}
+
+async fn round(
+    plan: &Plan,
+    run: u64,
+    totals: &mut Totals,
+    found: &mut Violations,
+) -> Result<(), String> {
+    let mut rng = Rng::new(plan.seed).fork(run);
+    let mut node = Node::start(NodeOptions::faulty(plan.fault))
+        .await
+        .map_err(|e| e.to_string())?;
+    let proxy = Proxy::start(node.access().authority())
+        .await
+        .map_err(|e| e.to_string())?;
+    let through_proxy = Access {
+        url: format!("http://{}", proxy.authority()),
+        ..node.access().clone()
+    };
+    let (phase, told) = watch::channel(Phase::Roam);
+    let mut readers = JoinSet::new();
+    let feeds = [
+        Feed::Ws,
+        Feed::Sse,
+        Feed::Poll,
+        Feed::Ws,
+        Feed::Ws,
+        Feed::Sse,
+        Feed::Poll,
+    ];
+    for (number, feed) in (0u64..).zip(feeds) {
+        let scope = (number >= 5).then(|| address("task/shared-0"));
+        let access = if number % 2 == 0 {
+            node.access()
+        } else {
+            &through_proxy
+        };
+        let follower = Follower::new(feed, scope, access.clone(), rng.fork(number));
+        readers.spawn(follower.follow(told.clone()));
+    }
+    let workload = Workload {
+        seed: plan.seed,
+        large: false,
+        ..Workload::busy(plan.seed)
+    };
+    let mut story = Story {
+        ledger: Ledger::default(),
+        bursts: run * 100,
+        lives: Vec::new(),
+    };
+    story.kills(&mut node, &proxy, workload, &mut rng).await?;
+    let backup = tempfile::tempdir().map_err(|error| error.to_string())?;
+    node.stop().await;
+    copy(node.dir(), backup.path()).map_err(|error| format!("the backup: {error}"))?;
+    node.restart().await.map_err(|error| error.to_string())?;
+    story.kills(&mut node, &proxy, workload, &mut rng).await?;
+    story.end_life(&node, found).await;
+    node.kill().await;
+    std::fs::remove_dir_all(node.dir()).map_err(|error| error.to_string())?;
+    copy(backup.path(), node.dir()).map_err(|error| format!("putting back: {error}"))?;
+    node.restart().await.map_err(|error| error.to_string())?;
+    // Some resume before anything new is written, others after the log has grown again.
+    tokio::time::sleep(Duration::from_millis(rng.between(0, 150))).await;
+    story.kills(&mut node, &proxy, workload, &mut rng).await?;
+    let _ = phase.send(Phase::Finish);
+    story.end_life(&node, found).await;
+    while let Some(reader) = readers.join_next().await {
+        let reader = reader.map_err(|error| error.to_string())?;
+        totals.got += check_reader(&reader, &story.lives, found);
+        totals.sessions += reader.sessions.len();
+        totals.resets += reader.resets;
+    }
+    totals.written += story
+        .lives
+        .iter()
+        .map(|life| life.len() as u64)
+        .sum::<u64>();
+    totals.kills += 3 * KILLS;
+    totals.restored += 1;
+    crate::node::assert_no_panic(&node);
+    Ok(())
+}
+
+struct Story {
+    ledger: Ledger,
+    bursts: u64,
+    lives: Vec<Life>,
+}
+
+impl Story {
+    /// Writes in bursts, each of which ends with a kill or a cut.
+    async fn kills(
+        &mut self,
+        node: &mut Node,
+        proxy: &Proxy,
+        workload: Workload,
+        rng: &mut Rng,
+    ) -> Result<(), String> {
+        for _ in 0..KILLS {
+            self.bursts += 1;
+            let burst = workload.begin(node.access(), self.bursts);
+            tokio::time::sleep(Duration::from_millis(rng.between(20, 120))).await;
+            proxy.cut();
+            tokio::time::sleep(Duration::from_millis(rng.between(20, 120))).await;
+            node.kill().await;
+            self.ledger.merge(burst.finish().await);
+            node.restart().await.map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Reads the whole log as it is now.
+    async fn end_life(&mut self, node: &Node, found: &mut Violations) {
+        let mut auditor = Auditor::default();
+        auditor.follow(&node.http(), &self.ledger, found).await;
+        self.lives.push(auditor.life());
+    }
+}
+
+/// Copies a folder with all that is in it; sockets are left out, as `cp -r` of a backup would.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else if kind.is_file() {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
