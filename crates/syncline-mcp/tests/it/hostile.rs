@@ -1,8 +1,11 @@
 //! Input that means harm, or is only odd.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use syncline_model::json::Limits;
 use syncline_model::json::{Json, JsonWriter};
 
-use crate::house::house;
+use crate::house::{Called, house};
 
 #[tokio::test]
 async fn bad_arguments_are_named_and_change_nothing() {
@@ -232,4 +235,77 @@ async fn a_programs_odd_name_becomes_an_agents_name() {
     assert!(by.starts_with("Grün \u{202e}x"), "{by:?}");
     assert_eq!(change.get("you").unwrap().as_bool(), Some(true));
     assert!(!news.text.contains('\u{202e}'));
+}
+
+/// Returns the JSON parsing corpus: names that begin with y must be read, with n refused, with i
+/// either; `None` where the data is not there, which only CI minds.
+fn parsing_corpus() -> Option<Vec<(String, Vec<u8>)>> {
+    let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
+    let data = std::env::var("SYNCLINE_TEST_DATA").unwrap_or_else(|_| default.to_owned());
+    let path = std::path::Path::new(&data).join("standards/json-parsing.jsonl.zst");
+    let Ok(packed) = std::fs::read(&path) else {
+        assert!(
+            std::env::var_os("CI").is_none(),
+            "{} is missing",
+            path.display()
+        );
+        return None;
+    };
+    let text = String::from_utf8(zstd::decode_all(packed.as_slice()).unwrap()).unwrap();
+    let read = |line: &str| {
+        let row = Json::parse(line.as_bytes(), &Limits::wire()).unwrap();
+        let field = |name: &str| row.get(name).unwrap().as_str().unwrap().to_owned();
+        (field("name"), STANDARD.decode(field("base64")).unwrap())
+    };
+    Some(text.lines().map(read).collect())
+}
+
+#[tokio::test]
+async fn the_parsing_corpus_goes_through_the_door() {
+    let Some(corpus) = parsing_corpus() else {
+        return;
+    };
+    let house = house().await;
+    let mut one = house.agent("one").await;
+    let (mut written, mut refused) = (0, 0);
+    for (index, (name, bytes)) in corpus.iter().enumerate() {
+        if bytes.contains(&b'\n') {
+            continue;
+        }
+        let head = format!(
+            r#"{{"jsonrpc":"2.0","id":{},"method":"tools/call","params":{{"name":"context_write","arguments":{{"context":"note/c{index}","op":"create","body":{{"data":{{"x":"#,
+            index + 1_000
+        );
+        let line = [head.as_bytes(), bytes, b"}}}}}"].concat();
+        one.send(&line).await;
+        let answer = one.receive().await.unwrap();
+        assert_eq!(
+            answer.get("id").unwrap().as_u64(),
+            Some(index as u64 + 1_000),
+            "{name}"
+        );
+        let good = answer.get("result").is_some() && !Called::read(&answer).is_error;
+        match name.as_bytes()[0] {
+            b'y' => assert!(
+                good || name.contains("duplicated_key"),
+                "{name}: {answer:?}"
+            ),
+            b'n' => assert!(!good, "{name}"),
+            _ => {}
+        }
+        if !good {
+            refused += 1;
+            continue;
+        }
+        written += 1;
+        let read = format!(r#"{{"contexts":["note/c{index}"],"max_tokens":20000}}"#);
+        let read = one.good("context_read", &read).await;
+        let view = &read.structured.get("contexts").unwrap().as_array().unwrap()[0];
+        let sent = Json::parse(bytes, &Limits::wire()).unwrap();
+        assert_eq!(view.get("data").unwrap().get("x"), Some(&sent), "{name}");
+    }
+    assert!(
+        written > 80 && refused > 150,
+        "{written} written, {refused} refused"
+    );
 }

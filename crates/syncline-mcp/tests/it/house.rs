@@ -157,10 +157,10 @@ impl Agent {
     }
 
     /// Sends one line.
-    pub async fn send(&mut self, line: &str) {
+    pub async fn send(&mut self, line: impl AsRef<[u8]>) {
         let input = self.input.as_mut().unwrap();
         let write = async {
-            input.write_all(line.as_bytes()).await.unwrap();
+            input.write_all(line.as_ref()).await.unwrap();
             input.write_all(b"\n").await.unwrap();
         };
         tokio::time::timeout(PATIENCE, write).await.unwrap();
