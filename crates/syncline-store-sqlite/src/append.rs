@@ -67,12 +67,21 @@ struct Known {
 impl Memory {
     pub(crate) fn load(conn: &Connection) -> Result<Memory, StoreError> {
         let rows = read::workspaces(conn)?;
-        let workspaces = rows.into_iter().map(|(ws, row)| (row.id.clone(), (ws, row)));
-        Ok(Memory { workspaces: workspaces.collect(), ..Memory::default() })
+        let workspaces = rows
+            .into_iter()
+            .map(|(ws, row)| (row.id.clone(), (ws, row)));
+        Ok(Memory {
+            workspaces: workspaces.collect(),
+            ..Memory::default()
+        })
     }
 
     pub(crate) fn rows(&self) -> Vec<WorkspaceRow> {
-        let mut rows: Vec<_> = self.workspaces.values().map(|(_, row)| row.clone()).collect();
+        let mut rows: Vec<_> = self
+            .workspaces
+            .values()
+            .map(|(_, row)| row.clone())
+            .collect();
         rows.sort_by(|a, b| a.id.cmp(&b.id));
         rows
     }
@@ -102,7 +111,9 @@ impl Memory {
     }
 
     fn workspace(&self, id: &WorkspaceId) -> Result<&(i64, WorkspaceRow), StoreError> {
-        self.workspaces.get(id).ok_or_else(|| StoreError::NoWorkspace(id.to_string()))
+        self.workspaces
+            .get(id)
+            .ok_or_else(|| StoreError::NoWorkspace(id.to_string()))
     }
 
     fn set_workspace(&mut self, ws: i64, row: WorkspaceRow) {
@@ -123,7 +134,12 @@ impl Memory {
         }
         if let Some((ctx, head)) = read::head_alone(conn, key.0, &key.1).map_err(unread)? {
             let (version, deleted) = (head.version, head.deleted);
-            let known = Known { ctx, version, deleted, columns: Columns::of(&head) };
+            let known = Known {
+                ctx,
+                version,
+                deleted,
+                columns: Columns::of(&head),
+            };
             self.contexts.insert(key.clone(), known);
         }
         Ok(())
@@ -136,7 +152,9 @@ fn unread(error: StoreError) -> StoreError {
 }
 
 fn run(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
-    conn.prepare_cached(sql).and_then(|mut s| s.execute(params)).map_err(writing)?;
+    conn.prepare_cached(sql)
+        .and_then(|mut s| s.execute(params))
+        .map_err(writing)?;
     Ok(())
 }
 
@@ -183,7 +201,11 @@ pub(crate) fn set_epoch(
     epoch: Epoch,
 ) -> Result<(), StoreError> {
     let (ws, row) = memory.workspace(id)?.clone();
-    run(conn, "UPDATE workspace SET epoch = ?2 WHERE ws = ?1", (ws, epoch.0.cast_signed()))?;
+    run(
+        conn,
+        "UPDATE workspace SET epoch = ?2 WHERE ws = ?1",
+        (ws, epoch.0.cast_signed()),
+    )?;
     memory.set_workspace(ws, WorkspaceRow { epoch, ..row });
     Ok(())
 }
@@ -197,7 +219,13 @@ pub(crate) fn append(
 ) -> Result<Appended, StoreError> {
     let (ws, row) = memory.workspace(id)?.clone();
     check_append(row.last, &row.last_hash, after, batch)?;
-    let mut writing = Writing { conn, memory, ws, row, touched: HashMap::new() };
+    let mut writing = Writing {
+        conn,
+        memory,
+        ws,
+        row,
+        touched: HashMap::new(),
+    };
     for head in &batch.heads {
         writing.head(head)?;
     }
@@ -229,7 +257,14 @@ impl<'a> Writing<'a> {
         self.memory.know(self.conn, &key)?;
         let columns = Columns::of(head);
         let before = self.memory.contexts.get(&key);
-        let before = before.map(|known| (known.ctx, known.version, known.deleted, known.columns.clone()));
+        let before = before.map(|known| {
+            (
+                known.ctx,
+                known.version,
+                known.deleted,
+                known.columns.clone(),
+            )
+        });
         let ctx = match &before {
             None => self.insert_head(head)?,
             Some((ctx, _, _, old)) => {
@@ -241,7 +276,9 @@ impl<'a> Writing<'a> {
             }
         };
         let no_labels = Object::new();
-        let labels = before.as_ref().map_or(&no_labels, |(_, _, _, old)| &old.labels);
+        let labels = before
+            .as_ref()
+            .map_or(&no_labels, |(_, _, _, old)| &old.labels);
         self.update_labels(ctx, labels, &columns.labels)?;
         if let Some(body) = &head.body {
             run(
@@ -257,7 +294,12 @@ impl<'a> Writing<'a> {
         };
         self.row.contexts = self.row.contexts + u64::from(!head.deleted) - u64::from(live);
         self.touched.insert(&head.address, (ctx, version));
-        let known = Known { ctx, version: head.version, deleted: head.deleted, columns };
+        let known = Known {
+            ctx,
+            version: head.version,
+            deleted: head.deleted,
+            columns,
+        };
         self.memory.set_context(key, known);
         Ok(())
     }
@@ -314,14 +356,25 @@ impl<'a> Writing<'a> {
             self.conn,
             "UPDATE context SET state = ?2, level = ?3, owner = ?4, title = ?5, labels = ?6 \
                 WHERE ctx = ?1",
-            params![ctx, new.state, new.level.as_str(), new.owner, new.title, labels_text(&new.labels)],
+            params![
+                ctx,
+                new.state,
+                new.level.as_str(),
+                new.owner,
+                new.title,
+                labels_text(&new.labels)
+            ],
         )?;
         if old.parent == new.parent {
             return Ok(());
         }
         // Apart, since it moves an index entry.
         let parent = new.parent.as_ref().map(Address::as_str);
-        run(self.conn, "UPDATE context SET parent = ?2 WHERE ctx = ?1", (ctx, parent))
+        run(
+            self.conn,
+            "UPDATE context SET parent = ?2 WHERE ctx = ?1",
+            (ctx, parent),
+        )
     }
 
     fn update_labels(&self, ctx: i64, old: &Object, new: &Object) -> Result<(), StoreError> {
@@ -332,7 +385,9 @@ impl<'a> Writing<'a> {
             "DELETE FROM label WHERE ws = ?1 AND key = ?2 AND value = ?3 AND ctx = ?4";
         const INSERT: &str = "INSERT INTO label (ws, key, value, ctx) VALUES (?1, ?2, ?3, ?4)";
         let change = |sql: &str, from: &Object, unless: &Object| {
-            let gone = from.iter().filter(|(key, value)| unless.get(key) != Some(*value));
+            let gone = from
+                .iter()
+                .filter(|(key, value)| unless.get(key) != Some(*value));
             for (key, value) in gone.filter_map(|(key, value)| Some((key, value.as_str()?))) {
                 run(self.conn, sql, (self.ws, key, value, ctx))?;
             }
@@ -344,7 +399,10 @@ impl<'a> Writing<'a> {
 
     fn version(&mut self, row: &VersionRow) -> Result<(), StoreError> {
         let Some((ctx, before)) = self.touched.get_mut(&row.address) else {
-            return Err(StoreError::NotWritten(format!("no head for {}", row.address)));
+            return Err(StoreError::NotWritten(format!(
+                "no head for {}",
+                row.address
+            )));
         };
         if row.version != before.next() {
             let why = format!("{} v{} does not follow v{before}", row.address, row.version);
@@ -366,7 +424,9 @@ impl<'a> Writing<'a> {
                 row.whole,
             ],
         )?;
-        let Some(snapshot) = &row.snapshot else { return Ok(()) };
+        let Some(snapshot) = &row.snapshot else {
+            return Ok(());
+        };
         const SNAPSHOT: &str = "INSERT INTO snapshot (ctx, version, bytes) VALUES (?1, ?2, ?3)";
         run(self.conn, SNAPSHOT, (ctx, version, &**snapshot))
     }
@@ -404,7 +464,11 @@ impl<'a> Writing<'a> {
     }
 
     fn finish(mut self, last: Option<&StoredRecord>) -> Result<Appended, StoreError> {
-        let Some(last) = last else { return Ok(Appended { last: self.row.last }) };
+        let Some(last) = last else {
+            return Ok(Appended {
+                last: self.row.last,
+            });
+        };
         self.row.last = last.header.seq;
         self.row.last_hash = last.header.hash;
         self.row.last_committed_at = last.header.committed_at;
@@ -420,7 +484,9 @@ impl<'a> Writing<'a> {
                 self.row.contexts.cast_signed(),
             ],
         )?;
-        let appended = Appended { last: self.row.last };
+        let appended = Appended {
+            last: self.row.last,
+        };
         self.memory.set_workspace(self.ws, self.row);
         Ok(appended)
     }

@@ -21,14 +21,21 @@ const IDLE_WAIT: Duration = Duration::from_millis(50);
 pub(crate) fn run(shared: &Shared) {
     let mut failing = false;
     while let Some(due) = wait(shared) {
-        let _gate = shared.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _gate = shared
+            .checkpointing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let done = match due {
             Due::Nothing => continue,
             Due::Wanted => checkpoint(shared, shared.wal_pages() >= RESTART_PAGES, RESTART_WAIT),
             Due::Idle => checkpoint(shared, true, IDLE_WAIT),
         };
         if !matches!(done, Ok(true)) {
-            shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).behind = true;
+            shared
+                .checkpoints
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .behind = true;
         }
         match done {
             Ok(_) => failing = false,
@@ -61,7 +68,10 @@ fn checkpoint(shared: &Shared, empty: bool, wait: Duration) -> rusqlite::Result<
 
 /// Waits until there may be something to do; `None` when the store is closed.
 fn wait(shared: &Shared) -> Option<Due> {
-    let state = shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+    let state = shared
+        .checkpoints
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     // Even when the next is wanted at once, let commits through first.
     let (state, _) = shared
         .checkpoint_wanted

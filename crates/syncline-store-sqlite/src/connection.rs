@@ -85,8 +85,12 @@ pub(crate) fn checkpointer(
 
 fn set_sync(conn: &Connection, faults: &TestFaults) -> rusqlite::Result<()> {
     let synchronous = match faults {
-        TestFaults { skip_fsync: true, .. } => "OFF",
-        TestFaults { sync_normal: true, .. } => "NORMAL",
+        TestFaults {
+            skip_fsync: true, ..
+        } => "OFF",
+        TestFaults {
+            sync_normal: true, ..
+        } => "NORMAL",
         _ => "FULL",
     };
     conn.pragma_update(None, "synchronous", synchronous)?;
@@ -106,6 +110,8 @@ pub(crate) struct Checkpointed {
 pub(crate) fn checkpoint(conn: &Connection, mode: &str) -> rusqlite::Result<Checkpointed> {
     conn.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
         let (busy, pages, moved): (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
-        Ok(Checkpointed { whole: busy == 0 && pages == moved })
+        Ok(Checkpointed {
+            whole: busy == 0 && pages == moved,
+        })
     })
 }

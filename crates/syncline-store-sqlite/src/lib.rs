@@ -1,7 +1,7 @@
 //! The embedded store: the log and its views in one SQLite file.
 //!
-//! One thread writes ([`writer`](self)), a few read, one moves the write-ahead log into the
-//! database; callers reach them through bounded queues. The walk enters at [`SqliteStore::open`],
+//! One thread writes, a few read, one moves the write-ahead log into the database; callers reach
+//! them through bounded queues. The walk enters at [`SqliteStore::open`],
 //! which looks at what is there before it touches anything.
 
 mod append;

@@ -32,21 +32,38 @@ fn text(text: &str) -> Value {
 
 pub(crate) fn list(conn: &Connection, ws: i64, query: &ListQuery) -> Result<ListPage, StoreError> {
     let sql = format!("SELECT {} FROM context c WHERE c.ws = ?", rows::HEAD);
-    let mut made = Query { sql, params: vec![Value::Integer(ws)] };
+    let mut made = Query {
+        sql,
+        params: vec![Value::Integer(ws)],
+    };
     filter(&mut made, ws, &query.contexts);
     order(&mut made, query);
     let limit = query.limit.max(1);
-    made.params.push(Value::Integer(i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1));
+    made.params.push(Value::Integer(
+        i64::try_from(limit).unwrap_or(i64::MAX - 1) + 1,
+    ));
     let params = rusqlite::params_from_iter(made.params);
     let mut found = read::all(conn, &made.sql, params, rows::head)?;
     let more = found.len() > limit;
     found.truncate(limit);
-    let next = found.last().filter(|_| more).map(|(_, head)| PageKey::of(query.sort.by, head));
+    let next = found
+        .last()
+        .filter(|_| more)
+        .map(|(_, head)| PageKey::of(query.sort.by, head));
     let whole = |(ctx, head): (i64, HeadRow)| match query.bodies {
-        true => Ok(HeadRow { body: read::body(conn, ctx)?, ..head }),
+        true => Ok(HeadRow {
+            body: read::body(conn, ctx)?,
+            ..head
+        }),
         false => Ok(head),
     };
-    Ok(ListPage { heads: found.into_iter().map(whole).collect::<Result<_, StoreError>>()?, next })
+    Ok(ListPage {
+        heads: found
+            .into_iter()
+            .map(whole)
+            .collect::<Result<_, StoreError>>()?,
+        next,
+    })
 }
 
 /// Deleted contexts are parents too, so `within` walks through them.
@@ -72,7 +89,10 @@ fn filter(query: &mut Query, ws: i64, wanted: &ContextList) {
     if let Some(addresses) = &wanted.addresses {
         let addresses: Vec<Json> = addresses.iter().map(|a| Json::from(a.as_str())).collect();
         let json = Json::from(addresses).to_text();
-        query.and("c.address IN (SELECT value FROM json_each(?))", [text(&json)]);
+        query.and(
+            "c.address IN (SELECT value FROM json_each(?))",
+            [text(&json)],
+        );
     }
     for (key, value) in &wanted.labels {
         match value {
@@ -95,7 +115,11 @@ fn filter(query: &mut Query, ws: i64, wanted: &ContextList) {
 }
 
 fn order(query: &mut Query, list: &ListQuery) {
-    let (word, sign) = if list.sort.descending { ("DESC", "<") } else { ("ASC", ">") };
+    let (word, sign) = if list.sort.descending {
+        ("DESC", "<")
+    } else {
+        ("ASC", ">")
+    };
     let column = match list.sort.by {
         SortBy::Address => None,
         SortBy::Updated => Some("c.seq"),
@@ -111,7 +135,10 @@ fn order(query: &mut Query, list: &ListQuery) {
                     SortBy::Title => text(&after.value),
                     _ => Value::Integer(after.value.parse().unwrap_or(0)),
                 };
-                query.and(&format!("({column}, c.address) {sign} (?, ?)"), [value, address]);
+                query.and(
+                    &format!("({column}, c.address) {sign} (?, ?)"),
+                    [value, address],
+                );
             }
         }
     }

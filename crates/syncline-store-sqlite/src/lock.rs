@@ -31,11 +31,16 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::InUse { path: dir.to_owned(), holder: holder(&mut file) });
+                return Err(StoreError::InUse {
+                    path: dir.to_owned(),
+                    holder: holder(&mut file),
+                });
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        let lock = Lock { file: Mutex::new(file) };
+        let lock = Lock {
+            file: Mutex::new(file),
+        };
         lock.tell("").map_err(failed)?;
         Ok(lock)
     }
@@ -48,6 +53,15 @@ impl Lock {
         file.seek(SeekFrom::Start(0))?;
         file.write_all(text.as_bytes())?;
         file.set_len(text.len() as u64)
+    }
+}
+
+/// Closing alone would leave the lock to a child process that is being started just then.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let file = self.file.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // If this fails, closing the file is what is left.
+        let _ = file.unlock();
     }
 }
 

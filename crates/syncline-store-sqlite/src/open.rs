@@ -7,8 +7,8 @@ use std::path::Path;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use sha2::{Digest as _, Sha256};
-use syncline_model::record::RecordHeader;
 use syncline_model::ids::Seq;
+use syncline_model::record::RecordHeader;
 use syncline_store::StoreError;
 
 use crate::connection::{self, database, write_ahead_log};
@@ -19,6 +19,10 @@ use crate::rows::{array, pos, seq_of};
 /// The schema's history: number n at n - 1. What was released is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
 /// The schema that this program writes.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "there are a few migrations"
+)]
 const SCHEMA: u32 = MIGRATIONS.len() as u32;
 /// `SYNL` in a SQLite header tells our files from others.
 const APPLICATION_ID: i32 = 0x5359_4E4C;
@@ -29,7 +33,10 @@ const MAGIC: &[u8; 16] = b"SQLite format 3\0";
 pub(crate) fn prepare(dir: &Path, faults: &TestFaults) -> Result<Opened, StoreError> {
     let Some(schema) = inspect(dir)? else {
         create(dir)?;
-        return Ok(Opened { fresh: true, ..Opened::default() });
+        return Ok(Opened {
+            fresh: true,
+            ..Opened::default()
+        });
     };
     let mut conn = connection::writer(dir, faults).map_err(writing)?;
     let mut opened = Opened::default();
@@ -61,9 +68,14 @@ fn inspect(dir: &Path) -> Result<Option<u32>, StoreError> {
     check_header(&mut file, wal_bytes > 0)?;
     drop(file);
     let conn = open_untouched(&path, wal_bytes > 0).map_err(looking)?;
-    let schema: u32 = conn.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(looking)?;
+    let schema: u32 = conn
+        .query_row("PRAGMA user_version", [], |row| row.get(0))
+        .map_err(looking)?;
     if schema > SCHEMA {
-        return Err(StoreError::Newer { found: schema, known: SCHEMA });
+        return Err(StoreError::Newer {
+            found: schema,
+            known: SCHEMA,
+        });
     }
     check_migrations(&conn, schema)?;
     check_tails(&conn)?;
@@ -97,12 +109,17 @@ fn check_header(file: &mut File, has_wal: bool) -> Result<(), StoreError> {
     if &header[..16] != MAGIC {
         return Err(damaged("syncline.db is not a SQLite file"));
     }
-    let word = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    let word = |at: usize| {
+        u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+    };
     if word(68) != APPLICATION_ID.cast_unsigned() {
         return Err(damaged("syncline.db is another program's SQLite file"));
     }
     if word(60) > SCHEMA {
-        return Err(StoreError::Newer { found: word(60), known: SCHEMA });
+        return Err(StoreError::Newer {
+            found: word(60),
+            known: SCHEMA,
+        });
     }
     let page = match u16::from_be_bytes([header[16], header[17]]) {
         1 => 65_536,
@@ -110,16 +127,28 @@ fn check_header(file: &mut File, has_wal: bool) -> Result<(), StoreError> {
     };
     // With a write-ahead log, the header may run ahead of the pages that follow it.
     if !has_wal && word(24) == word(92) && length < u64::from(word(28)) * page {
-        return Err(damaged(format!("syncline.db is cut short: {length} bytes of {}", u64::from(word(28)) * page)));
+        return Err(damaged(format!(
+            "syncline.db is cut short: {length} bytes of {}",
+            u64::from(word(28)) * page
+        )));
     }
     Ok(())
 }
 
 /// Opens for reading; without a write-ahead log not even an index file appears beside it.
 fn open_untouched(path: &Path, has_wal: bool) -> rusqlite::Result<Connection> {
-    let name = path.to_str().ok_or_else(|| rusqlite::Error::InvalidPath(path.to_owned()))?;
-    let name = name.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let uri = if has_wal { format!("file:{name}?mode=ro") } else { format!("file:{name}?immutable=1") };
+    let name = path
+        .to_str()
+        .ok_or_else(|| rusqlite::Error::InvalidPath(path.to_owned()))?;
+    let name = name
+        .replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23");
+    let uri = if has_wal {
+        format!("file:{name}?mode=ro")
+    } else {
+        format!("file:{name}?immutable=1")
+    };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -131,15 +160,25 @@ fn checksum(version: u32) -> [u8; 32] {
 }
 
 fn check_migrations(conn: &Connection, schema: u32) -> Result<(), StoreError> {
-    let mut statement =
-        conn.prepare("SELECT version, sha256 FROM migration ORDER BY version").map_err(looking)?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(looking)?;
+    let mut statement = conn
+        .prepare("SELECT version, sha256 FROM migration ORDER BY version")
+        .map_err(looking)?;
+    let rows = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .map_err(looking)?;
     let applied: Vec<(u32, Vec<u8>)> = rows.collect::<Result<_, _>>().map_err(looking)?;
     if applied.is_empty() || !applied.iter().map(|(version, _)| *version).eq(1..=schema) {
-        return Err(damaged(format!("its migrations do not lead to schema {schema}")));
+        return Err(damaged(format!(
+            "its migrations do not lead to schema {schema}"
+        )));
     }
-    match applied.iter().find(|(version, sha256)| sha256[..] != checksum(*version)) {
-        Some((version, _)) => Err(damaged(format!("migration {version} is not the one that we know"))),
+    match applied
+        .iter()
+        .find(|(version, sha256)| sha256[..] != checksum(*version))
+    {
+        Some((version, _)) => Err(damaged(format!(
+            "migration {version} is not the one that we know"
+        ))),
         None => Ok(()),
     }
 }
@@ -172,7 +211,9 @@ fn check_tails(conn: &Connection) -> Result<(), StoreError> {
             None => last.0.cast_signed() == low_water,
         };
         if !fits {
-            return Err(damaged(format!("the log of workspace {name} does not end where it should")));
+            return Err(damaged(format!(
+                "the log of workspace {name} does not end where it should"
+            )));
         }
     }
     Ok(())
@@ -193,34 +234,46 @@ fn create(dir: &Path) -> Result<(), StoreError> {
         }
     }
     let mut conn = Connection::open(&path).map_err(writing)?;
-    conn.pragma_update(None, "page_size", 4096).map_err(writing)?;
-    conn.pragma_update(None, "synchronous", "FULL").map_err(writing)?;
-    conn.pragma_update(None, "application_id", APPLICATION_ID).map_err(writing)?;
+    conn.pragma_update(None, "page_size", 4096)
+        .map_err(writing)?;
+    conn.pragma_update(None, "synchronous", "FULL")
+        .map_err(writing)?;
+    conn.pragma_update(None, "application_id", APPLICATION_ID)
+        .map_err(writing)?;
     migrate(&mut conn, 0)?;
     remember_identity(&conn, &identity(&path).map_err(failed)?).map_err(writing)?;
-    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).map_err(writing)?;
+    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
+        .map_err(writing)?;
     conn.close().map_err(|(_, error)| writing(error))?;
-    File::open(&path).and_then(|file| file.sync_all()).map_err(failed)?;
+    File::open(&path)
+        .and_then(|file| file.sync_all())
+        .map_err(failed)?;
     fs::rename(&path, database(dir)).map_err(failed)?;
     sync_dir(dir).map_err(failed)
 }
 
 /// Makes the directory's names durable.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(dir)?.sync_all()
+    } else {
+        Ok(())
+    }
 }
 
 fn migrate(conn: &mut Connection, from: u32) -> Result<(), StoreError> {
     for version in from + 1..=SCHEMA {
         let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate);
         let tx = tx.map_err(writing)?;
-        tx.execute_batch(MIGRATIONS[version as usize - 1]).map_err(writing)?;
+        tx.execute_batch(MIGRATIONS[version as usize - 1])
+            .map_err(writing)?;
         tx.execute(
             "INSERT INTO migration (version, sha256) VALUES (?1, ?2)",
             (version, checksum(version)),
         )
         .map_err(writing)?;
-        tx.pragma_update(None, "user_version", version).map_err(writing)?;
+        tx.pragma_update(None, "user_version", version)
+            .map_err(writing)?;
         tx.commit().map_err(writing)?;
     }
     Ok(())
@@ -232,7 +285,10 @@ fn migrate(conn: &mut Connection, from: u32) -> Result<(), StoreError> {
 /// device counts only where births are unknown, since its number may change when a machine starts.
 fn identity(path: &Path) -> io::Result<String> {
     let found = fs::metadata(path)?;
-    let born = found.created().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    let born = found
+        .created()
+        .ok()
+        .and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     let born = born.map(|since| since.as_nanos());
     #[cfg(unix)]
     let file = {
@@ -248,7 +304,10 @@ fn identity(path: &Path) -> io::Result<String> {
 }
 
 fn remember_identity(conn: &Connection, identity: &str) -> rusqlite::Result<()> {
-    conn.execute("INSERT OR REPLACE INTO meta (key, value) VALUES ('file', ?1)", [identity])?;
+    conn.execute(
+        "INSERT OR REPLACE INTO meta (key, value) VALUES ('file', ?1)",
+        [identity],
+    )?;
     Ok(())
 }
 
@@ -257,7 +316,9 @@ fn remember_identity(conn: &Connection, identity: &str) -> rusqlite::Result<()> 
 fn notice_restored(conn: &mut Connection, dir: &Path) -> Result<bool, StoreError> {
     let found = identity(&database(dir)).map_err(|error| StoreError::Read(error.to_string()))?;
     let known: Option<String> = conn
-        .query_row("SELECT value FROM meta WHERE key = 'file'", [], |row| row.get(0))
+        .query_row("SELECT value FROM meta WHERE key = 'file'", [], |row| {
+            row.get(0)
+        })
         .optional()
         .map_err(looking)?;
     if known.as_deref() == Some(&*found) {
@@ -272,7 +333,8 @@ fn notice_restored(conn: &mut Connection, dir: &Path) -> Result<bool, StoreError
     for ws in workspaces {
         let drawn = getrandom::u64().map_err(|error| StoreError::NotWritten(error.to_string()))?;
         let epoch = Value::Integer(drawn.cast_signed());
-        tx.execute("UPDATE workspace SET epoch = ?2 WHERE ws = ?1", (ws, epoch)).map_err(writing)?;
+        tx.execute("UPDATE workspace SET epoch = ?2 WHERE ws = ?1", (ws, epoch))
+            .map_err(writing)?;
     }
     remember_identity(&tx, &found).map_err(writing)?;
     tx.commit().map_err(writing)?;

@@ -18,7 +18,11 @@ pub struct SqliteOptions {
 impl SqliteOptions {
     /// Returns the defaults for a data directory.
     pub fn new(dir: impl Into<PathBuf>) -> SqliteOptions {
-        SqliteOptions { dir: dir.into(), readers: 4, faults: TestFaults::default() }
+        SqliteOptions {
+            dir: dir.into(),
+            readers: 4,
+            faults: TestFaults::default(),
+        }
     }
 }
 

@@ -61,7 +61,9 @@ pub(crate) fn context(
     address: &Address,
 ) -> Result<Option<i64>, StoreError> {
     const SQL: &str = "SELECT ctx FROM context WHERE ws = ?1 AND address = ?2";
-    first(conn, SQL, (ws, address.as_str()), |row| row.get(0).map_err(reading))
+    first(conn, SQL, (ws, address.as_str()), |row| {
+        row.get(0).map_err(reading)
+    })
 }
 
 pub(crate) fn ids(
@@ -72,7 +74,11 @@ pub(crate) fn ids(
     const SQL: &str = "SELECT digest, outcome FROM change_id WHERE ws = ?1 AND id = ?2";
     let one = |id: &ChangeId| {
         first(conn, SQL, (ws, id.as_bytes()), |row| {
-            Ok(IdRow { id: *id, digest: array(row, 0)?, outcome: blob(row, 1)? })
+            Ok(IdRow {
+                id: *id,
+                digest: array(row, 0)?,
+                outcome: blob(row, 1)?,
+            })
         })
     };
     ids.iter().map(one).collect()
@@ -83,7 +89,10 @@ pub(crate) fn body(conn: &Connection, ctx: i64) -> Result<Option<HeadBody>, Stor
     const SQL: &str = "SELECT version, bytes FROM body WHERE ctx = ?1";
     first(conn, SQL, [ctx], |row| {
         let version = Version(row.get::<_, i64>(0).map_err(reading)?.cast_unsigned());
-        Ok(HeadBody { version, bytes: blob(row, 1)? })
+        Ok(HeadBody {
+            version,
+            bytes: blob(row, 1)?,
+        })
     })
 }
 
@@ -93,7 +102,17 @@ pub(crate) fn head(
     ws: i64,
     address: &Address,
 ) -> Result<Option<(i64, HeadRow)>, StoreError> {
-    head_alone(conn, ws, address)?.map(|(ctx, head)| Ok((ctx, HeadRow { body: body(conn, ctx)?, ..head }))).transpose()
+    head_alone(conn, ws, address)?
+        .map(|(ctx, head)| {
+            Ok((
+                ctx,
+                HeadRow {
+                    body: body(conn, ctx)?,
+                    ..head
+                },
+            ))
+        })
+        .transpose()
 }
 
 /// A head without its body, and its context's number.
@@ -102,7 +121,10 @@ pub(crate) fn head_alone(
     ws: i64,
     address: &Address,
 ) -> Result<Option<(i64, HeadRow)>, StoreError> {
-    let sql = format!("SELECT {} FROM context c WHERE ws = ?1 AND address = ?2", rows::HEAD);
+    let sql = format!(
+        "SELECT {} FROM context c WHERE ws = ?1 AND address = ?2",
+        rows::HEAD
+    );
     first(conn, &sql, (ws, address.as_str()), rows::head)
 }
 
@@ -122,7 +144,9 @@ pub(crate) fn records(
     const SQL: &str =
         "SELECT pos, header, salt, body FROM log WHERE pos > ?1 AND pos <= ?2 ORDER BY pos";
     if span.after < row.low_water {
-        return Err(StoreError::Compacted { oldest: row.low_water.next() });
+        return Err(StoreError::Compacted {
+            oldest: row.low_water.next(),
+        });
     }
     let until = span.until.min(row.last);
     let mut records = Vec::new();
@@ -130,13 +154,17 @@ pub(crate) fn records(
         return Ok(records);
     }
     let mut statement = conn.prepare_cached(SQL).map_err(reading)?;
-    let mut found = statement.query((pos(*ws, span.after), pos(*ws, until))).map_err(reading)?;
+    let mut found = statement
+        .query((pos(*ws, span.after), pos(*ws, until)))
+        .map_err(reading)?;
     let mut seq = span.after;
     let mut bytes = 0;
     while seq < until {
         seq = seq.next();
         let row = found.next().map_err(reading)?;
-        let row = row.filter(|row| row.get(0) == Ok(pos(*ws, seq))).ok_or(RotError::Chain(seq))?;
+        let row = row
+            .filter(|row| row.get(0) == Ok(pos(*ws, seq)))
+            .ok_or(RotError::Chain(seq))?;
         let record = rows::record(row, 1, seq)?;
         bytes += record.body.len();
         records.push(record);
@@ -150,7 +178,10 @@ pub(crate) fn records(
 fn committed_at(conn: &Connection, ws: i64, seq: Seq) -> Result<Timestamp, StoreError> {
     const SQL: &str = "SELECT header FROM log WHERE pos = ?1";
     let header = first(conn, SQL, [pos(ws, seq)], |row| {
-        let bytes = row.get_ref(0).and_then(|value| Ok(value.as_blob()?)).map_err(reading)?;
+        let bytes = row
+            .get_ref(0)
+            .and_then(|value| Ok(value.as_blob()?))
+            .map_err(reading)?;
         Ok(RecordHeader::from_bytes(seq, bytes)?)
     })?;
     Ok(header.ok_or(RotError::Chain(seq))?.committed_at)
@@ -189,9 +220,13 @@ pub(crate) fn versions(
         "SELECT {} FROM version WHERE ctx = ?1 AND version < ?2 ORDER BY version DESC LIMIT ?3",
         rows::VERSION
     );
-    let below = below.map_or(i64::MAX, |version| i64::try_from(version.0).unwrap_or(i64::MAX));
+    let below = below.map_or(i64::MAX, |version| {
+        i64::try_from(version.0).unwrap_or(i64::MAX)
+    });
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    all(conn, &sql, (ctx, below, limit), |row| rows::version(row, address))
+    all(conn, &sql, (ctx, below, limit), |row| {
+        rows::version(row, address)
+    })
 }
 
 pub(crate) fn version(
@@ -200,7 +235,9 @@ pub(crate) fn version(
     address: &Address,
     version: Version,
 ) -> Result<Option<VersionRow>, StoreError> {
-    let found = versions(conn, ctx, address, Some(version.next()), 1)?.into_iter().next();
+    let found = versions(conn, ctx, address, Some(version.next()), 1)?
+        .into_iter()
+        .next();
     Ok(found.filter(|row| row.version == version))
 }
 
@@ -212,7 +249,9 @@ pub(crate) fn version_at(
     seq: Seq,
 ) -> Result<Option<VersionRow>, StoreError> {
     let newest = versions(conn, ctx, address, None, 1)?.into_iter().next();
-    let Some(newest) = newest else { return Ok(None) };
+    let Some(newest) = newest else {
+        return Ok(None);
+    };
     if newest.seq <= seq {
         return Ok(Some(newest));
     }
@@ -254,12 +293,18 @@ pub(crate) fn rebuild(
         Some(Start::Stored(body)) => (body.version.next(), Some(body)),
         Some(Start::Record(whole)) => (whole, None),
         None if ws.1.low_water > Seq::ZERO => {
-            return Err(StoreError::Compacted { oldest: ws.1.low_water.next() });
+            return Err(StoreError::Compacted {
+                oldest: ws.1.low_water.next(),
+            });
         }
         None => return Err(RotError::Decode(format!("version {version} has no beginning")).into()),
     };
     let records = records_of(conn, ws, ctx, from, version)?;
-    Ok(Rebuild { start, records, hash: Some(hash) })
+    Ok(Rebuild {
+        start,
+        records,
+        hash: Some(hash),
+    })
 }
 
 fn nearest(conn: &Connection, ctx: i64, version: Version) -> Result<Option<Start>, StoreError> {
@@ -270,14 +315,29 @@ fn nearest(conn: &Connection, ctx: i64, version: Version) -> Result<Option<Start
         AND version > ?3 AND whole = 1 ORDER BY version DESC LIMIT 1";
     let asked = (ctx, version.0.cast_signed());
     let number = |row: &Row<'_>| {
-        row.get::<_, i64>(0).map(|n| Version(n.cast_unsigned())).map_err(reading)
+        row.get::<_, i64>(0)
+            .map(|n| Version(n.cast_unsigned()))
+            .map_err(reading)
     };
-    let stored = |row: &Row<'_>| Ok(HeadBody { version: number(row)?, bytes: blob(row, 1)? });
+    let stored = |row: &Row<'_>| {
+        Ok(HeadBody {
+            version: number(row)?,
+            bytes: blob(row, 1)?,
+        })
+    };
     let body = first(conn, BODY, asked, stored)?;
     let snapshot = first(conn, SNAPSHOT, asked, stored)?;
-    let stored = [body, snapshot].into_iter().flatten().max_by_key(|body| body.version);
+    let stored = [body, snapshot]
+        .into_iter()
+        .flatten()
+        .max_by_key(|body| body.version);
     let above = stored.as_ref().map_or(Version::ZERO, |body| body.version);
-    let whole = first(conn, WHOLE, (asked.0, asked.1, above.0.cast_signed()), number)?;
+    let whole = first(
+        conn,
+        WHOLE,
+        (asked.0, asked.1, above.0.cast_signed()),
+        number,
+    )?;
     Ok(whole.map(Start::Record).or(stored.map(Start::Stored)))
 }
 
@@ -293,7 +353,12 @@ fn records_of(
         FROM version v LEFT JOIN log l ON l.pos = ?1 + v.seq \
         WHERE v.ctx = ?2 AND v.version BETWEEN ?3 AND ?4 ORDER BY v.version";
     let mut next = from;
-    let params = (pos(*ws, Seq::ZERO), ctx, from.0.cast_signed(), upto.0.cast_signed());
+    let params = (
+        pos(*ws, Seq::ZERO),
+        ctx,
+        from.0.cast_signed(),
+        upto.0.cast_signed(),
+    );
     let records = all(conn, SQL, params, |row| {
         let number: i64 = row.get(0).map_err(reading)?;
         let seq = Seq(row.get::<_, i64>(1).map_err(reading)?.cast_unsigned());
@@ -303,9 +368,9 @@ fn records_of(
         next = next.next();
         match row.get::<_, Option<i64>>(2).map_err(reading)? {
             Some(found) => rows::record(row, 3, seq_of(found)),
-            None if seq <= workspace.low_water => {
-                Err(StoreError::Compacted { oldest: workspace.low_water.next() })
-            }
+            None if seq <= workspace.low_water => Err(StoreError::Compacted {
+                oldest: workspace.low_water.next(),
+            }),
             None => Err(RotError::Chain(seq).into()),
         }
     })?;

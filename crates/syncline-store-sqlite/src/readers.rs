@@ -44,7 +44,11 @@ impl Reader {
             ends > 0 && millis(started.elapsed()) > ends
         };
         conn.progress_handler(STEPS, Some(late))?;
-        Ok(Reader { conn, started, deadline })
+        Ok(Reader {
+            conn,
+            started,
+            deadline,
+        })
     }
 
     /// Runs `read` on one snapshot, which may last [`AGE_MAX`].
@@ -71,7 +75,9 @@ impl Reader {
     ) -> Result<T, StoreError> {
         self.deadline.store(ends, Ordering::Relaxed);
         // Dropping the transaction ends it; it wrote nothing.
-        let tx = self.conn.transaction_with_behavior(TransactionBehavior::Deferred);
+        let tx = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Deferred);
         read(&*tx.map_err(reading)?)
     }
 }
@@ -124,12 +130,20 @@ impl Readers {
                 run(&queue);
                 drop(keep);
             };
-            thread::Builder::new().name(format!("store-read-{number}")).spawn(body)
+            thread::Builder::new()
+                .name(format!("store-read-{number}"))
+                .spawn(body)
         };
         // A machine that cannot start all of them reads with fewer.
-        let threads: Vec<_> = (0..threads.max(1)).map_while(|number| start(number).ok()).collect();
+        let threads: Vec<_> = (0..threads.max(1))
+            .map_while(|number| start(number).ok())
+            .collect();
         let slots = Arc::new(Semaphore::new(WAITING_MAX));
-        Readers { queue, slots, threads: Mutex::new(threads) }
+        Readers {
+            queue,
+            slots,
+            threads: Mutex::new(threads),
+        }
     }
 
     /// Runs `job` on a reader.
@@ -137,7 +151,12 @@ impl Readers {
         &self,
         job: impl FnOnce(&mut Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let slot = self.slots.clone().acquire_owned().await.map_err(|_| StoreError::Closed)?;
+        let slot = self
+            .slots
+            .clone()
+            .acquire_owned()
+            .await
+            .map_err(|_| StoreError::Closed)?;
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |reader| {
             // Whoever asked may have gone meanwhile.
@@ -163,7 +182,10 @@ impl Readers {
         state.paused = true;
         self.queue.work.notify_all();
         let open = |state: &mut State| state.open > 0;
-        let waited = self.queue.dropped.wait_timeout_while(state, PAUSE_MAX, open);
+        let waited = self
+            .queue
+            .dropped
+            .wait_timeout_while(state, PAUSE_MAX, open);
         let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         state.open == 0
     }
@@ -178,11 +200,19 @@ impl Readers {
         self.queue.lock().closed = true;
         self.slots.close();
         self.queue.work.notify_all();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             // A reader's panic was told to whoever asked.
             let _ = thread.join();
         }
+    }
+}
+
+/// Threads that outlived the store would keep its lock.
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -202,9 +232,16 @@ fn run(queue: &Queue) {
         if leaving {
             return;
         }
-        let job = if state.paused { None } else { state.jobs.pop_front() };
+        let job = if state.paused {
+            None
+        } else {
+            state.jobs.pop_front()
+        };
         let Some((job, slot)) = job else {
-            state = queue.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = queue
+                .work
+                .wait(state)
+                .unwrap_or_else(PoisonError::into_inner);
             continue;
         };
         if reader.is_none() {
@@ -241,4 +278,62 @@ fn attempt(queue: &Queue, reader: &mut Option<Reader>, job: Job) -> bool {
         *reader = None;
     }
     reader.is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    use super::*;
+
+    const ENDLESS: &str =
+        "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n) SELECT count(*) FROM n";
+
+    fn count(conn: &Connection, sql: &str) -> Result<i64, StoreError> {
+        conn.query_row(sql, [], |row| row.get(0)).map_err(reading)
+    }
+
+    fn readers(dir: &tempfile::TempDir) -> Readers {
+        let conn = Connection::open(connection::database(dir.path())).unwrap();
+        conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
+            .unwrap();
+        let lock = Arc::new(crate::lock::Lock::take(dir.path()).unwrap());
+        Readers::start(dir.path().to_owned(), 2, &lock)
+    }
+
+    #[tokio::test]
+    async fn p9_a_read_has_an_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let readers = readers(&dir);
+        let ended = readers
+            .run(|reader| reader.run(50, |conn| count(conn, ENDLESS)))
+            .await;
+        assert!(matches!(ended, Err(StoreError::Read(_))), "{ended:?}");
+        let next = readers
+            .run(|reader| reader.snapshot(|conn| count(conn, "SELECT 7")))
+            .await;
+        assert_eq!(next.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_reader_outlives_a_panic_and_a_pause() {
+        let dir = tempfile::tempdir().unwrap();
+        let readers = readers(&dir);
+        for _ in 0..5 {
+            let gone = readers
+                .run(|_| -> Result<(), StoreError> { panic!("on purpose") })
+                .await;
+            assert!(matches!(gone, Err(StoreError::Closed)));
+        }
+        assert!(readers.pause());
+        assert_eq!(readers.queue.lock().open, 0);
+        readers.resume();
+        let write = |conn: &Connection| conn.execute_batch("CREATE TABLE t (a)").map_err(reading);
+        let refused = readers.run(move |reader| reader.snapshot(write)).await;
+        assert!(matches!(refused, Err(StoreError::Read(_))), "{refused:?}");
+        readers.close();
+        assert!(matches!(
+            readers.run(|_| Ok(())).await,
+            Err(StoreError::Closed)
+        ));
+    }
 }

@@ -38,23 +38,40 @@ fn unsigned(row: &Row<'_>, at: usize) -> Result<u64, StoreError> {
 
 /// Reads a blob of a fixed length.
 pub(crate) fn array<const N: usize>(row: &Row<'_>, at: usize) -> Result<[u8; N], StoreError> {
-    let bytes = row.get_ref(at).and_then(|value| Ok(value.as_blob()?)).map_err(reading)?;
-    bytes.try_into().map_err(|_| rot(format!("a stored value has {} bytes, not {N}", bytes.len())))
+    let bytes = row
+        .get_ref(at)
+        .and_then(|value| Ok(value.as_blob()?))
+        .map_err(reading)?;
+    bytes
+        .try_into()
+        .map_err(|_| rot(format!("a stored value has {} bytes, not {N}", bytes.len())))
 }
 
 /// Reads a blob.
 pub(crate) fn blob(row: &Row<'_>, at: usize) -> Result<Arc<[u8]>, StoreError> {
-    row.get_ref(at).and_then(|value| Ok(value.as_blob()?)).map(Arc::from).map_err(reading)
+    row.get_ref(at)
+        .and_then(|value| Ok(value.as_blob()?))
+        .map(Arc::from)
+        .map_err(reading)
 }
 
 fn parsed<T: FromStr<Err: ToString>>(row: &Row<'_>, at: usize) -> Result<T, StoreError> {
-    let text = row.get_ref(at).and_then(|value| Ok(value.as_str()?)).map_err(reading)?;
+    let text = row
+        .get_ref(at)
+        .and_then(|value| Ok(value.as_str()?))
+        .map_err(reading)?;
     T::from_str(text).map_err(rot)
 }
 
 fn json(row: &Row<'_>, at: usize) -> Result<Json, StoreError> {
-    let text = row.get_ref(at).and_then(|value| Ok(value.as_str()?)).map_err(reading)?;
-    let limits = Limits { bytes_max: text.len(), depth_max: 8 };
+    let text = row
+        .get_ref(at)
+        .and_then(|value| Ok(value.as_str()?))
+        .map_err(reading)?;
+    let limits = Limits {
+        bytes_max: text.len(),
+        depth_max: 8,
+    };
     Json::parse(text.as_bytes(), &limits).map_err(rot)
 }
 
@@ -87,7 +104,10 @@ pub(crate) fn head(row: &Row<'_>) -> Result<(i64, HeadRow), StoreError> {
     let parent: Option<String> = column(row, 2)?;
     let found = HeadRow {
         address: parsed(row, 1)?,
-        parent: parent.map(|text| Address::parse(&text)).transpose().map_err(rot)?,
+        parent: parent
+            .map(|text| Address::parse(&text))
+            .transpose()
+            .map_err(rot)?,
         state: column(row, 3)?,
         level: parsed::<Level>(row, 4)?,
         owner: column(row, 5)?,
@@ -109,7 +129,10 @@ pub(crate) fn head(row: &Row<'_>) -> Result<(i64, HeadRow), StoreError> {
 fn labels_from(row: &Row<'_>, at: usize) -> Result<Object, StoreError> {
     match json(row, at)? {
         Json::Object(labels) => Ok(labels),
-        other => Err(rot(format!("labels are an object, not {}", other.type_name()))),
+        other => Err(rot(format!(
+            "labels are an object, not {}",
+            other.type_name()
+        ))),
     }
 }
 
@@ -153,7 +176,10 @@ pub(crate) fn version(row: &Row<'_>, address: &Address) -> Result<VersionRow, St
 
 /// Reads a record from the columns `header, salt, body` that begin at `from`.
 pub(crate) fn record(row: &Row<'_>, from: usize, seq: Seq) -> Result<StoredRecord, StoreError> {
-    let header = row.get_ref(from).and_then(|value| Ok(value.as_blob()?)).map_err(reading)?;
+    let header = row
+        .get_ref(from)
+        .and_then(|value| Ok(value.as_blob()?))
+        .map_err(reading)?;
     Ok(StoredRecord {
         header: RecordHeader::from_bytes(seq, header)?,
         salt: array(row, from + 1)?,

@@ -76,7 +76,9 @@ impl Shared {
     }
 
     fn condition(&self) -> MutexGuard<'_, Condition> {
-        self.condition.lock().unwrap_or_else(PoisonError::into_inner)
+        self.condition
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn set_full(&self, full: bool) {
@@ -98,7 +100,10 @@ impl Shared {
     /// Says whether it is time to try a full disk again, and notes that it was tried.
     pub(crate) fn probe_due(&self) -> bool {
         let mut condition = self.condition();
-        let due = condition.full && condition.probed_at.is_none_or(|at| at.elapsed() >= PROBE_EACH);
+        let due = condition.full
+            && condition
+                .probed_at
+                .is_none_or(|at| at.elapsed() >= PROBE_EACH);
         if due {
             condition.probed_at = Some(Instant::now());
         }
@@ -130,12 +135,14 @@ impl Shared {
     }
 
     pub(crate) fn commit_began(&self) {
-        self.committing_since_us.store(self.now_us().max(1), Ordering::Relaxed);
+        self.committing_since_us
+            .store(self.now_us().max(1), Ordering::Relaxed);
     }
 
     pub(crate) fn commit_ended(&self) {
         let began = self.committing_since_us.swap(0, Ordering::Relaxed);
-        self.last_commit_us.store(self.now_us().saturating_sub(began), Ordering::Relaxed);
+        self.last_commit_us
+            .store(self.now_us().saturating_sub(began), Ordering::Relaxed);
     }
 
     pub(crate) fn count(&self, records: u64) {
@@ -146,7 +153,10 @@ impl Shared {
     /// Told by SQLite after each commit how long the write-ahead log is.
     pub(crate) fn wal_grew(&self, pages: i32) {
         self.wal_pages.store(pages, Ordering::Relaxed);
-        let mut state = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self
+            .checkpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         state.behind = true;
         if pages >= CHECKPOINT_PAGES {
             state.wanted = true;
@@ -159,7 +169,10 @@ impl Shared {
     }
 
     pub(crate) fn want_checkpoint(&self) {
-        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).wanted = true;
+        self.checkpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .wanted = true;
         self.checkpoint_wanted.notify_one();
     }
 

@@ -63,7 +63,14 @@ impl SqliteStore {
             drop(keep);
         })?;
         let threads = Mutex::new(vec![write, move_log]);
-        Ok(SqliteStore { jobs, readers, shared, lock, opened, threads })
+        Ok(SqliteStore {
+            jobs,
+            readers,
+            shared,
+            lock,
+            opened,
+            threads,
+        })
     }
 
     /// Returns what was found at opening.
@@ -78,7 +85,10 @@ impl SqliteStore {
 
     async fn write(&self, write: Write) -> Result<Written, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Write(write, reply)).await.map_err(|_| StoreError::Closed)?;
+        self.jobs
+            .send(Job::Write(write, reply))
+            .await
+            .map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -103,19 +113,24 @@ impl SqliteStore {
         + 'static,
     ) -> Result<T, StoreError> {
         let address = address.clone();
-        let job = move |conn: &Connection, ws: &(i64, WorkspaceRow)| {
-            match read::context(conn, ws.0, &address)? {
-                Some(ctx) => read(conn, ws, ctx, &address),
-                None => Ok(T::default()),
-            }
+        let job = move |conn: &Connection, ws: &(i64, WorkspaceRow)| match read::context(
+            conn, ws.0, &address,
+        )? {
+            Some(ctx) => read(conn, ws, ctx, &address),
+            None => Ok(T::default()),
         };
         self.read(workspace, job).await
     }
 
     fn stop_threads(&self) {
-        self.shared.checkpoints.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.shared
+            .checkpoints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .closed = true;
         self.shared.checkpoint_wanted.notify_all();
-        let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         for thread in threads {
             // A thread that panicked has told its callers by hanging up.
             let _ = thread.join();
@@ -154,7 +169,10 @@ impl Drop for SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn workspaces(&self) -> Result<Vec<WorkspaceRow>, StoreError> {
-        let found = self.readers.run(|reader| reader.snapshot(read::workspaces)).await?;
+        let found = self
+            .readers
+            .run(|reader| reader.snapshot(read::workspaces))
+            .await?;
         Ok(found.into_iter().map(|(_, row)| row).collect())
     }
 
@@ -166,7 +184,9 @@ impl Store for SqliteStore {
     }
 
     async fn set_epoch(&self, workspace: &WorkspaceId, epoch: Epoch) -> Result<(), StoreError> {
-        self.write(Write::Epoch(workspace.clone(), epoch)).await.map(drop)
+        self.write(Write::Epoch(workspace.clone(), epoch))
+            .await
+            .map(drop)
     }
 
     async fn append(
@@ -176,7 +196,14 @@ impl Store for SqliteStore {
         batch: Append,
     ) -> Result<Appended, StoreError> {
         let workspace = workspace.clone();
-        match self.write(Write::Append { workspace, after, batch: Box::new(batch) }).await? {
+        match self
+            .write(Write::Append {
+                workspace,
+                after,
+                batch: Box::new(batch),
+            })
+            .await?
+        {
             Written::Appended(appended) => Ok(appended),
             Written::Created(_) | Written::Done => Err(StoreError::Closed),
         }
@@ -184,7 +211,10 @@ impl Store for SqliteStore {
 
     async fn recover(&self) -> Result<Vec<WorkspaceRow>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Recover(reply)).await.map_err(|_| StoreError::Closed)?;
+        self.jobs
+            .send(Job::Recover(reply))
+            .await
+            .map_err(|_| StoreError::Closed)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -194,7 +224,8 @@ impl Store for SqliteStore {
         ids: &[ChangeId],
     ) -> Result<Vec<Option<IdRow>>, StoreError> {
         let ids = ids.to_vec();
-        self.read(workspace, move |conn, (ws, _)| read::ids(conn, *ws, &ids)).await
+        self.read(workspace, move |conn, (ws, _)| read::ids(conn, *ws, &ids))
+            .await
     }
 
     async fn heads(
@@ -210,9 +241,16 @@ impl Store for SqliteStore {
         self.read(workspace, job).await
     }
 
-    async fn list(&self, workspace: &WorkspaceId, query: &ListQuery) -> Result<ListPage, StoreError> {
+    async fn list(
+        &self,
+        workspace: &WorkspaceId,
+        query: &ListQuery,
+    ) -> Result<ListPage, StoreError> {
         let query = query.clone();
-        self.read(workspace, move |conn, (ws, _)| list::list(conn, *ws, &query)).await
+        self.read(workspace, move |conn, (ws, _)| {
+            list::list(conn, *ws, &query)
+        })
+        .await
     }
 
     async fn records(
@@ -223,12 +261,19 @@ impl Store for SqliteStore {
         limit: usize,
         bytes_max: usize,
     ) -> Result<Vec<StoredRecord>, StoreError> {
-        let span = Span { after, until, limit, bytes_max };
-        self.read(workspace, move |conn, ws| read::records(conn, ws, &span)).await
+        let span = Span {
+            after,
+            until,
+            limit,
+            bytes_max,
+        };
+        self.read(workspace, move |conn, ws| read::records(conn, ws, &span))
+            .await
     }
 
     async fn seq_at(&self, workspace: &WorkspaceId, at: Timestamp) -> Result<Seq, StoreError> {
-        self.read(workspace, move |conn, ws| read::seq_at(conn, ws, at)).await
+        self.read(workspace, move |conn, ws| read::seq_at(conn, ws, at))
+            .await
     }
 
     async fn versions(

@@ -32,14 +32,20 @@ impl Findings {
         if self.0.problems.len() < PROBLEMS_MAX {
             self.0.problems.push(line);
         } else if self.0.problems.len() == PROBLEMS_MAX {
-            self.0.problems.push("there are more problems than fit here".to_owned());
+            self.0
+                .problems
+                .push("there are more problems than fit here".to_owned());
         }
     }
 
     /// Notes a failure; what it belongs to is named before it, unless it names that itself.
     fn failed(&mut self, workspace: &WorkspaceId, what: &str, error: &impl ToString) {
         let error = error.to_string();
-        let line = if error.starts_with(what) { error } else { format!("{what}: {error}") };
+        let line = if error.starts_with(what) {
+            error
+        } else {
+            format!("{what}: {error}")
+        };
         self.problem(format!("workspace {workspace}: {line}"));
     }
 }
@@ -49,15 +55,22 @@ pub(crate) async fn verify(
     progress: &(dyn Fn(VerifyStep) + Send + Sync),
 ) -> Result<VerifyReport, StoreError> {
     let mut findings = step(readers, Findings::default(), quick_check).await?;
-    let workspaces = readers.run(|reader| reader.snapshot(read::workspaces)).await?;
+    let workspaces = readers
+        .run(|reader| reader.snapshot(read::workspaces))
+        .await?;
     for (ws, row) in &workspaces {
         findings.0.workspaces += 1;
         findings = verify_log(readers, findings, (*ws, row.clone()), progress).await?;
         let (ws, id) = (*ws, row.id.clone());
-        findings = step(readers, findings, move |conn, found| tail(conn, found, ws, &id)).await?;
+        findings = step(readers, findings, move |conn, found| {
+            tail(conn, found, ws, &id)
+        })
+        .await?;
     }
     let names: HashMap<i64, WorkspaceRow> = workspaces.into_iter().collect();
-    verify_contexts(readers, findings, names).await.map(|findings| findings.0)
+    verify_contexts(readers, findings, names)
+        .await
+        .map(|findings| findings.0)
 }
 
 /// Runs one step of the walk in a transaction; what it could not read is a problem, not an end.
@@ -86,7 +99,11 @@ async fn verify_log(
     let mut walk = log::Walk::new(ws);
     loop {
         let checked = walk.checked().0;
-        progress(VerifyStep { workspace: workspace.clone(), checked, total });
+        progress(VerifyStep {
+            workspace: workspace.clone(),
+            checked,
+            total,
+        });
         if walk.is_done() {
             return Ok(findings);
         }
@@ -127,7 +144,9 @@ fn quick_check(conn: &Connection, findings: &mut Findings) -> Result<(), StoreEr
     });
     match lines {
         Ok(lines) if lines == ["ok"] => {}
-        Ok(lines) => lines.into_iter().for_each(|line| findings.problem(format!("file: {line}"))),
+        Ok(lines) => lines
+            .into_iter()
+            .for_each(|line| findings.problem(format!("file: {line}"))),
         Err(error) => findings.problem(format!("file: {error}")),
     }
     Ok(())
@@ -140,20 +159,34 @@ fn tail(
     ws: i64,
     id: &WorkspaceId,
 ) -> Result<(), StoreError> {
-    const NEWEST: &str = "SELECT count(*), coalesce(max(pos), ?1) FROM log WHERE pos > ?1 AND pos < ?2";
+    const NEWEST: &str =
+        "SELECT count(*), coalesce(max(pos), ?1) FROM log WHERE pos > ?1 AND pos < ?2";
     const LIVE: &str = "SELECT count(*) FROM context WHERE ws = ?1 AND deleted = 0";
     let number = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at).map_err(reading);
     let (_, row) = read::workspace(conn, id)?;
     let from = pos(ws, row.low_water);
     let span = (from, pos(ws + 1, Seq::ZERO));
-    let newest = read::first(conn, NEWEST, span, |row| Ok((number(row, 0)?, number(row, 1)?)))?;
-    if newest != Some(((row.last.0 - row.low_water.0).cast_signed(), pos(ws, row.last))) {
-        let line = format!("workspace {id}: its log does not hold the records up to {}", row.last);
+    let newest = read::first(conn, NEWEST, span, |row| {
+        Ok((number(row, 0)?, number(row, 1)?))
+    })?;
+    if newest
+        != Some((
+            (row.last.0 - row.low_water.0).cast_signed(),
+            pos(ws, row.last),
+        ))
+    {
+        let line = format!(
+            "workspace {id}: its log does not hold the records up to {}",
+            row.last
+        );
         findings.problem(line);
     }
     let live = read::first(conn, LIVE, [ws], |row| number(row, 0))?;
     if live != Some(row.contexts.cast_signed()) {
-        let line = format!("workspace {id}: it counts {} contexts, and has {live:?}", row.contexts);
+        let line = format!(
+            "workspace {id}: it counts {} contexts, and has {live:?}",
+            row.contexts
+        );
         findings.problem(line);
     }
     Ok(())

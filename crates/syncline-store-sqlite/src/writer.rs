@@ -33,7 +33,11 @@ const PROBE_BYTES: i64 = 64 << 10;
 
 /// Something to write.
 pub(crate) enum Write {
-    Append { workspace: WorkspaceId, after: Seq, batch: Box<Append> },
+    Append {
+        workspace: WorkspaceId,
+        after: Seq,
+        batch: Box<Append>,
+    },
     Create(Box<NewWorkspace>),
     Epoch(WorkspaceId, Epoch),
 }
@@ -86,7 +90,14 @@ impl Writer {
     pub(crate) fn open(shared: Arc<Shared>, readers: Arc<Readers>) -> Result<Writer, StoreError> {
         let (conn, memory) = connect(&shared)?;
         let conn = Some(conn);
-        Ok(Writer { shared, readers, conn, memory, unknown: None, commits_begun: 0 })
+        Ok(Writer {
+            shared,
+            readers,
+            conn,
+            memory,
+            unknown: None,
+            commits_begun: 0,
+        })
     }
 
     /// Runs until the store is closed or gone.
@@ -156,7 +167,10 @@ impl Writer {
             self.shared.commit_ended();
             match committed {
                 Ok(()) => {
-                    let written = results.iter().zip(&records).filter(|(result, _)| result.is_ok());
+                    let written = results
+                        .iter()
+                        .zip(&records)
+                        .filter(|(result, _)| result.is_ok());
                     self.shared.count(written.map(|(_, records)| records).sum());
                     self.shared.set_full(false);
                 }
@@ -166,7 +180,10 @@ impl Writer {
                 }
             }
         }
-        if results.iter().any(|result| matches!(result, Err(StoreError::Full))) {
+        if results
+            .iter()
+            .any(|result| matches!(result, Err(StoreError::Full)))
+        {
             self.shared.set_full(true);
             // Moving the write-ahead log into the database may make room in it.
             self.shared.want_checkpoint();
@@ -179,12 +196,15 @@ impl Writer {
 
     /// Runs a group up to its COMMIT; without a result that is good, nothing is open any more.
     fn group(&mut self, writes: Vec<Write>) -> Vec<Result<Written, StoreError>> {
-        let all = |count: usize, error: StoreError| (0..count).map(|_| Err(again(&error))).collect();
+        let all =
+            |count: usize, error: StoreError| (0..count).map(|_| Err(again(&error))).collect();
         let count = writes.len();
         let conn = match (&self.unknown, &self.conn) {
             (None, Some(conn)) => conn,
             (why, _) => {
-                let why = why.clone().unwrap_or_else(|| "the database is not open".to_owned());
+                let why = why
+                    .clone()
+                    .unwrap_or_else(|| "the database is not open".to_owned());
                 return all(count, StoreError::Unknown(why));
             }
         };
@@ -224,8 +244,14 @@ impl Writer {
 
     fn commit(&mut self) -> Result<(), StoreError> {
         self.commits_begun += 1;
-        let Some(conn) = &self.conn else { return Err(StoreError::Closed) };
-        let fault = self.shared.faults.fail_commit.filter(|fault| fault.at == self.commits_begun);
+        let Some(conn) = &self.conn else {
+            return Err(StoreError::Closed);
+        };
+        let fault = self
+            .shared
+            .faults
+            .fail_commit
+            .filter(|fault| fault.at == self.commits_begun);
         let ended = match fault {
             Some(fault) if !fault.written => execute(conn, "ROLLBACK"),
             _ => execute(conn, "COMMIT"),
@@ -242,7 +268,9 @@ impl Writer {
             (Ok(()), Some(_)) => self.stop("a fault that a test asked for".to_owned()),
             (Err(error), _) => self.stop(error.to_string()),
         }
-        Err(StoreError::Unknown(self.unknown.clone().unwrap_or_default()))
+        Err(StoreError::Unknown(
+            self.unknown.clone().unwrap_or_default(),
+        ))
     }
 
     /// From here on nothing is written: what is true is unknown.
@@ -259,10 +287,17 @@ impl Writer {
             return Ok(self.memory.rows());
         }
         let shared = self.shared.clone();
-        let _gate = shared.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _gate = shared
+            .checkpointing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let paused = self.readers.pause();
         self.conn = None;
-        let found = if paused { reopen(&shared) } else { Err("a read did not end".to_owned()) };
+        let found = if paused {
+            reopen(&shared)
+        } else {
+            Err("a read did not end".to_owned())
+        };
         self.readers.resume();
         match found {
             Ok((conn, memory)) => {
@@ -272,22 +307,28 @@ impl Writer {
                 info!("the store recovered: what was unknown is known");
                 Ok(self.memory.rows())
             }
-            Err(why) => Err(StoreError::Unknown(format!("the store did not recover: {why}"))),
+            Err(why) => Err(StoreError::Unknown(format!(
+                "the store did not recover: {why}"
+            ))),
         }
     }
 
     /// Tries whether a full disk has room again.
     fn probe(&mut self) {
-        const WRITE: &str = "INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', zeroblob(?1))";
+        const WRITE: &str =
+            "INSERT OR REPLACE INTO meta (key, value) VALUES ('probe', zeroblob(?1))";
         const REMOVE: &str = "DELETE FROM meta WHERE key = 'probe'";
-        if self.shared.is_full() && self.try_write(WRITE, PROBE_BYTES) && self.try_write(REMOVE, 0) {
+        if self.shared.is_full() && self.try_write(WRITE, PROBE_BYTES) && self.try_write(REMOVE, 0)
+        {
             self.shared.set_full(false);
         }
     }
 
     /// Commits one statement; `false` if that did not work.
     fn try_write(&mut self, sql: &str, bytes: i64) -> bool {
-        let (None, Some(conn)) = (&self.unknown, &self.conn) else { return false };
+        let (None, Some(conn)) = (&self.unknown, &self.conn) else {
+            return false;
+        };
         let written = execute(conn, "BEGIN IMMEDIATE").and_then(|()| {
             let mut statement = conn.prepare(sql)?;
             let bytes = (statement.parameter_count() > 0).then_some(bytes);
@@ -311,14 +352,21 @@ impl Writer {
     fn close(&mut self) -> Result<(), StoreError> {
         use rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
         self.readers.close();
-        let _gate = self.shared.checkpointing.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(conn) = self.conn.take() else { return Ok(()) };
+        let _gate = self
+            .shared
+            .checkpointing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(conn) = self.conn.take() else {
+            return Ok(());
+        };
         if self.unknown.is_some() {
             // What is found at the next start decides; nothing is thrown away here.
             return Ok(());
         }
         connection::checkpoint(&conn, "TRUNCATE").map_err(writing)?;
-        conn.set_db_config(SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(writing)?;
+        conn.set_db_config(SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+            .map_err(writing)?;
         conn.close().map_err(|(_, error)| writing(error))
     }
 }
@@ -366,7 +414,11 @@ fn rolled_back(conn: &Connection) -> bool {
     conn.is_autocommit() || execute(conn, "ROLLBACK").is_ok()
 }
 
-fn in_savepoint(conn: &Connection, memory: &mut Memory, write: Write) -> Result<Written, StoreError> {
+fn in_savepoint(
+    conn: &Connection,
+    memory: &mut Memory,
+    write: Write,
+) -> Result<Written, StoreError> {
     let mark = memory.mark();
     execute(conn, "SAVEPOINT one").map_err(writing)?;
     let result = apply(conn, memory, write);
@@ -384,9 +436,11 @@ fn in_savepoint(conn: &Connection, memory: &mut Memory, write: Write) -> Result<
 
 fn apply(conn: &Connection, memory: &mut Memory, write: Write) -> Result<Written, StoreError> {
     match write {
-        Write::Append { workspace, after, batch } => {
-            append::append(conn, memory, &workspace, after, &batch).map(Written::Appended)
-        }
+        Write::Append {
+            workspace,
+            after,
+            batch,
+        } => append::append(conn, memory, &workspace, after, &batch).map(Written::Appended),
         Write::Create(new) => {
             let row = append::create_workspace(conn, memory, *new)?;
             Ok(Written::Created(Box::new(row)))

@@ -28,10 +28,17 @@ pub fn check_append(
         if record.header.seq != seq || version.seq != seq {
             return Err(broken("the records' places are not consecutive"));
         }
-        record.header.check_follows(&before).map_err(|error| broken(&error.to_string()))?;
+        record
+            .header
+            .check_follows(&before)
+            .map_err(|error| broken(&error.to_string()))?;
         before = record.header.hash;
     }
-    if batch.heads.iter().any(|head| head.seq <= after || head.seq > seq) {
+    if batch
+        .heads
+        .iter()
+        .any(|head| head.seq <= after || head.seq > seq)
+    {
         return Err(broken("a head names a record outside of the batch"));
     }
     Ok(())

@@ -75,7 +75,9 @@ impl State {
         if self.closed {
             return Err(StoreError::Closed);
         }
-        self.workspaces.get(id).ok_or_else(|| StoreError::NoWorkspace(id.to_string()))
+        self.workspaces
+            .get(id)
+            .ok_or_else(|| StoreError::NoWorkspace(id.to_string()))
     }
 
     fn writable(&self) -> Result<(), StoreError> {
@@ -101,28 +103,50 @@ impl Workspace {
             contexts: 0,
         };
         let (records, ids, contexts) = (Vec::new(), HashMap::new(), BTreeMap::new());
-        Workspace { row, records, ids, contexts }
+        Workspace {
+            row,
+            records,
+            ids,
+            contexts,
+        }
     }
 
     /// Checks what [`check_append`] cannot know: that no id is there and versions follow.
     fn check(&self, batch: &Append) -> Result<(), StoreError> {
         let mut ids = HashSet::new();
-        if let Some(row) = batch.ids.iter().find(|r| self.ids.contains_key(&r.id) || !ids.insert(r.id)) {
-            return Err(StoreError::NotWritten(format!("change id {} is there already", row.id)));
+        if let Some(row) = batch
+            .ids
+            .iter()
+            .find(|r| self.ids.contains_key(&r.id) || !ids.insert(r.id))
+        {
+            return Err(StoreError::NotWritten(format!(
+                "change id {} is there already",
+                row.id
+            )));
         }
         let mut last: HashMap<&Address, Version> = HashMap::new();
         for row in &batch.versions {
-            let before = last.get(&row.address).copied().unwrap_or_else(|| self.version_of(&row.address));
+            let before = last
+                .get(&row.address)
+                .copied()
+                .unwrap_or_else(|| self.version_of(&row.address));
             if row.version != before.next() {
                 let why = format!("{} v{} does not follow v{before}", row.address, row.version);
                 return Err(StoreError::NotWritten(why));
             }
             last.insert(&row.address, row.version);
         }
-        if let Some((address, _)) = last.iter().find(|(a, _)| !batch.heads.iter().any(|h| h.address == ***a)) {
+        if let Some((address, _)) = last
+            .iter()
+            .find(|(a, _)| !batch.heads.iter().any(|h| h.address == ***a))
+        {
             return Err(StoreError::NotWritten(format!("no head for {address}")));
         }
-        match batch.heads.iter().find(|head| last.get(&head.address) != Some(&head.version)) {
+        match batch
+            .heads
+            .iter()
+            .find(|head| last.get(&head.address) != Some(&head.version))
+        {
             Some(head) => {
                 let why = format!("the head of {} is not its newest version", head.address);
                 Err(StoreError::NotWritten(why))
@@ -132,7 +156,9 @@ impl Workspace {
     }
 
     fn version_of(&self, address: &Address) -> Version {
-        self.contexts.get(address).map_or(Version::ZERO, |context| context.head.version)
+        self.contexts
+            .get(address)
+            .map_or(Version::ZERO, |context| context.head.version)
     }
 
     fn apply(&mut self, batch: Append) {
@@ -151,7 +177,10 @@ impl Workspace {
                     context.head = head;
                 }
                 None => {
-                    let context = Context { head, versions: Vec::new() };
+                    let context = Context {
+                        head,
+                        versions: Vec::new(),
+                    };
                     self.contexts.insert(context.head.address.clone(), context);
                 }
             }
@@ -161,7 +190,8 @@ impl Workspace {
                 context.versions.push(row);
             }
         }
-        self.ids.extend(batch.ids.into_iter().map(|row| (row.id, row)));
+        self.ids
+            .extend(batch.ids.into_iter().map(|row| (row.id, row)));
         if let Some(record) = batch.records.last() {
             self.row.last = record.header.seq;
             self.row.last_hash = record.header.hash;
@@ -171,11 +201,14 @@ impl Workspace {
     }
 
     fn record(&self, seq: Seq) -> Option<&StoredRecord> {
-        self.records.get(usize::try_from(seq.0.checked_sub(1)?).ok()?)
+        self.records
+            .get(usize::try_from(seq.0.checked_sub(1)?).ok()?)
     }
 
     fn versions(&self, address: &Address) -> &[VersionRow] {
-        self.contexts.get(address).map_or(&[], |context| &context.versions)
+        self.contexts
+            .get(address)
+            .map_or(&[], |context| &context.versions)
     }
 
     /// Returns the addresses at and below `root`.
@@ -202,47 +235,83 @@ impl Workspace {
         let heads = self.contexts.values().map(|context| &context.head);
         let mut heads: Vec<&HeadRow> = heads
             .filter(|head| matches(&query.contexts, head))
-            .filter(|head| below.as_ref().is_none_or(|below| below.contains(&head.address)))
+            .filter(|head| {
+                below
+                    .as_ref()
+                    .is_none_or(|below| below.contains(&head.address))
+            })
             .collect();
         heads.sort_by_cached_key(|head| (SortValue::of(query.sort.by, head), head.address.clone()));
         if query.sort.descending {
             heads.reverse();
         }
         if let Some(after) = &query.after {
-            let after = (SortValue::parse(query.sort.by, &after.value), &after.address);
+            let after = (
+                SortValue::parse(query.sort.by, &after.value),
+                &after.address,
+            );
             heads.retain(|head| {
                 let here = (SortValue::of(query.sort.by, head), &head.address);
-                if query.sort.descending { here < after } else { here > after }
+                if query.sort.descending {
+                    here < after
+                } else {
+                    here > after
+                }
             });
         }
         let limit = query.limit.max(1);
         let more = heads.len() > limit;
         heads.truncate(limit);
-        let next = heads.last().filter(|_| more).map(|head| PageKey::of(query.sort.by, head));
+        let next = heads
+            .last()
+            .filter(|_| more)
+            .map(|head| PageKey::of(query.sort.by, head));
         let show = |head: &HeadRow| HeadRow {
             body: head.body.clone().filter(|_| query.bodies),
             ..head.clone()
         };
-        ListPage { heads: heads.into_iter().map(show).collect(), next }
+        ListPage {
+            heads: heads.into_iter().map(show).collect(),
+            next,
+        }
     }
 
     fn rebuild(&self, address: &Address, version: Version) -> Rebuild {
-        let Some(context) = self.contexts.get(address) else { return Rebuild::default() };
+        let Some(context) = self.contexts.get(address) else {
+            return Rebuild::default();
+        };
         let rows = &context.versions;
         let Some(upto) = rows.iter().position(|row| row.version == version) else {
             return Rebuild::default();
         };
         let stored = |row: &VersionRow| {
-            let snapshot = row.snapshot.clone().map(|bytes| HeadBody { version: row.version, bytes });
-            snapshot.or_else(|| context.head.body.clone().filter(|body| body.version == row.version))
+            let snapshot = row.snapshot.clone().map(|bytes| HeadBody {
+                version: row.version,
+                bytes,
+            });
+            snapshot.or_else(|| {
+                context
+                    .head
+                    .body
+                    .clone()
+                    .filter(|body| body.version == row.version)
+            })
         };
-        let nearest = (0..=upto).rev().find(|at| rows[*at].whole || stored(&rows[*at]).is_some());
+        let nearest = (0..=upto)
+            .rev()
+            .find(|at| rows[*at].whole || stored(&rows[*at]).is_some());
         let first = nearest.unwrap_or(0);
         let start = stored(&rows[first]);
         let from = first + usize::from(start.is_some());
-        let records = rows[from..=upto].iter().filter_map(|row| self.record(row.seq));
+        let records = rows[from..=upto]
+            .iter()
+            .filter_map(|row| self.record(row.seq));
         let records = records.cloned().collect();
-        Rebuild { start, records, hash: Some(rows[upto].hash) }
+        Rebuild {
+            start,
+            records,
+            hash: Some(rows[upto].hash),
+        }
     }
 
     fn verify(&self, report: &mut VerifyReport) {
@@ -250,7 +319,10 @@ impl Workspace {
         let name = &self.row.id;
         for record in &self.records {
             report.records += 1;
-            let checked = record.header.check_follows(&before).and_then(|()| record.open().map(drop));
+            let checked = record
+                .header
+                .check_follows(&before)
+                .and_then(|()| record.open().map(drop));
             if let Err(error) = checked {
                 report.problems.push(format!("workspace {name}: {error}"));
             }
@@ -261,13 +333,21 @@ impl Workspace {
             let checked = crate::replay(&self.rebuild(address, context.head.version));
             report.documents += 1;
             if let Err(error) = checked {
-                report.problems.push(format!("workspace {name}: context {address}: {error}"));
+                report
+                    .problems
+                    .push(format!("workspace {name}: context {address}: {error}"));
             }
-            let snapshots = context.versions.iter().filter_map(|row| Some((row, row.snapshot.clone()?)));
+            let snapshots = context
+                .versions
+                .iter()
+                .filter_map(|row| Some((row, row.snapshot.clone()?)));
             for (row, bytes) in snapshots {
                 report.documents += 1;
                 if hash_of(row.version, bytes) != Ok(row.hash) {
-                    let line = format!("workspace {name}: the snapshot of {address} v{} is rotten", row.version);
+                    let line = format!(
+                        "workspace {name}: the snapshot of {address} v{} is rotten",
+                        row.version
+                    );
                     report.problems.push(line);
                 }
             }
@@ -312,17 +392,37 @@ fn matches(wanted: &ContextList, head: &HeadRow) -> bool {
         None => false,
     };
     (wanted.deleted || !head.deleted)
-        && wanted.kind.as_ref().is_none_or(|kind| kind.as_str() == head.address.kind())
-        && wanted.parent.as_ref().is_none_or(|parent| head.parent.as_ref() == Some(parent))
-        && wanted.addresses.as_ref().is_none_or(|all| all.contains(&head.address))
+        && wanted
+            .kind
+            .as_ref()
+            .is_none_or(|kind| kind.as_str() == head.address.kind())
+        && wanted
+            .parent
+            .as_ref()
+            .is_none_or(|parent| head.parent.as_ref() == Some(parent))
+        && wanted
+            .addresses
+            .as_ref()
+            .is_none_or(|all| all.contains(&head.address))
         && wanted.labels.iter().all(labelled)
-        && wanted.state.as_ref().is_none_or(|state| *state == head.state)
-        && wanted.owner.as_ref().is_none_or(|owner| head.owner.as_ref() == Some(owner))
-        && wanted.updated_since.is_none_or(|since| head.updated_at >= since)
+        && wanted
+            .state
+            .as_ref()
+            .is_none_or(|state| *state == head.state)
+        && wanted
+            .owner
+            .as_ref()
+            .is_none_or(|owner| head.owner.as_ref() == Some(owner))
+        && wanted
+            .updated_since
+            .is_none_or(|since| head.updated_at >= since)
 }
 
 fn bare(row: &VersionRow) -> VersionRow {
-    VersionRow { snapshot: None, ..row.clone() }
+    VersionRow {
+        snapshot: None,
+        ..row.clone()
+    }
 }
 
 #[async_trait]
@@ -332,14 +432,21 @@ impl Store for MemoryStore {
         if state.closed {
             return Err(StoreError::Closed);
         }
-        Ok(state.workspaces.values().map(|workspace| workspace.row.clone()).collect())
+        Ok(state
+            .workspaces
+            .values()
+            .map(|workspace| workspace.row.clone())
+            .collect())
     }
 
     async fn create_workspace(&self, new: NewWorkspace) -> Result<WorkspaceRow, StoreError> {
         let mut state = self.lock();
         state.writable()?;
         let id = new.id.clone();
-        let workspace = state.workspaces.entry(id).or_insert_with(|| Workspace::new(new));
+        let workspace = state
+            .workspaces
+            .entry(id)
+            .or_insert_with(|| Workspace::new(new));
         Ok(workspace.row.clone())
     }
 
@@ -377,7 +484,9 @@ impl Store for MemoryStore {
             state.unknown = Some("a fault that a test asked for".to_owned());
             state.writable()?;
         }
-        Ok(Appended { last: state.workspace(workspace)?.row.last })
+        Ok(Appended {
+            last: state.workspace(workspace)?.row.last,
+        })
     }
 
     async fn recover(&self) -> Result<Vec<WorkspaceRow>, StoreError> {
@@ -402,11 +511,20 @@ impl Store for MemoryStore {
     ) -> Result<Vec<Option<HeadRow>>, StoreError> {
         let state = self.lock();
         let found = state.workspace(workspace)?;
-        let head = |address| found.contexts.get(address).map(|context| context.head.clone());
+        let head = |address| {
+            found
+                .contexts
+                .get(address)
+                .map(|context| context.head.clone())
+        };
         Ok(addresses.iter().map(head).collect())
     }
 
-    async fn list(&self, workspace: &WorkspaceId, query: &ListQuery) -> Result<ListPage, StoreError> {
+    async fn list(
+        &self,
+        workspace: &WorkspaceId,
+        query: &ListQuery,
+    ) -> Result<ListPage, StoreError> {
         Ok(self.lock().workspace(workspace)?.list(query))
     }
 
@@ -424,7 +542,9 @@ impl Store for MemoryStore {
         let mut bytes = 0;
         let mut seq = after.next();
         while seq <= until && records.len() < limit && (records.is_empty() || bytes < bytes_max) {
-            let Some(record) = found.record(seq) else { break };
+            let Some(record) = found.record(seq) else {
+                break;
+            };
             bytes += record.body.len();
             records.push(record.clone());
             seq = seq.next();
@@ -435,7 +555,9 @@ impl Store for MemoryStore {
     async fn seq_at(&self, workspace: &WorkspaceId, at: Timestamp) -> Result<Seq, StoreError> {
         let state = self.lock();
         let records = &state.workspace(workspace)?.records;
-        Ok(Seq(records.partition_point(|record| record.header.committed_at <= at) as u64))
+        Ok(Seq(
+            records.partition_point(|record| record.header.committed_at <= at) as u64,
+        ))
     }
 
     async fn versions(
@@ -491,7 +613,11 @@ impl Store for MemoryStore {
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {
         let state = self.lock();
-        Ok(StoreStats { commits: state.commits, records: state.records, ..StoreStats::default() })
+        Ok(StoreStats {
+            commits: state.commits,
+            records: state.records,
+            ..StoreStats::default()
+        })
     }
 
     async fn verify(
@@ -504,7 +630,11 @@ impl Store for MemoryStore {
             report.workspaces += 1;
             workspace.verify(&mut report);
             let total = workspace.row.last.0;
-            progress(VerifyStep { workspace: workspace.row.id.clone(), checked: total, total });
+            progress(VerifyStep {
+                workspace: workspace.row.id.clone(),
+                checked: total,
+                total,
+            });
         }
         Ok(report)
     }

@@ -33,7 +33,9 @@ pub trait Store: Send + Sync + 'static {
     /// Returns after the bytes are on disk (P1). Appends of several workspaces that wait share
     /// one fsync, each failing alone. Another last seq writes nothing and is
     /// [`StoreError::Moved`]; a full disk writes nothing and is [`StoreError::Full`]; a failure
-    /// from COMMIT on is [`StoreError::Unknown`] for all that shared it (P1, P3).
+    /// from COMMIT on is [`StoreError::Unknown`] for all that shared it (P1, P3). A batch that does
+    /// not follow the log ([`crate::check_append`]) or the contexts' versions, or that has an id
+    /// which is there already, is [`StoreError::NotWritten`].
     async fn append(
         &self,
         workspace: &WorkspaceId,

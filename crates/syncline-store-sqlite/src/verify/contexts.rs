@@ -23,7 +23,11 @@ pub(super) struct Walk {
 
 impl Walk {
     pub(super) fn new(workspaces: HashMap<i64, WorkspaceRow>) -> Walk {
-        Walk { workspaces, checked: i64::MIN, done: false }
+        Walk {
+            workspaces,
+            checked: i64::MIN,
+            done: false,
+        }
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -44,7 +48,10 @@ impl Walk {
     ) -> Result<(), StoreError> {
         const SQL: &str = "SELECT ctx, ws FROM context WHERE ctx > ?1 ORDER BY ctx LIMIT ?2";
         let found = read::all(conn, SQL, (self.checked, CHUNK_CONTEXTS), |row| {
-            Ok((row.get::<_, i64>(0).map_err(reading)?, row.get::<_, i64>(1).map_err(reading)?))
+            Ok((
+                row.get::<_, i64>(0).map_err(reading)?,
+                row.get::<_, i64>(1).map_err(reading)?,
+            ))
         })?;
         self.done = found.is_empty();
         for (ctx, ws) in found {
@@ -52,12 +59,22 @@ impl Walk {
             // A workspace that was made after the walk began is left for the next.
             if let Some(row) = self.workspaces.get(&ws) {
                 findings.0.contexts += 1;
-                Check { conn, ws: &(ws, row.clone()), ctx, name: String::new(), findings }.run();
+                Check {
+                    conn,
+                    ws: &(ws, row.clone()),
+                    ctx,
+                    name: String::new(),
+                    findings,
+                }
+                .run();
             }
         }
         Ok(())
     }
 }
+
+/// One part of a context's check.
+type Part<C> = fn(&mut C, &HeadRow) -> Result<(), StoreError>;
 
 struct Check<'a> {
     conn: &'a Connection,
@@ -77,8 +94,7 @@ impl Check<'_> {
             Ok(head) => head,
             Err(error) => return self.failed(&error),
         };
-        let checks: [fn(&mut Self, &HeadRow) -> Result<(), StoreError>; 4] =
-            [Self::history, Self::document, Self::stored, Self::labels];
+        let checks: [Part<Self>; 4] = [Self::history, Self::document, Self::stored, Self::labels];
         for check in checks {
             if let Err(error) = check(self, &head) {
                 self.failed(&error);
@@ -92,7 +108,9 @@ impl Check<'_> {
 
     fn address(&self) -> Result<String, StoreError> {
         const SQL: &str = "SELECT address FROM context WHERE ctx = ?1";
-        let found = read::first(self.conn, SQL, [self.ctx], |row| row.get(0).map_err(reading))?;
+        let found = read::first(self.conn, SQL, [self.ctx], |row| {
+            row.get(0).map_err(reading)
+        })?;
         found.ok_or_else(|| rot("it is gone"))
     }
 
@@ -114,7 +132,9 @@ impl Check<'_> {
             rows::VERSION
         );
         let mut statement = self.conn.prepare_cached(&sql).map_err(reading)?;
-        let mut found = statement.query((self.ctx, pos(self.ws.0, Seq::ZERO))).map_err(reading)?;
+        let mut found = statement
+            .query((self.ctx, pos(self.ws.0, Seq::ZERO)))
+            .map_err(reading)?;
         let mut before: Option<VersionRow> = None;
         while let Some(row) = found.next().map_err(reading)? {
             let version = match rows::version(row, &head.address) {
@@ -127,15 +147,23 @@ impl Check<'_> {
                 }
             };
             let follows = match &before {
-                Some(before) => version.version == before.version.next() && version.seq > before.seq,
+                Some(before) => {
+                    version.version == before.version.next() && version.seq > before.seq
+                }
                 None => true,
             };
             if !follows {
-                self.failed(&format!("version {} does not follow the one before", version.version));
+                self.failed(&format!(
+                    "version {} does not follow the one before",
+                    version.version
+                ));
             }
             let kept = row.get::<_, Option<i64>>(6).map_err(reading)?.is_some();
             if !kept && version.seq > self.ws.1.low_water {
-                self.failed(&format!("version {} has no record {}", version.version, version.seq));
+                self.failed(&format!(
+                    "version {} has no record {}",
+                    version.version, version.seq
+                ));
             }
             if version.version == Version(1) && version.committed_at != head.created_at {
                 self.failed(&"its head says another time of creation");
@@ -181,7 +209,13 @@ impl Check<'_> {
                 let version = Version(row.get::<_, i64>(0).map_err(reading)?.cast_unsigned());
                 let hash: Result<[u8; 32], StoreError> = array(row, 2);
                 let hash = hash.map(DocumentHash).ok();
-                Ok((HeadBody { version, bytes: blob(row, 1)? }, hash))
+                Ok((
+                    HeadBody {
+                        version,
+                        bytes: blob(row, 1)?,
+                    },
+                    hash,
+                ))
             })?;
             for (body, hash) in found {
                 self.findings.0.documents += 1;
@@ -201,7 +235,9 @@ impl Check<'_> {
     /// The label rows are those of the head.
     fn labels(&mut self, head: &HeadRow) -> Result<(), StoreError> {
         for (key, value) in head.labels.iter() {
-            let Some(value) = value.as_str() else { continue };
+            let Some(value) = value.as_str() else {
+                continue;
+            };
             if !list::has_label(self.conn, self.ws.0, (key, value), self.ctx)? {
                 self.failed(&format!("it is not found by its label {key:?}"));
             }

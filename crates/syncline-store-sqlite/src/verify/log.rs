@@ -40,7 +40,13 @@ impl Walk {
     pub(super) fn new((ws, row): (i64, WorkspaceRow)) -> Walk {
         let whole = row.low_water == Seq::ZERO;
         let before = whole.then(|| RecordHash::genesis(&row.log));
-        Walk { ws, checked: row.low_water, before, committed_at: Timestamp(i64::MIN), row }
+        Walk {
+            ws,
+            checked: row.low_water,
+            before,
+            committed_at: Timestamp(i64::MIN),
+            row,
+        }
     }
 
     pub(super) fn checked(&self) -> Seq {
@@ -66,10 +72,19 @@ impl Walk {
     ) -> Result<(), StoreError> {
         const SQL: &str = "SELECT pos, header, salt, body FROM log \
             WHERE pos > ?1 AND pos <= ?2 ORDER BY pos LIMIT ?3";
-        let span = (pos(self.ws, self.checked), pos(self.ws, self.row.last), CHUNK_RECORDS);
+        let span = (
+            pos(self.ws, self.checked),
+            pos(self.ws, self.row.last),
+            CHUNK_RECORDS,
+        );
         let found = read::all(conn, SQL, span, |row| {
             let seq = seq_of(row.get(0).map_err(reading)?);
-            Ok(Raw { seq, header: blob(row, 1)?, salt: array(row, 2), body: blob(row, 3)? })
+            Ok(Raw {
+                seq,
+                header: blob(row, 1)?,
+                salt: array(row, 2),
+                body: blob(row, 3)?,
+            })
         })?;
         if found.is_empty() {
             self.missing(self.row.last.next(), findings);
@@ -79,7 +94,9 @@ impl Walk {
             self.missing(raw.seq, findings);
             self.checked = raw.seq;
             findings.0.records += 1;
-            let Some(change) = self.record(raw, findings) else { continue };
+            let Some(change) = self.record(raw, findings) else {
+                continue;
+            };
             let what = format!("record {}", self.checked);
             for problem in self.against(conn, &change)? {
                 findings.failed(&self.row.id, &what, &problem);
@@ -119,7 +136,10 @@ impl Walk {
                 return None;
             }
         };
-        if let Some(error) = self.before.and_then(|before| header.check_follows(&before).err()) {
+        if let Some(error) = self
+            .before
+            .and_then(|before| header.check_follows(&before).err())
+        {
             findings.failed(id, &what, &error);
         } else if header.committed_at < self.committed_at {
             findings.failed(id, &what, &"it was committed before the one before it");
@@ -130,13 +150,20 @@ impl Walk {
             findings.failed(id, &what, &"it is not the one that the workspace ends with");
         }
         let opened = match raw.salt {
-            Ok(salt) => StoredRecord { header, salt, body: raw.body }.open(),
+            Ok(salt) => StoredRecord {
+                header,
+                salt,
+                body: raw.body,
+            }
+            .open(),
             Err(error) => {
                 findings.failed(id, &what, &error);
                 return None;
             }
         };
-        opened.map_err(|error| findings.failed(id, &what, &error)).ok()
+        opened
+            .map_err(|error| findings.failed(id, &what, &error))
+            .ok()
     }
 
     /// Checks that the version and the change id of a record say the same.

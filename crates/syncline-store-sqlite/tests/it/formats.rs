@@ -10,7 +10,9 @@ use syncline_store::{ListQuery, Store, replay};
 use crate::open;
 
 fn stored(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/formats").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/formats")
+        .join(name)
 }
 
 /// Writes what `v1.db` holds. Run once, with this program as it was when the format was new:
@@ -22,14 +24,46 @@ async fn writes_format_1() {
     let store = open(dir.path());
     let mut scribe = Scribe::start(&store, "default").await;
     let mut other = Scribe::start(&store, "other").await;
-    let bodiless = Form { without_body: true, snapshot: false };
+    let bodiless = Form {
+        without_body: true,
+        snapshot: false,
+    };
     let long = "Long enough to be compressed. ".repeat(100);
-    scribe.put(&store, "task/a", r#"{"title":"A","labels":{"k":"v"},"data":{"n":1.0,"é":"ü"}}"#).await;
-    scribe.put_as(&store, "task/a", r#"{"title":"B","data":{"n":12345678901234567890}}"#, bodiless).await;
-    scribe.put(&store, "task/b", &format!(r#"{{"parent":"task/a","data":{{"long":"{long}"}}}}"#)).await;
+    scribe
+        .put(
+            &store,
+            "task/a",
+            r#"{"title":"A","labels":{"k":"v"},"data":{"n":1.0,"é":"ü"}}"#,
+        )
+        .await;
+    scribe
+        .put_as(
+            &store,
+            "task/a",
+            r#"{"title":"B","data":{"n":12345678901234567890}}"#,
+            bodiless,
+        )
+        .await;
+    scribe
+        .put(
+            &store,
+            "task/b",
+            &format!(r#"{{"parent":"task/a","data":{{"long":"{long}"}}}}"#),
+        )
+        .await;
     scribe.delete(&store, "task/a").await;
-    let snapshot = Form { without_body: false, snapshot: true };
-    scribe.put_as(&store, "task/a", r#"{"title":"C","owner":"person/ana","level":"public"}"#, snapshot).await;
+    let snapshot = Form {
+        without_body: false,
+        snapshot: true,
+    };
+    scribe
+        .put_as(
+            &store,
+            "task/a",
+            r#"{"title":"C","owner":"person/ana","level":"public"}"#,
+            snapshot,
+        )
+        .await;
     let mut batch = scribe.batch();
     batch.keep_id();
     batch.send(&store).await;
@@ -44,7 +78,10 @@ async fn format_1_still_reads() {
     fs::copy(stored("v1.db"), dir.path().join("syncline.db")).unwrap();
     let store = open(dir.path());
     let workspaces = store.workspaces().await.unwrap();
-    let ends: Vec<_> = workspaces.iter().map(|row| (row.id.as_str(), row.last, row.contexts)).collect();
+    let ends: Vec<_> = workspaces
+        .iter()
+        .map(|row| (row.id.as_str(), row.last, row.contexts))
+        .collect();
     assert_eq!(ends, [("default", Seq(5), 2), ("other", Seq(1), 1)]);
     for row in &workspaces {
         let records = whole_log(&store, &row.id).await;
@@ -53,7 +90,10 @@ async fn format_1_still_reads() {
             let change = record.open().unwrap();
             let ids = store.ids(&row.id, &[change.id]).await.unwrap();
             assert!(ids[0].is_some());
-            let rebuild = store.rebuild(&row.id, &change.context, change.version).await.unwrap();
+            let rebuild = store
+                .rebuild(&row.id, &change.context, change.version)
+                .await
+                .unwrap();
             let (document, _) = replay(&rebuild).unwrap().unwrap();
             assert_eq!(document.hash(), change.hash);
         }
@@ -66,7 +106,11 @@ async fn format_1_still_reads() {
         bodies: true,
     };
     let page = store.list(&workspace_id("default"), &query).await.unwrap();
-    let shown: Vec<_> = page.heads.iter().map(|head| (head.address.as_str(), head.hash)).collect();
+    let shown: Vec<_> = page
+        .heads
+        .iter()
+        .map(|head| (head.address.as_str(), head.hash))
+        .collect();
     let a = document(r#"{"title":"C","owner":"person/ana","level":"public"}"#).hash();
     assert_eq!(shown[0], ("task/a", a));
     assert_eq!(shown[1].0, "task/b");

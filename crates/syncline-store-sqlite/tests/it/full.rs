@@ -1,9 +1,9 @@
 //! A full disk: writes are refused and leave nothing, reads go on, and room is noticed.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use std::fs;
 
 use syncline_store::conformance::scribe::{Form, Scribe, check_shown};
 use syncline_store::{Store, StoreError, StoreHealth};
@@ -20,7 +20,10 @@ fn noise(number: u64, bytes: usize) -> String {
         state ^= state << 17;
         char::from(b'a' + u8::try_from((state >> 20) % 26).unwrap())
     });
-    format!(r#"{{"data":{{"noise":"{}"}}}}"#, letters.collect::<String>())
+    format!(
+        r#"{{"data":{{"noise":"{}"}}}}"#,
+        letters.collect::<String>()
+    )
 }
 
 /// Writes until the disk is full; what was refused is not remembered.
@@ -28,7 +31,11 @@ async fn fill(store: &SqliteStore, scribe: &mut Scribe) {
     for number in 0..10_000 {
         let mut next = scribe.clone();
         let mut batch = next.batch();
-        batch.put(&format!("task/t{number}"), &noise(number, 20_000), Form::default());
+        batch.put(
+            &format!("task/t{number}"),
+            &noise(number, 20_000),
+            Form::default(),
+        );
         match store.append(&scribe.id, batch.after, batch.append).await {
             Ok(_) => *scribe = next,
             Err(StoreError::Full) => return,
@@ -41,7 +48,10 @@ async fn fill(store: &SqliteStore, scribe: &mut Scribe) {
 #[tokio::test]
 async fn p1_a_full_database_refuses_and_serves() {
     let dir = tempfile::tempdir().unwrap();
-    let faults = TestFaults { pages_max: Some(200), ..TestFaults::default() };
+    let faults = TestFaults {
+        pages_max: Some(200),
+        ..TestFaults::default()
+    };
     let store = open_with(dir.path(), faults).unwrap();
     let mut scribe = Scribe::start(&store, "alpha").await;
     let mut beta = Scribe::start(&store, "beta").await;
@@ -111,7 +121,9 @@ fn copy_of(dir: &Path) -> tempfile::TempDir {
 #[tokio::test]
 async fn p1_a_full_disk_refuses_serves_and_recovers() {
     // Only root may mount; elsewhere the test above stands for this one.
-    let Some(disk) = SmallDisk::mount() else { return };
+    let Some(disk) = SmallDisk::mount() else {
+        return;
+    };
     let dir = disk.path.join("data");
     let store = open(&dir);
     let mut scribe = Scribe::start(&store, "alpha").await;
@@ -135,7 +147,10 @@ async fn p1_a_full_disk_refuses_serves_and_recovers() {
     check_shown(&store, &scribe).await;
     // There may be too little room to move the write-ahead log; then it stays, and is read.
     let closed = store.close().await;
-    assert!(matches!(closed, Ok(()) | Err(StoreError::Full)), "{closed:?}");
+    assert!(
+        matches!(closed, Ok(()) | Err(StoreError::Full)),
+        "{closed:?}"
+    );
     drop(store);
     check_shown(&open(&dir), &scribe).await;
 }

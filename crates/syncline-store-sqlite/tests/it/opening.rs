@@ -16,8 +16,13 @@ async fn written(dir: &Path) -> Scribe {
     let mut scribe = Scribe::start(&store, "alpha").await;
     for number in 0..20 {
         let text = format!(r#"{{"title":"{number}","labels":{{"k":"{number}"}}}}"#);
-        let form = Form { without_body: number % 2 == 0, snapshot: number % 5 == 0 };
-        scribe.put_as(&store, &format!("task/t{}", number % 3), &text, form).await;
+        let form = Form {
+            without_body: number % 2 == 0,
+            snapshot: number % 5 == 0,
+        };
+        scribe
+            .put_as(&store, &format!("task/t{}", number % 3), &text, form)
+            .await;
     }
     scribe.delete(&store, "task/t1").await;
     store.close().await.unwrap();
@@ -26,7 +31,9 @@ async fn written(dir: &Path) -> Scribe {
 
 /// All files but the lock, with their bytes.
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
-    let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let entries = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let named = entries.map(|path| {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         (name, fs::read(path).unwrap())
@@ -42,12 +49,21 @@ async fn epoch(store: &SqliteStore) -> Epoch {
 async fn p1_reopening_keeps_everything() {
     let dir = tempfile::tempdir().unwrap();
     let mut scribe = written(dir.path()).await;
-    assert_eq!(files(dir.path()).into_keys().collect::<Vec<_>>(), ["syncline.db"]);
+    assert_eq!(
+        files(dir.path()).into_keys().collect::<Vec<_>>(),
+        ["syncline.db"]
+    );
     for round in 0..3 {
         let store = open(dir.path());
         assert_eq!(store.opened(), Opened::default());
         check_shown(&store, &scribe).await;
-        scribe.put(&store, "task/t0", &format!(r#"{{"title":"round {round}"}}"#)).await;
+        scribe
+            .put(
+                &store,
+                "task/t0",
+                &format!(r#"{{"title":"round {round}"}}"#),
+            )
+            .await;
         // Dropped, not closed.
     }
     check_shown(&open(dir.path()), &scribe).await;
@@ -60,7 +76,9 @@ async fn p1_what_was_answered_survives_a_kill() {
     assert!(store.opened().fresh);
     let mut scribe = Scribe::start(&store, "alpha").await;
     for number in 0..10 {
-        scribe.put(&store, "task/a", &format!(r#"{{"data":{{"n":{number}}}}}"#)).await;
+        scribe
+            .put(&store, "task/a", &format!(r#"{{"data":{{"n":{number}}}}}"#))
+            .await;
         // The files as a process that is killed now would leave them.
         let copy = tempfile::tempdir().unwrap();
         for (name, bytes) in files(dir.path()) {
@@ -82,7 +100,13 @@ async fn a_directory_in_use_says_by_whom() {
         panic!("opened twice");
     };
     assert_eq!(path, dir.path());
-    assert_eq!(holder, format!("process {}, listening on 127.0.0.1:4321", std::process::id()));
+    assert_eq!(
+        holder,
+        format!(
+            "process {}, listening on 127.0.0.1:4321",
+            std::process::id()
+        )
+    );
     store.close().await.unwrap();
     drop(store);
     open(dir.path());
@@ -94,11 +118,18 @@ async fn a_newer_database_is_not_touched() {
     written(dir.path()).await;
     tamper(dir.path(), "PRAGMA user_version = 99");
     let conn = rusqlite::Connection::open(dir.path().join("syncline.db")).unwrap();
-    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .unwrap();
     drop(conn);
     let before = files(dir.path());
     let answer = SqliteStore::open(SqliteOptions::new(dir.path()));
-    assert!(matches!(answer, Err(StoreError::Newer { found: 99, known: 1 })));
+    assert!(matches!(
+        answer,
+        Err(StoreError::Newer {
+            found: 99,
+            known: 1
+        })
+    ));
     assert_eq!(files(dir.path()), before);
 }
 
@@ -115,7 +146,13 @@ async fn a_newer_database_that_was_killed_is_not_touched() {
     }
     let before = files(copy.path());
     let answer = SqliteStore::open(SqliteOptions::new(copy.path()));
-    assert!(matches!(answer, Err(StoreError::Newer { found: 99, known: 1 })));
+    assert!(matches!(
+        answer,
+        Err(StoreError::Newer {
+            found: 99,
+            known: 1
+        })
+    ));
     let mut after = files(copy.path());
     after.remove("syncline.db-shm");
     assert_eq!(after, before);
@@ -140,7 +177,10 @@ async fn check_damaged(what: &str, damage: impl FnOnce(&Path)) {
 async fn what_is_damaged_is_not_touched() {
     let database = |dir: &Path| dir.join("syncline.db");
     check_damaged("0 bytes", |dir| fs::write(database(dir), b"").unwrap()).await;
-    check_damaged("50 bytes", |dir| fs::write(database(dir), [b'x'; 50]).unwrap()).await;
+    check_damaged("50 bytes", |dir| {
+        fs::write(database(dir), [b'x'; 50]).unwrap()
+    })
+    .await;
     check_damaged("not a SQLite file", |dir| {
         fs::write(database(dir), vec![b'x'; 50_000]).unwrap();
     })
@@ -178,11 +218,20 @@ async fn what_is_damaged_is_not_touched() {
     })
     .await;
     check_damaged("does not end where it should", |dir| {
-        assert_eq!(tamper(dir, "DELETE FROM log WHERE pos = (SELECT max(pos) FROM log)"), 1);
+        assert_eq!(
+            tamper(
+                dir,
+                "DELETE FROM log WHERE pos = (SELECT max(pos) FROM log)"
+            ),
+            1
+        );
     })
     .await;
     check_damaged("does not end where it should", |dir| {
-        assert_eq!(tamper(dir, "UPDATE workspace SET last_hash = zeroblob(32)"), 1);
+        assert_eq!(
+            tamper(dir, "UPDATE workspace SET last_hash = zeroblob(32)"),
+            1
+        );
     })
     .await;
 }
@@ -194,7 +243,10 @@ async fn a_half_made_database_is_made_again() {
     let store = open(dir.path());
     assert!(store.opened().fresh);
     store.close().await.unwrap();
-    assert_eq!(files(dir.path()).into_keys().collect::<Vec<_>>(), ["syncline.db"]);
+    assert_eq!(
+        files(dir.path()).into_keys().collect::<Vec<_>>(),
+        ["syncline.db"]
+    );
 }
 
 #[tokio::test]
@@ -214,7 +266,13 @@ async fn a_copy_that_was_put_back_gets_new_epochs() {
     fs::write(&database, backup).unwrap();
 
     let restored = open(dir.path());
-    assert_eq!(restored.opened(), Opened { restored: true, ..Opened::default() });
+    assert_eq!(
+        restored.opened(),
+        Opened {
+            restored: true,
+            ..Opened::default()
+        }
+    );
     let second = epoch(&restored).await;
     assert_ne!(second, first);
     check_shown(&restored, &scribe).await;
@@ -234,5 +292,8 @@ async fn the_data_directory_is_the_owners_alone() {
     let dir = tempfile::tempdir().unwrap();
     let made = dir.path().join("a/b");
     drop(open(&made));
-    assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o700);
+    assert_eq!(
+        fs::metadata(&made).unwrap().permissions().mode() & 0o777,
+        0o700
+    );
 }

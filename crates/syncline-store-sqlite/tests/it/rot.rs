@@ -13,9 +13,16 @@ async fn written(dir: &Path) -> Scribe {
     let store = open(dir);
     let mut scribe = Scribe::start(&store, "alpha").await;
     for number in 0..30 {
-        let text = format!(r#"{{"title":"{number}","labels":{{"k":"{number}"}},"data":{{"n":{number}}}}}"#);
-        let form = Form { without_body: number >= 20, snapshot: number % 5 == 0 };
-        scribe.put_as(&store, &format!("task/t{}", number % 2), &text, form).await;
+        let text = format!(
+            r#"{{"title":"{number}","labels":{{"k":"{number}"}},"data":{{"n":{number}}}}}"#
+        );
+        let form = Form {
+            without_body: number >= 20,
+            snapshot: number % 5 == 0,
+        };
+        scribe
+            .put_as(&store, &format!("task/t{}", number % 2), &text, form)
+            .await;
     }
     store.close().await.unwrap();
     scribe
@@ -69,13 +76,30 @@ async fn p1_rot_in_the_log_is_named() {
     let no_chain = "workspace alpha: record 17 does not follow from the one before it";
     // The last byte is the hash's; the 40th from the end is the commitment's.
     check_rot(&flip("log", "header", 0, RECORD_17), &[no_chain]).await;
-    check_rot(&flip("log", "header", 40, RECORD_17), &[no_chain, no_commitment]).await;
-    check_rot(&format!("UPDATE log SET body = x'07' WHERE {RECORD_17}"), &["record 17: stored bytes"])
-        .await;
-    check_rot(&format!("UPDATE log SET header = x'01' WHERE {RECORD_17}"), &["record 17: stored bytes"])
-        .await;
-    check_rot(&format!("UPDATE log SET salt = x'01' WHERE {RECORD_17}"), &["record 17: "]).await;
-    let missing = ["workspace alpha: record 17 is missing", "version 9 has no record 17"];
+    check_rot(
+        &flip("log", "header", 40, RECORD_17),
+        &[no_chain, no_commitment],
+    )
+    .await;
+    check_rot(
+        &format!("UPDATE log SET body = x'07' WHERE {RECORD_17}"),
+        &["record 17: stored bytes"],
+    )
+    .await;
+    check_rot(
+        &format!("UPDATE log SET header = x'01' WHERE {RECORD_17}"),
+        &["record 17: stored bytes"],
+    )
+    .await;
+    check_rot(
+        &format!("UPDATE log SET salt = x'01' WHERE {RECORD_17}"),
+        &["record 17: "],
+    )
+    .await;
+    let missing = [
+        "workspace alpha: record 17 is missing",
+        "version 9 has no record 17",
+    ];
     check_rot(&format!("DELETE FROM log WHERE {RECORD_17}"), &missing).await;
 }
 
@@ -113,11 +137,20 @@ async fn p1_rot_is_not_served() {
     assert_eq!(tamper(dir.path(), &flip("body", "bytes", 8, t1)), 1);
     let store = open(dir.path());
     let scribe = syncline_store::conformance::scribe::workspace_id("alpha");
-    let records = store.records(&scribe, Seq(16), Seq(17), 9, 9_999).await.unwrap();
+    let records = store
+        .records(&scribe, Seq(16), Seq(17), 9, 9_999)
+        .await
+        .unwrap();
     assert!(records[0].open().is_err());
     // v9 of t0 is record 17.
-    let rebuild = store.rebuild(&scribe, &address("task/t0"), Version(9)).await.unwrap();
+    let rebuild = store
+        .rebuild(&scribe, &address("task/t0"), Version(9))
+        .await
+        .unwrap();
     assert!(replay(&rebuild).is_err());
-    let rebuild = store.rebuild(&scribe, &address("task/t1"), Version(10)).await.unwrap();
+    let rebuild = store
+        .rebuild(&scribe, &address("task/t1"), Version(10))
+        .await
+        .unwrap();
     assert!(rebuild.start.is_some() && replay(&rebuild).is_err());
 }

@@ -41,7 +41,10 @@ async fn what_waits_shares_a_commit() {
     let after = store.stats().await.unwrap();
     assert_eq!(after.records - before.records, 64 * 9);
     let commits = after.commits - before.commits;
-    assert!((5..100).contains(&commits), "{commits} commits for 320 appends");
+    assert!(
+        (5..100).contains(&commits),
+        "{commits} commits for 320 appends"
+    );
     for scribe in &scribes {
         check_shown(&*store, scribe).await;
     }
@@ -52,7 +55,10 @@ async fn p1_an_unknown_commit_is_unknown_to_all_that_shared_it() {
     for written in [true, false] {
         let dir = tempfile::tempdir().unwrap();
         let fault = CommitFault { at: 3, written };
-        let faults = TestFaults { fail_commit: Some(fault), ..TestFaults::default() };
+        let faults = TestFaults {
+            fail_commit: Some(fault),
+            ..TestFaults::default()
+        };
         let store = open_with(dir.path(), faults).unwrap();
         let mut alpha = Scribe::start(&store, "alpha").await;
         let mut beta = Scribe::start(&store, "beta").await;
@@ -63,22 +69,35 @@ async fn p1_an_unknown_commit_is_unknown_to_all_that_shared_it() {
         let mut b = beta.batch();
         b.put("task/b", "{}", Form::default());
         let b = (b.after, b.append);
-        let calls =
-            vec![store.append(&alpha.id, a.0, a.1), store.append(&beta.id, b.0, b.1)];
+        let calls = vec![
+            store.append(&alpha.id, a.0, a.1),
+            store.append(&beta.id, b.0, b.1),
+        ];
         for answer in join_all(calls).await {
             assert!(matches!(answer, Err(StoreError::Unknown(_))), "{answer:?}");
         }
         let rows = store.recover().await.unwrap();
         let told: Vec<_> = rows.iter().map(|row| row.last.0).collect();
         // They may have been in two groups; then the second was not written for certain.
-        assert!(if written { told[0] == 1 } else { told == [0, 0] }, "{told:?}");
+        assert!(
+            if written {
+                told[0] == 1
+            } else {
+                told == [0, 0]
+            },
+            "{told:?}"
+        );
         let alpha = if told[0] == 1 { alpha } else { a0 };
         let beta = if told[1] == 1 { beta } else { b0 };
         check_shown(&store, &alpha).await;
         check_shown(&store, &beta).await;
         // What was found is durable without the write-ahead log.
         let copy = tempfile::tempdir().unwrap();
-        std::fs::copy(dir.path().join("syncline.db"), copy.path().join("syncline.db")).unwrap();
+        std::fs::copy(
+            dir.path().join("syncline.db"),
+            copy.path().join("syncline.db"),
+        )
+        .unwrap();
         let copied = open(copy.path());
         check_shown(&copied, &alpha).await;
         check_shown(&copied, &beta).await;
@@ -96,17 +115,35 @@ async fn the_write_ahead_log_does_not_grow_for_ever() {
     while began.elapsed() < Duration::from_millis(1_500) {
         let mut batch = scribe.batch();
         for number in 0..50 {
-            batch.put(&format!("task/t{number}"), &text, Form { without_body: false, snapshot: true });
+            batch.put(
+                &format!("task/t{number}"),
+                &text,
+                Form {
+                    without_body: false,
+                    snapshot: true,
+                },
+            );
         }
         batch.send(&store).await;
-        largest = largest.max(std::fs::metadata(dir.path().join("syncline.db-wal")).unwrap().len());
+        largest = largest.max(
+            std::fs::metadata(dir.path().join("syncline.db-wal"))
+                .unwrap()
+                .len(),
+        );
     }
     assert!(largest < 96 << 20, "{largest} bytes");
     check_shown(&store, &scribe).await;
     // Idle, it is emptied.
     let began = Instant::now();
-    while std::fs::metadata(dir.path().join("syncline.db-wal")).unwrap().len() > 0 {
-        assert!(began.elapsed() < Duration::from_secs(10), "it is still there");
+    while std::fs::metadata(dir.path().join("syncline.db-wal"))
+        .unwrap()
+        .len()
+        > 0
+    {
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "it is still there"
+        );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     check_shown(&store, &scribe).await;
@@ -115,7 +152,11 @@ async fn the_write_ahead_log_does_not_grow_for_ever() {
 #[tokio::test]
 async fn an_answer_before_the_commit_can_be_asked_for() {
     let dir = tempfile::tempdir().unwrap();
-    let faults = TestFaults { answer_before_commit: true, skip_fsync: true, ..TestFaults::default() };
+    let faults = TestFaults {
+        answer_before_commit: true,
+        skip_fsync: true,
+        ..TestFaults::default()
+    };
     let store = open_with(dir.path(), faults).unwrap();
     let mut scribe = Scribe::start(&store, "alpha").await;
     let mut batch = scribe.batch();
@@ -123,6 +164,9 @@ async fn an_answer_before_the_commit_can_be_asked_for() {
     let (after, append) = (batch.after, batch.append);
     store.append(&scribe.id, after, append).await.unwrap();
     // The answer came first: the commit is done by the next one.
-    store.append(&scribe.id, scribe.last, Append::default()).await.unwrap();
+    store
+        .append(&scribe.id, scribe.last, Append::default())
+        .await
+        .unwrap();
     assert_eq!(store.workspaces().await.unwrap()[0].last, Seq(1));
 }

@@ -3,9 +3,7 @@
 use syncline_model::ids::{Epoch, Seq, Version};
 use syncline_model::record::RecordHash;
 
-use super::scribe::{
-    Form, Scribe, Shared, check_shown, join_all, shown, whole_log, workspace_id,
-};
+use super::scribe::{Form, Scribe, Shared, check_shown, join_all, shown, whole_log, workspace_id};
 use crate::{Append, CommitFault, NewWorkspace, StoreError, StoreHealth};
 
 /// Making a workspace that is there returns it as it is.
@@ -20,7 +18,10 @@ pub async fn a_workspace_is_made_once(store: Shared) {
         created_at: scribe.now,
     };
     let row = store.create_workspace(again).await.expect("it is there");
-    assert_eq!((row.last, row.log, row.cursor_key), (Seq(1), scribe.log, [3; 32]));
+    assert_eq!(
+        (row.last, row.log, row.cursor_key),
+        (Seq(1), scribe.log, [3; 32])
+    );
     assert_eq!(row.epoch, Epoch(0xFFFF_FFFF_0000_0001));
     assert_eq!(store.workspaces().await.expect("workspaces"), [row]);
 }
@@ -40,10 +41,19 @@ pub async fn an_unknown_workspace_is_named(store: Shared) {
 pub async fn an_epoch_is_kept(store: Shared) {
     let mut scribe = Scribe::start(&*store, "alpha").await;
     scribe.put(&*store, "task/a", "{}").await;
-    store.set_epoch(&scribe.id, Epoch(u64::MAX)).await.expect("an epoch");
-    assert_eq!(store.workspaces().await.expect("workspaces")[0].epoch, Epoch(u64::MAX));
+    store
+        .set_epoch(&scribe.id, Epoch(u64::MAX))
+        .await
+        .expect("an epoch");
+    assert_eq!(
+        store.workspaces().await.expect("workspaces")[0].epoch,
+        Epoch(u64::MAX)
+    );
     scribe.put(&*store, "task/a", r#"{"title":"B"}"#).await;
-    assert_eq!(store.workspaces().await.expect("workspaces")[0].epoch, Epoch(u64::MAX));
+    assert_eq!(
+        store.workspaces().await.expect("workspaces")[0].epoch,
+        Epoch(u64::MAX)
+    );
     check_shown(&*store, &scribe).await;
 }
 
@@ -62,10 +72,22 @@ pub async fn a_closed_store_refuses(store: Shared) {
 pub async fn p2_an_append_is_read_back_as_it_was(store: Shared) {
     let mut scribe = Scribe::start(&*store, "alpha").await;
     let mut batch = scribe.batch();
-    batch.put("task/a", r#"{"title":"A","labels":{"k":"v"},"owner":"person/ana"}"#, Form::default());
-    batch.put("task/b", r#"{"parent":"task/a","state":"done"}"#, Form::default());
+    batch.put(
+        "task/a",
+        r#"{"title":"A","labels":{"k":"v"},"owner":"person/ana"}"#,
+        Form::default(),
+    );
+    batch.put(
+        "task/b",
+        r#"{"parent":"task/a","state":"done"}"#,
+        Form::default(),
+    );
     batch.later(5);
-    batch.put("task/a", r#"{"title":"A2","level":"public"}"#, Form::default());
+    batch.put(
+        "task/a",
+        r#"{"title":"A2","level":"public"}"#,
+        Form::default(),
+    );
     batch.send(&*store).await;
     check_shown(&*store, &scribe).await;
     let row = &store.workspaces().await.expect("workspaces")[0];
@@ -82,7 +104,10 @@ pub async fn p2_an_append_decided_elsewhere_writes_nothing(store: Shared) {
         let mut batch = other.batch();
         batch.put("task/b", "{}", Form::default());
         let answer = store.append(&scribe.id, wrong, batch.append).await;
-        assert!(matches!(answer, Err(StoreError::Moved { last: Seq(1) })), "{answer:?}");
+        assert!(
+            matches!(answer, Err(StoreError::Moved { last: Seq(1) })),
+            "{answer:?}"
+        );
     }
     assert_eq!(shown(&*store, &scribe).await, before);
 }
@@ -96,14 +121,20 @@ pub async fn p2_a_log_that_would_break_is_not_written(store: Shared) {
     let mut batch = twin.batch();
     batch.put("task/a", r#"{"title":"B"}"#, Form::default());
     let answer = store.append(&scribe.id, batch.after, batch.append).await;
-    assert!(matches!(answer, Err(StoreError::NotWritten(_))), "{answer:?}");
+    assert!(
+        matches!(answer, Err(StoreError::NotWritten(_))),
+        "{answer:?}"
+    );
     let mut twin = scribe.clone();
     let mut batch = twin.batch();
     batch.put("task/a", r#"{"title":"B"}"#, Form::default());
     batch.put("task/a", r#"{"title":"C"}"#, Form::default());
     batch.append.records.swap(0, 1);
     let answer = store.append(&scribe.id, batch.after, batch.append).await;
-    assert!(matches!(answer, Err(StoreError::NotWritten(_))), "{answer:?}");
+    assert!(
+        matches!(answer, Err(StoreError::NotWritten(_))),
+        "{answer:?}"
+    );
     check_shown(&*store, &scribe).await;
 }
 
@@ -117,18 +148,32 @@ pub async fn p3_ids_are_kept_with_and_without_records(store: Shared) {
     batch.send(&*store).await;
     check_shown(&*store, &scribe).await;
     let unseen = super::scribe::change_id(9_999);
-    let found = store.ids(&scribe.id, &[unseen, kept, unseen]).await.expect("ids");
-    assert_eq!((found[0].is_none(), found[1].is_some(), found[2].is_none()), (true, true, true));
-    let again = Append { ids: vec![scribe.ids[0].clone()], ..Append::default() };
+    let found = store
+        .ids(&scribe.id, &[unseen, kept, unseen])
+        .await
+        .expect("ids");
+    assert_eq!(
+        (found[0].is_none(), found[1].is_some(), found[2].is_none()),
+        (true, true, true)
+    );
+    let again = Append {
+        ids: vec![scribe.ids[0].clone()],
+        ..Append::default()
+    };
     let answer = store.append(&scribe.id, scribe.last, again).await;
-    assert!(matches!(answer, Err(StoreError::NotWritten(_))), "{answer:?}");
+    assert!(
+        matches!(answer, Err(StoreError::NotWritten(_))),
+        "{answer:?}"
+    );
     check_shown(&*store, &scribe).await;
 }
 
 /// An append that cannot be written whole is not written at all, and the next one can be.
 pub async fn p1_a_failing_append_leaves_nothing(store: Shared) {
     let mut scribe = Scribe::start(&*store, "alpha").await;
-    scribe.put(&*store, "task/a", r#"{"title":"A","labels":{"k":"v"}}"#).await;
+    scribe
+        .put(&*store, "task/a", r#"{"title":"A","labels":{"k":"v"}}"#)
+        .await;
     let before = shown(&*store, &scribe).await;
     type Break = fn(&mut Append);
     let breaks: [Break; 6] = [
@@ -142,16 +187,37 @@ pub async fn p1_a_failing_append_leaves_nothing(store: Shared) {
     for (number, broken) in breaks.into_iter().enumerate() {
         let mut twin = scribe.clone();
         let mut batch = twin.batch();
-        batch.put("task/a", r#"{"title":"B","labels":{"k":"w"}}"#, Form::default());
-        batch.put("task/new", r#"{"title":"N","labels":{"k":"v"}}"#, Form::default());
+        batch.put(
+            "task/a",
+            r#"{"title":"B","labels":{"k":"w"}}"#,
+            Form::default(),
+        );
+        batch.put(
+            "task/new",
+            r#"{"title":"N","labels":{"k":"v"}}"#,
+            Form::default(),
+        );
         broken(&mut batch.append);
         let answer = store.append(&scribe.id, batch.after, batch.append).await;
-        assert!(matches!(answer, Err(StoreError::NotWritten(_))), "break {number}: {answer:?}");
+        assert!(
+            matches!(answer, Err(StoreError::NotWritten(_))),
+            "break {number}: {answer:?}"
+        );
         assert_eq!(shown(&*store, &scribe).await, before, "break {number}");
-        assert_eq!(store.heads(&scribe.id, &twin.addresses()).await.expect("heads")[1], None);
+        assert_eq!(
+            store
+                .heads(&scribe.id, &twin.addresses())
+                .await
+                .expect("heads")[1],
+            None
+        );
     }
-    scribe.put(&*store, "task/new", r#"{"labels":{"k":"v"}}"#).await;
-    scribe.put(&*store, "task/a", r#"{"labels":{"k":"w"}}"#).await;
+    scribe
+        .put(&*store, "task/new", r#"{"labels":{"k":"v"}}"#)
+        .await;
+    scribe
+        .put(&*store, "task/a", r#"{"labels":{"k":"w"}}"#)
+        .await;
     check_shown(&*store, &scribe).await;
 }
 
@@ -163,10 +229,17 @@ pub async fn appends_that_wait_follow_one_another(store: Shared) {
     let mut sent = Vec::new();
     for number in 0..20 {
         let mut batch = scribe.batch();
-        batch.put("task/a", &format!(r#"{{"data":{{"n":{number}}}}}"#), Form::default());
+        batch.put(
+            "task/a",
+            &format!(r#"{{"data":{{"n":{number}}}}}"#),
+            Form::default(),
+        );
         sent.push((batch.after, batch.append));
     }
-    let calls = sent.into_iter().map(|(after, append)| store.append(&id, after, append)).collect();
+    let calls = sent
+        .into_iter()
+        .map(|(after, append)| store.append(&id, after, append))
+        .collect();
     for answer in join_all(calls).await {
         answer.expect("each follows the one before");
     }
@@ -180,10 +253,21 @@ pub async fn appends_that_wait_follow_one_another(store: Shared) {
     let mut second = scribe.batch();
     second.put("task/b", "{}", Form::default());
     let (at_second, fine) = (second.after, second.append);
-    let calls = vec![store.append(&id, at_first, broken), store.append(&id, at_second, fine)];
+    let calls = vec![
+        store.append(&id, at_first, broken),
+        store.append(&id, at_second, fine),
+    ];
     let answers = join_all(calls).await;
-    assert!(matches!(answers[0], Err(StoreError::NotWritten(_))), "{:?}", answers[0]);
-    assert!(matches!(answers[1], Err(StoreError::Moved { last: Seq(20) })), "{:?}", answers[1]);
+    assert!(
+        matches!(answers[0], Err(StoreError::NotWritten(_))),
+        "{:?}",
+        answers[0]
+    );
+    assert!(
+        matches!(answers[1], Err(StoreError::Moved { last: Seq(20) })),
+        "{:?}",
+        answers[1]
+    );
     check_shown(&*store, &good).await;
 }
 
@@ -191,14 +275,19 @@ pub async fn appends_that_wait_follow_one_another(store: Shared) {
 pub async fn workspaces_are_apart(store: Shared) {
     let mut alpha = Scribe::start(&*store, "alpha").await;
     let mut beta = Scribe::start(&*store, "beta").await;
-    alpha.put(&*store, "task/a", r#"{"title":"alpha","labels":{"k":"v"}}"#).await;
+    alpha
+        .put(&*store, "task/a", r#"{"title":"alpha","labels":{"k":"v"}}"#)
+        .await;
     check_shown(&*store, &beta).await;
     beta.put(&*store, "task/a", r#"{"title":"beta"}"#).await;
     beta.put(&*store, "task/b", "{}").await;
     alpha.delete(&*store, "task/a").await;
     check_shown(&*store, &alpha).await;
     check_shown(&*store, &beta).await;
-    let none = store.heads(&alpha.id, &[super::scribe::address("task/b")]).await.expect("heads");
+    let none = store
+        .heads(&alpha.id, &[super::scribe::address("task/b")])
+        .await
+        .expect("heads");
     assert_eq!(none, [None]);
 }
 
@@ -220,7 +309,7 @@ pub async fn appends_of_many_workspaces_at_once(store: Shared) {
                 let mut batch = twin.batch();
                 batch.put("task/a", &text, Form::default());
                 batch.put(&format!("task/t{round}"), &text, Form::default());
-                let bad = (round + number) % 4 == 0;
+                let bad = (round + number).is_multiple_of(4);
                 if bad {
                     batch.append.ids.push(batch.append.ids[0].clone());
                 }
@@ -233,7 +322,10 @@ pub async fn appends_of_many_workspaces_at_once(store: Shared) {
             scribe
         }
     };
-    let calls = scribes.into_iter().enumerate().map(|(number, scribe)| write(scribe, number));
+    let calls = scribes
+        .into_iter()
+        .enumerate()
+        .map(|(number, scribe)| write(scribe, number));
     for scribe in join_all(calls.collect()).await {
         check_shown(&*store, &scribe).await;
     }
@@ -249,19 +341,31 @@ pub async fn p1_an_unknown_commit_is_found_out(store: Shared, fault: CommitFault
     }
     let before = scribe.clone();
     let mut batch = scribe.batch();
-    batch.put("task/a", r#"{"title":"unknown","labels":{"k":"v"}}"#, Form::default());
+    batch.put(
+        "task/a",
+        r#"{"title":"unknown","labels":{"k":"v"}}"#,
+        Form::default(),
+    );
     batch.put("task/b", "{}", Form::default());
     let answer = store.append(&before.id, batch.after, batch.append).await;
     assert!(matches!(answer, Err(StoreError::Unknown(_))), "{answer:?}");
     assert!(matches!(store.health(), StoreHealth::Unknown(_)));
-    let refused = store.append(&before.id, before.last, Append::default()).await;
-    assert!(matches!(refused, Err(StoreError::Unknown(_))), "{refused:?}");
+    let refused = store
+        .append(&before.id, before.last, Append::default())
+        .await;
+    assert!(
+        matches!(refused, Err(StoreError::Unknown(_))),
+        "{refused:?}"
+    );
     // Reads go on.
     assert!(whole_log(&*store, &before.id).await.len() >= before.records.len());
     let rows = store.recover().await.expect("it recovers");
     assert_eq!(store.health(), StoreHealth::Good);
     let mut truth = if fault.written { scribe } else { before };
-    assert_eq!((rows[0].last, rows[0].last_hash), (truth.last, truth.last_hash));
+    assert_eq!(
+        (rows[0].last, rows[0].last_hash),
+        (truth.last, truth.last_hash)
+    );
     check_shown(&*store, &truth).await;
     truth.put(&*store, "task/b", r#"{"title":"after"}"#).await;
     check_shown(&*store, &truth).await;

@@ -2,7 +2,10 @@
 //!
 //! Each function takes an empty store and panics where a promise is broken. A backend names them
 //! all with [`crate::conformance_tests`].
-#![expect(clippy::missing_panics_doc, reason = "a broken promise panics; that is what these are for")]
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a broken promise panics; that is what these are for"
+)]
 
 mod appends;
 mod lists;

@@ -86,8 +86,14 @@ impl Scribe {
             cursor_key: [3; 32],
             created_at: START,
         };
-        let row = store.create_workspace(new).await.expect("a workspace can be made");
-        assert_eq!((row.last, row.last_hash), (Seq::ZERO, RecordHash::genesis(&log)));
+        let row = store
+            .create_workspace(new)
+            .await
+            .expect("a workspace can be made");
+        assert_eq!(
+            (row.last, row.last_hash),
+            (Seq::ZERO, RecordHash::genesis(&log))
+        );
         Scribe {
             id,
             log,
@@ -103,7 +109,11 @@ impl Scribe {
 
     /// Begins a batch on what was written before.
     pub fn batch(&mut self) -> Batch<'_> {
-        Batch { after: self.last, append: Append::default(), scribe: self }
+        Batch {
+            after: self.last,
+            append: Append::default(),
+            scribe: self,
+        }
     }
 
     /// Writes one document and appends it.
@@ -134,7 +144,11 @@ impl Scribe {
         let mut digest = [0u8; 32];
         digest[..16].copy_from_slice(id.as_bytes());
         let outcome = pack(&format!(r#"{{"seq":{}}}"#, self.last));
-        IdRow { id, digest, outcome }
+        IdRow {
+            id,
+            digest,
+            outcome,
+        }
     }
 }
 
@@ -164,7 +178,10 @@ impl Batch<'_> {
     pub fn delete(&mut self, at: &str) {
         let address = address(at);
         let document = self.scribe.contexts[&address].document().clone();
-        let form = Form { without_body: true, snapshot: false };
+        let form = Form {
+            without_body: true,
+            snapshot: false,
+        };
         self.change(address, ChangeType::Delete, Effect::Gone, document, form);
     }
 
@@ -196,7 +213,11 @@ impl Batch<'_> {
         let before = scribe.contexts.get(&address);
         let version = before.map_or(Version(1), |history| history.head.version.next());
         let actor = Actor::from_principal(PrincipalId::owner());
-        let operation = if kind == ChangeType::Delete { Operation::Delete } else { Operation::Replace };
+        let operation = if kind == ChangeType::Delete {
+            Operation::Delete
+        } else {
+            Operation::Replace
+        };
         let change = Change {
             id,
             kind,
@@ -214,7 +235,11 @@ impl Batch<'_> {
             place: Place::default(),
             before: None,
             changed: Vec::new(),
-            intent: Intent { operation, body: None, old: Vec::new() },
+            intent: Intent {
+                operation,
+                body: None,
+                old: Vec::new(),
+            },
             effect,
             outcome: Outcome::Applied,
             blind: false,
@@ -265,23 +290,36 @@ impl Batch<'_> {
         self.append.versions.push(row);
         self.append.ids.push(id);
         // The newest body of the batch is the one that is written.
-        let earlier = self.append.heads.iter().position(|h| h.address == head.address);
+        let earlier = self
+            .append
+            .heads
+            .iter()
+            .position(|h| h.address == head.address);
         let earlier = earlier.map(|at| self.append.heads.remove(at));
-        let body = head.body.clone().or_else(|| earlier.and_then(|head| head.body));
+        let body = head
+            .body
+            .clone()
+            .or_else(|| earlier.and_then(|head| head.body));
         self.append.heads.push(HeadRow { body, ..head });
     }
 
     /// Appends the batch.
     pub async fn send(self, store: &dyn Store) {
         let (id, last) = (self.scribe.id.clone(), self.scribe.last);
-        let appended = store.append(&id, self.after, self.append).await.expect("an append that fits");
+        let appended = store
+            .append(&id, self.after, self.append)
+            .await
+            .expect("an append that fits");
         assert_eq!(appended.last, last);
     }
 }
 
 impl Scribe {
     fn remember(&mut self, mut head: HeadRow, row: &VersionRow, document: Document) {
-        let row = VersionRow { snapshot: None, ..row.clone() };
+        let row = VersionRow {
+            snapshot: None,
+            ..row.clone()
+        };
         match self.contexts.get_mut(&head.address) {
             Some(history) => {
                 head.body = head.body.or_else(|| history.head.body.take());
@@ -290,7 +328,11 @@ impl Scribe {
                 history.documents.push(document);
             }
             None => {
-                let history = History { head, versions: vec![row], documents: vec![document] };
+                let history = History {
+                    head,
+                    versions: vec![row],
+                    documents: vec![document],
+                };
                 self.contexts.insert(history.head.address.clone(), history);
             }
         }
@@ -298,7 +340,10 @@ impl Scribe {
 
     /// Returns what the store should answer for these heads.
     pub fn heads(&self, addresses: &[Address]) -> Vec<Option<HeadRow>> {
-        addresses.iter().map(|a| self.contexts.get(a).map(|history| history.head.clone())).collect()
+        addresses
+            .iter()
+            .map(|a| self.contexts.get(a).map(|history| history.head.clone()))
+            .collect()
     }
 
     /// Returns all addresses.
@@ -339,10 +384,11 @@ pub async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
     let mut done: Vec<Option<T>> = waiting.iter().map(|_| None).collect();
     std::future::poll_fn(|context| {
         for (future, slot) in waiting.iter_mut().zip(&mut done) {
-            if slot.is_none() {
-                if let std::task::Poll::Ready(value) = future.as_mut().poll(context) {
-                    *slot = Some(value);
-                }
+            if slot.is_some() {
+                continue;
+            }
+            if let std::task::Poll::Ready(value) = future.as_mut().poll(context) {
+                *slot = Some(value);
             }
         }
         match done.iter().all(Option::is_some) {
@@ -356,7 +402,10 @@ pub async fn join_all<T>(futures: Vec<impl Future<Output = T>>) -> Vec<T> {
 
 /// Reads a whole log.
 pub async fn whole_log(store: &dyn Store, id: &WorkspaceId) -> Vec<StoredRecord> {
-    store.records(id, Seq::ZERO, Seq(u64::MAX >> 1), usize::MAX, usize::MAX).await.expect("a log")
+    store
+        .records(id, Seq::ZERO, Seq(u64::MAX >> 1), usize::MAX, usize::MAX)
+        .await
+        .expect("a log")
 }
 
 /// Everything of a workspace that reads show, to compare before and after.
@@ -375,7 +424,12 @@ pub async fn shown(store: &dyn Store, scribe: &Scribe) -> Shown {
     let ids: Vec<_> = scribe.ids.iter().map(|row| row.id).collect();
     let mut versions = Vec::new();
     for address in &addresses {
-        versions.push(store.versions(&scribe.id, address, None, usize::MAX).await.expect("versions"));
+        versions.push(
+            store
+                .versions(&scribe.id, address, None, usize::MAX)
+                .await
+                .expect("versions"),
+        );
     }
     Shown {
         workspaces: store.workspaces().await.expect("workspaces"),
@@ -389,13 +443,24 @@ pub async fn shown(store: &dyn Store, scribe: &Scribe) -> Shown {
 /// Checks that the store shows exactly what the scribe wrote.
 pub async fn check_shown(store: &dyn Store, scribe: &Scribe) {
     let found = shown(store, scribe).await;
-    let row = found.workspaces.iter().find(|row| row.id == scribe.id).expect("the workspace");
+    let row = found
+        .workspaces
+        .iter()
+        .find(|row| row.id == scribe.id)
+        .expect("the workspace");
     assert_eq!((row.last, row.last_hash), (scribe.last, scribe.last_hash));
-    let live = scribe.contexts.values().filter(|history| !history.head.deleted).count();
+    let live = scribe
+        .contexts
+        .values()
+        .filter(|history| !history.head.deleted)
+        .count();
     assert_eq!(row.contexts, live as u64);
     assert_eq!(found.records, scribe.records);
     assert_eq!(found.heads, scribe.heads(&scribe.addresses()));
-    assert_eq!(found.ids, scribe.ids.iter().cloned().map(Some).collect::<Vec<_>>());
+    assert_eq!(
+        found.ids,
+        scribe.ids.iter().cloned().map(Some).collect::<Vec<_>>()
+    );
     for (history, mut versions) in scribe.contexts.values().zip(found.versions) {
         versions.reverse();
         assert_eq!(versions, history.versions);
