@@ -23,6 +23,8 @@ use crate::query::{Query, bad};
 
 /// Bounds an answer's bytes; a single larger change passes alone.
 const PAGE_BYTES_MAX: usize = 4 << 20;
+/// Bounds how long a page is looked for in a log that hardly matches.
+const PAGE_TIME_MAX: Duration = Duration::from_secs(1);
 /// Bounds what a stream composes before it is sent.
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// Bounds the items of a stream's chunk.
@@ -55,7 +57,8 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
         if let [Item::Reset(reason), ..] = items.as_slice() {
             return Err(Problem::reset(*reason));
         }
-        if !items.is_empty() || !next_ring(&ask.node, &mut tail, deadline).await {
+        let done = !items.is_empty() || feed.behind() > 0;
+        if done || !next_ring(&ask.node, &mut tail, deadline).await {
             return Ok(changes(&items, &feed.cursor(), &principal));
         }
     }
@@ -65,16 +68,17 @@ fn beginning(workspace: &Workspace) -> Position {
     Position { epoch: workspace.epoch(), seq: Seq::ZERO, tag: Tag8::default() }
 }
 
-/// Collects a page, reading past records that do not match.
+/// Collects a page, reading past records that do not match, but not for ever: an empty page has
+/// a cursor too.
 async fn page(feed: &mut Feed, limit: usize) -> Result<Vec<Item>, Problem> {
+    let started = Instant::now();
     let (mut items, mut bytes) = (Vec::new(), 0);
     while items.len() < limit && bytes < PAGE_BYTES_MAX && !feed.is_over() {
-        let before = feed.behind();
         let more = feed.next_page(limit - items.len(), PAGE_BYTES_MAX - bytes).await?;
         bytes += more.iter().map(Item::weight).sum::<usize>();
-        let idle = more.is_empty() && (before == 0 || feed.behind() == before);
+        let at_the_tail = more.is_empty() && feed.behind() == 0;
         items.extend(more);
-        if idle {
+        if at_the_tail || started.elapsed() > PAGE_TIME_MAX {
             break;
         }
     }

@@ -152,6 +152,7 @@ where
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_time_max)
+        .max_header_size(HTTP_BUFFER_MAX)
         .max_buf_size(HTTP_BUFFER_MAX);
     let service = service_fn(move |request| answer_request(house.clone(), peer.clone(), request));
     let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());

@@ -112,8 +112,9 @@ impl Session {
             if let Err(close) = self.compose().await {
                 return Some(close);
             }
-            let beat = self.sent.max(self.heard.min(self.sent)) + heartbeat;
+            let beat = self.sent + heartbeat;
             let rings = !self.subs.is_empty();
+            let more = !self.unflushed && !self.frames.is_full() && self.subs.iter().any(|sub| sub.hungry);
             let event = tokio::select! {
                 event = self.io(socket) => event,
                 rung = tail.changed(), if rings => {
@@ -123,6 +124,8 @@ impl Session {
                     self.subs.iter_mut().for_each(|sub| sub.hungry = true);
                     continue;
                 }
+                // A long way through the log is gone in steps, between which the peer is heard.
+                () = tokio::task::yield_now(), if more => continue,
                 () = tokio::time::sleep_until(beat) => {
                     if let Some(close) = self.beat() {
                         return Some(close);
@@ -345,22 +348,19 @@ impl Session {
         }
     }
 
-    /// Asks the feeds for what the log has for them, until there is enough for one flush.
+    /// Asks the feeds for what the log has for them, page by page in turn, until there is enough
+    /// for one flush.
     async fn compose(&mut self) -> Result<(), Close> {
-        // While the socket still has the last batch, nothing more is read from the log for it.
-        if self.unflushed || !self.waiting.is_empty() {
-            return Ok(());
-        }
-        let count = self.subs.len();
-        for step in 0..count {
-            let at = (self.turn + step) % count;
-            while self.subs[at].hungry && !self.frames.is_full() {
-                self.feed(at).await?;
-            }
-            if self.frames.is_full() {
-                self.turn = (at + 1) % count;
+        for _ in 0..PAGES_MAX {
+            // While the socket still has the last batch, nothing more is read from the log for it.
+            if self.unflushed || self.frames.is_full() {
                 break;
             }
+            let count = self.subs.len();
+            let hungry = (0..count).map(|step| (self.turn + step) % count);
+            let Some(at) = hungry.into_iter().find(|at| self.subs[*at].hungry) else { break };
+            self.turn = at + 1;
+            self.feed(at).await?;
         }
         self.subs.retain(|sub| !sub.feed.is_over());
         Ok(())
@@ -432,6 +432,8 @@ impl Session {
     }
 }
 
+/// Bounds the pages that are taken before the peer is heard again.
+const PAGES_MAX: usize = 128;
 /// How long submits may take to be answered once the node stops.
 const DRAIN: Duration = Duration::from_secs(4);
 /// How long the last messages may take.

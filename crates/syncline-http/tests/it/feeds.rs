@@ -1,0 +1,262 @@
+//! The log over HTTP: pull, long-poll, server-sent events.
+
+use std::time::{Duration, Instant};
+
+use syncline_model::json::Json;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+
+use crate::node::{KEY, Node, json, text};
+
+const A: &str = "/v1/contexts/task/a";
+
+async fn write(node: &Node, n: u64) {
+    node.merge(&format!("{A}?create=true"), &[], &format!(r#"{{"data":{{"n":{n}}}}}"#)).await.ok();
+}
+
+async fn pull(node: &Node, query: &str) -> (Vec<Json>, String) {
+    let answer = node.get(&format!("/v1/changes{query}")).await.ok().json();
+    (answer.get("changes").unwrap().as_array().unwrap().to_vec(), text(&answer, "cursor").to_owned())
+}
+
+#[tokio::test]
+async fn pull_goes_from_the_beginning_to_the_end_and_on() {
+    let node = Node::start().await;
+    for n in 0..5 {
+        write(&node, n).await;
+    }
+    let (mut seen, mut after) = pull(&node, "?limit=2").await;
+    loop {
+        let (more, cursor) = pull(&node, &format!("?limit=2&after={after}")).await;
+        after = cursor;
+        if more.is_empty() {
+            break;
+        }
+        seen.extend(more);
+    }
+    // The log begins with global/main.
+    let seqs: Vec<_> = seen.iter().map(|c| c.get("seq").unwrap().as_u64().unwrap()).collect();
+    assert_eq!(seqs, [1, 2, 3, 4, 5, 6]);
+    assert_eq!(text(&seen[1], "enc"), "snapshot");
+    assert_eq!(text(&seen[2], "enc"), "patch");
+    // A change's own cursor goes on after it.
+    let (rest, _) = pull(&node, &format!("?after={}", text(&seen[3], "cursor"))).await;
+    assert_eq!(rest, seen[4..]);
+    write(&node, 9).await;
+    let (news, _) = pull(&node, &format!("?after={after}")).await;
+    assert_eq!(news.len(), 1);
+    let (thin, _) = pull(&node, &format!("?mode=thin&after={after}")).await;
+    assert_eq!((text(&thin[0], "enc"), thin[0].get("patch")), ("thin", None));
+    let (old, _) = pull(&node, &format!("?old=true&after={after}")).await;
+    assert_eq!(old[0].get("old"), Some(&json(r#"{"/data/n":4}"#)));
+    node.get("/v1/changes?after=garbage").await.problem(400, "bad_cursor");
+}
+
+#[tokio::test]
+async fn a_long_poll_waits_and_no_longer() {
+    let node = Node::start().await;
+    let (_, after) = pull(&node, "").await;
+    let started = Instant::now();
+    let (none, _) = pull(&node, &format!("?after={after}&wait_ms=200")).await;
+    assert!(none.is_empty() && started.elapsed() >= Duration::from_millis(200));
+    let started = Instant::now();
+    let path = format!("?after={after}&wait_ms=30000");
+    let (waited, ()) = tokio::join!(pull(&node, &path), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        write(&node, 1).await;
+    });
+    assert_eq!(waited.0.len(), 1);
+    assert!(started.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn scopes_choose_and_tell_who_came_and_went() {
+    let node = Node::start().await;
+    for p in ["p", "q"] {
+        node.put(&format!("/v1/contexts/project/{p}"), &[], "{}").await.ok();
+    }
+    node.put(A, &[], r#"{"parent":"project/q"}"#).await.ok();
+    let (_, after) = pull(&node, "").await;
+    node.merge(A, &[], r#"{"parent":"project/p"}"#).await.ok();
+    node.merge(A, &[], r#"{"title":"inside"}"#).await.ok();
+    node.merge(A, &[], r#"{"parent":"project/q"}"#).await.ok();
+    node.merge(A, &[], r#"{"title":"outside"}"#).await.ok();
+    let scope = "%5B%7B%22subtree%22%3A%22project%2Fp%22%7D%5D";
+    let (items, cursor) = pull(&node, &format!("?after={after}&scope={scope}")).await;
+    let kinds: Vec<_> = items.iter().map(|item| text(item, "type")).collect();
+    assert_eq!(kinds, ["enter", "update", "leave"]);
+    assert_eq!(text(items[0].get("context").unwrap(), "parent"), "project/p");
+    assert_eq!(text(&items[2], "address"), "task/a");
+    let (none, _) = pull(&node, &format!("?after={cursor}&scope={scope}")).await;
+    assert!(none.is_empty());
+    node.get("/v1/changes?scope=x").await.problem(400, "bad_request");
+    node.get("/v1/changes?scope=%5B%5D").await.problem(400, "bad_request");
+}
+
+#[tokio::test]
+async fn a_bulk_is_never_cut() {
+    let node = Node::start().await;
+    let (_, after) = pull(&node, "").await;
+    let parts: Vec<_> = (0..5).map(|n| format!(r#"{{"context":"task/b{n}","op":"create","body":{{}}}}"#)).collect();
+    let body = format!(r#"{{"mode":"atomic","proposals":[{}]}}"#, parts.join(","));
+    node.post("/v1/contexts:batch", &[], &body).await.ok();
+    let (items, cursor) = pull(&node, &format!("?after={after}&limit=1")).await;
+    let kinds: Vec<_> = items.iter().map(|item| text(item, "type")).collect();
+    assert_eq!(kinds, ["begin", "create", "create", "create", "create", "create", "end"]);
+    assert!(items[1..6].iter().all(|part| part.get("cursor").is_none()));
+    assert!(items[6].get("cursor").is_some());
+    assert!(pull(&node, &format!("?after={cursor}")).await.0.is_empty());
+}
+
+struct Stream {
+    lines: BufReader<TcpStream>,
+}
+
+#[derive(Debug, PartialEq)]
+struct Event {
+    kind: String,
+    id: Option<String>,
+    data: Json,
+}
+
+impl Stream {
+    async fn open(node: &Node, path: &str, headers: &str) -> Stream {
+        let mut stream = node.connect().await;
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {KEY}\r\n{headers}\r\n",
+            node.address
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut lines = BufReader::new(stream);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            lines.read_line(&mut head).await.unwrap();
+        }
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        assert!(head.contains("content-type: text/event-stream"), "{head}");
+        Stream { lines }
+    }
+
+    /// Returns the next line of the stream, the chunks' own lines apart.
+    async fn line(&mut self) -> Option<String> {
+        loop {
+            let mut line = Vec::new();
+            let read = self.lines.read_until(b'\n', &mut line);
+            let read = tokio::time::timeout(Duration::from_secs(20), read).await.unwrap().unwrap();
+            if read == 0 {
+                return None;
+            }
+            let line = String::from_utf8(line).unwrap();
+            // Chunk sizes end with \r\n; lines of events end with \n alone.
+            if !line.ends_with("\r\n") {
+                return Some(line.trim_end_matches('\n').to_owned());
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Option<Event> {
+        let (mut kind, mut id, mut data) = (None, None, None);
+        loop {
+            let line = self.line().await?;
+            match line.split_once(": ") {
+                Some(("event", value)) => kind = Some(value.to_owned()),
+                Some(("id", value)) => id = Some(value.to_owned()),
+                Some(("data", value)) => data = Some(json(value)),
+                _ if line.is_empty() => match (kind.take(), data.take()) {
+                    (Some(kind), Some(data)) => return Some(Event { kind, id, data }),
+                    _ => continue,
+                },
+                _ if line.starts_with(':') => {}
+                _ => panic!("{line:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_follows_and_resumes() {
+    let node = Node::start().await;
+    write(&node, 0).await;
+    let mut stream = Stream::open(&node, "/v1/changes/stream", "").await;
+    for n in 1..4 {
+        write(&node, n).await;
+    }
+    let mut seen = Vec::new();
+    for _ in 1..4 {
+        seen.push(stream.event().await.unwrap());
+    }
+    let versions: Vec<_> = seen.iter().map(|e| e.data.get("version").unwrap().as_u64().unwrap()).collect();
+    assert_eq!(versions, [2, 3, 4]);
+    assert!(seen.iter().all(|e| e.kind == "change" && e.id.as_deref() == Some(text(&e.data, "cursor"))));
+    drop(stream);
+    write(&node, 4).await;
+    let last = format!("last-event-id: {}\r\n", seen[0].id.clone().unwrap());
+    let mut stream = Stream::open(&node, "/v1/changes/stream?after=garbage", &last).await;
+    assert_eq!(stream.event().await.unwrap(), seen[1]);
+    assert_eq!(stream.event().await.unwrap(), seen[2]);
+    let news = stream.event().await.unwrap();
+    assert_eq!(news.data.get("version"), Some(&Json::from(5)));
+    node.get("/v1/changes/stream?after=garbage").await.problem(400, "bad_cursor");
+}
+
+#[tokio::test]
+async fn a_cursor_of_another_life_is_told_and_given_a_snapshot() {
+    let (first, second) = (Node::start().await, Node::start().await);
+    write(&first, 1).await;
+    write(&second, 1).await;
+    // Another node's cursors are sealed with another key, so they are garbage here.
+    let (_, foreign) = pull(&first, "").await;
+    second.get(&format!("/v1/changes?after={foreign}")).await.problem(400, "bad_cursor");
+    // One of this log, but of a place that it never reached, is what a restored backup looks like.
+    let workspace = second.engine.workspaces().remove(0);
+    let mut ahead = workspace.tail();
+    ahead.seq.0 += 10;
+    let ahead = workspace.seal(&ahead);
+    let reset = second.get(&format!("/v1/changes?after={ahead}")).await.problem(410, "reset");
+    assert_eq!(text(&reset, "reason"), "rewound");
+    let mut stream = Stream::open(&second, &format!("/v1/changes/stream?after={ahead}"), "").await;
+    let reset = stream.event().await.unwrap();
+    assert_eq!((reset.kind.as_str(), text(&reset.data, "reason")), ("reset", "epoch"));
+    let snapshot = stream.event().await.unwrap();
+    assert_eq!(snapshot.kind, "snapshot");
+    assert_eq!(snapshot.data.get("contexts").unwrap().as_array().unwrap().len(), 2);
+    write(&second, 2).await;
+    assert_eq!(stream.event().await.unwrap().kind, "change");
+}
+
+#[tokio::test]
+async fn events_hold_any_text_on_one_line() {
+    let node = Node::start().await;
+    let mut stream = Stream::open(&node, "/v1/changes/stream", "").await;
+    let odd = "a\u{2028}b\u{2029}c\r\nd\ne\u{85}f\u{0}g";
+    let body = format!(r#"{{"title":{}}}"#, Json::from(odd).to_text());
+    node.put(A, &[], &body).await.ok();
+    let event = stream.event().await.unwrap();
+    assert_eq!(text(event.data.get("snapshot").unwrap(), "title"), odd);
+}
+
+#[tokio::test]
+async fn a_silent_stream_hears_comments_and_ends_at_shutdown() {
+    let mut node = Node::with(|doors| doors.limits.comment = Duration::from_millis(50)).await;
+    let mut stream = Stream::open(&node, "/v1/changes/stream", "").await;
+    let mut comments = 0;
+    while comments < 3 {
+        comments += usize::from(stream.line().await.unwrap().starts_with(':'));
+    }
+    let started = Instant::now();
+    let poll = {
+        let (_, after) = pull(&node, "").await;
+        let path = format!("/v1/changes?after={after}&wait_ms=30000");
+        let mut stream = node.connect().await;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {KEY}\r\n\r\n", node.address);
+        stream.write_all(request.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        BufReader::new(stream)
+    };
+    node.stop().await;
+    assert!(started.elapsed() < Duration::from_secs(5));
+    while stream.line().await.is_some() {}
+    let mut poll = poll;
+    let answer = crate::node::read_reply(&mut poll, false).await.unwrap();
+    assert_eq!(answer.status, 200, "what was being answered is finished");
+}
