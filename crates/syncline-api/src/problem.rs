@@ -247,11 +247,11 @@ impl ResetReason {
 /// The three sides of a write that could not be applied; a side that is missing is left out.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sides {
-    /// What the writer had seen.
+    /// What the writer had seen: the document, with its `version`.
     pub base: Option<Json>,
-    /// What it wanted.
+    /// What it wanted: the document.
     pub ours: Option<Json>,
-    /// The head.
+    /// The head: the document, with its `version` and `etag`, on which a next try is based.
     pub theirs: Option<Json>,
 }
 
@@ -267,7 +267,7 @@ pub struct Problem {
     /// What to do about it.
     pub hint: Option<String>,
     /// The limit that was met, and the setting that holds it.
-    pub limit: Option<(u64, String)>,
+    pub limit: Option<Box<(u64, String)>>,
     /// Why a cursor was reset.
     pub reason: Option<ResetReason>,
     /// When to try again.
@@ -308,7 +308,7 @@ impl Problem {
     /// Names the limit and its setting.
     #[must_use]
     pub fn limit(mut self, limit: u64, setting: &str) -> Problem {
-        self.limit = Some((limit, setting.to_owned()));
+        self.limit = Some(Box::new((limit, setting.to_owned())));
         self
     }
 
@@ -349,7 +349,7 @@ impl Problem {
         if let Some(hint) = &self.hint {
             w.field_str("hint", hint);
         }
-        if let Some((limit, setting)) = &self.limit {
+        if let Some((limit, setting)) = self.limit.as_deref() {
             w.field_u64("limit", *limit);
             w.field_str("setting", setting);
         }
@@ -400,7 +400,7 @@ impl Problem {
         problem.pointer = f.parse("pointer", Pointer::parse)?;
         problem.hint = f.string("hint")?.map(str::to_owned);
         if let (Some(limit), Some(setting)) = (f.u64("limit")?, f.string("setting")?) {
-            problem.limit = Some((limit, setting.to_owned()));
+            problem.limit = Some(Box::new((limit, setting.to_owned())));
         }
         problem.reason = f.string("reason")?.and_then(ResetReason::parse);
         problem.retry_after_ms = f.u64("retry_after_ms")?;

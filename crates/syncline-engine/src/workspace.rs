@@ -154,18 +154,18 @@ impl Shared {
         if refusal.base.is_none() && refusal.theirs.is_none() {
             return Ok(problem);
         }
-        let mut documents = Vec::with_capacity(2);
+        let mut heads = Vec::with_capacity(2);
         for version in [refusal.base, refusal.theirs] {
-            documents.push(match version {
+            heads.push(match version {
                 Some(version) => {
                     version_as_head(&*self.store, &self.id, &proposal.context, version).await?
                 }
                 None => None,
             });
         }
-        let document = |at: usize| documents[at].as_ref().map(|head| &head.document);
+        let base = heads[0].as_ref().map(|head| (head.version, &head.document));
         problem.sides =
-            Some(Box::new(sides(proposal, document(0), document(1), &self.settings.rules)));
+            Some(Box::new(sides(proposal, base, heads[1].as_ref(), &self.settings.rules)));
         Ok(problem)
     }
 

@@ -80,7 +80,7 @@ pub(crate) fn describe(problem: &Problem) -> (Vec<String>, Object) {
     if let Some(pointer) = problem.pointer.as_ref().filter(|p| !p.is_root()) {
         say("pointer", Json::from(quote::cut(&pointer.to_string(), 300)));
     }
-    if let Some((limit, setting)) = &problem.limit {
+    if let Some((limit, setting)) = problem.limit.as_deref() {
         say("limit", Json::from(*limit));
         say("setting", Json::from(setting.as_str()));
     }

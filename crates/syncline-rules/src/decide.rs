@@ -443,9 +443,8 @@ fn with_sides(
     let live = head.filter(|head| !head.deleted);
     let base = seen(view, proposal);
     let mut problem = problem;
-    let base_document = base.as_ref().map(|(_, document)| &**document);
-    let theirs = live.map(|head| &head.document);
-    problem.sides = Some(Box::new(sides(proposal, base_document, theirs, rules)));
+    let seen = base.as_ref().map(|(version, document)| (*version, &**document));
+    problem.sides = Some(Box::new(sides(proposal, seen, live.map(|head| &**head), rules)));
     Box::new(Refusal {
         problem,
         base: base.map(|(version, _)| version),
@@ -469,19 +468,30 @@ fn seen(view: &View, proposal: &Proposal) -> Option<(Version, Arc<Document>)> {
 /// with the proposal applied (or the bare body where the base is not known), and the head.
 pub fn sides(
     proposal: &Proposal,
-    base: Option<&Document>,
-    theirs: Option<&Document>,
+    base: Option<(Version, &Document)>,
+    theirs: Option<&Head>,
     rules: &Rules,
 ) -> Sides {
     let ours = match (proposal.operation, base) {
         (Operation::Delete, _) => None,
-        (_, Some(base)) => match propose(base, proposal, rules) {
+        (_, Some((_, base))) => match propose(base, proposal, rules) {
             Ok(proposed) => Some(proposed.document.to_json()),
             Err(_) => Some(proposal.body.clone()),
         },
         (_, None) => Some(proposal.body.clone()),
     };
-    Sides { base: base.map(Document::to_json), ours, theirs: theirs.map(Document::to_json) }
+    let base = base.map(|(version, document)| {
+        let mut side = document.object().clone();
+        side.insert("version", Json::from(version.0));
+        Json::Object(side)
+    });
+    let theirs = theirs.map(|head| {
+        let mut side = head.document.object().clone();
+        side.insert("version", Json::from(head.version.0));
+        side.insert("etag", Json::from(head.etag().to_string()));
+        Json::Object(side)
+    });
+    Sides { base, ours, theirs }
 }
 
 /// Returns the record that every log begins with: `global/main`, with a fixed change id and no owner.
