@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::future::Future;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use syncline_api::Problem;
 use syncline_client::{Client, ClientOptions, Target};
@@ -126,12 +127,15 @@ impl Run {
             .enable_all()
             .build();
         let runtime = runtime.map_err(|error| Failure::usage(format!("cannot start: {error}")))?;
-        runtime.block_on(async {
+        let ended = runtime.block_on(async {
             tokio::select! {
                 ended = work => ended,
                 _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
             }
-        })
+        });
+        // A read of stdin that nobody waits for any more must not keep the process.
+        runtime.shutdown_timeout(Duration::from_millis(100));
+        ended
     }
 }
 

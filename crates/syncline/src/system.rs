@@ -33,3 +33,13 @@ pub fn raise_open_files() -> u64 {
     let raised = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } == 0;
     if raised { limit.rlim_cur } else { before }
 }
+
+/// Asks a process that we started to end (SIGTERM).
+#[expect(unsafe_code, reason = "std can only kill a child, and a node is to end cleanly")]
+pub fn terminate(process: u32) {
+    if let Ok(process) = libc::pid_t::try_from(process) {
+        // SAFETY: kill takes two numbers and touches no memory; the child was not waited for yet,
+        // so its number is still its own.
+        unsafe { libc::kill(process, libc::SIGTERM) };
+    }
+}

@@ -77,7 +77,7 @@ fn line(change: &WireChange) -> Line {
     };
     Line::new()
         .text("●  ")
-        .cell(Style::Bold, format!("v{}", change.version), 5)
+        .cell(Style::Bold, format!("v{}", change.version), 6)
         .cell(Style::Dim, show::ago(change.committed_at, show::now()), 8)
         .cell(Style::Plain, show::actor(&change.actor), 10)
         .text("  ")

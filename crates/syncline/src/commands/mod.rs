@@ -48,10 +48,10 @@ pub fn run(command: Command, run: &Run) -> Result {
         Command::Stats(args) => run.block_on(stats::run(&args, run)),
         Command::Verify(args) => verify::run(&args, run),
         Command::Config(args) => config::run(&args, run),
-        Command::Demo(args) => demo::run(&args, run),
-        Command::Mcp(args) => mcp::run(&args, run),
+        Command::Demo(args) => run.block_on(demo::run(&args, run)),
+        Command::Mcp(args) => run.block_on(mcp::run(&args, run)),
         Command::Completions(args) => completions::run(&args, run),
         Command::Help(args) => help::run(&args, run),
-        Command::DemoAgent(args) => demo::agent::run(&args, run),
+        Command::DemoAgent(args) => run.block_on(demo::agent::run(&args, run)),
     }
 }
