@@ -84,6 +84,10 @@ struct Row {
     retry: bool,
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the columns of one row of the table"
+)]
 const fn row(
     code: Code,
     name: &'static str,

@@ -55,7 +55,11 @@ pub(crate) fn not_modified(etag: &Etag) -> Response<Body> {
 
 /// Answers a write: 201 with its place where it made the context, else 200.
 pub(crate) fn receipt(receipt: &ReceiptView, address: &Address, created: bool) -> Response<Body> {
-    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let status = if created {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
     let mut response = json(status, receipt.to_text());
     if let Some(etag) = &receipt.etag {
         insert(&mut response, ETAG, &etag.to_string());
@@ -74,7 +78,11 @@ pub(crate) fn problem(problem: &Problem) -> Response<Body> {
         insert(&mut response, WWW_AUTHENTICATE, "Bearer realm=\"syncline\"");
     }
     if let Some(after) = problem.retry_after_ms {
-        insert(&mut response, RETRY_AFTER, &after.div_ceil(1_000).to_string());
+        insert(
+            &mut response,
+            RETRY_AFTER,
+            &after.div_ceil(1_000).to_string(),
+        );
     }
     response
 }

@@ -39,13 +39,18 @@ impl Ask {
     /// Returns who acts.
     pub fn principal(&self) -> Result<Principal, Problem> {
         let caller = self.parts.extensions.get::<Caller>();
-        caller.and_then(|caller| caller.0.clone()).ok_or_else(no_key)
+        caller
+            .and_then(|caller| caller.0.clone())
+            .ok_or_else(no_key)
     }
 
     /// Returns the workspace that the request names.
     pub fn workspace(&self) -> Result<Workspace, Problem> {
         let id = self.parsed("syncline-workspace", WorkspaceId::parse)?;
-        self.node.doors.engine.workspace(&id.unwrap_or_else(WorkspaceId::default_workspace))
+        self.node
+            .doors
+            .engine
+            .workspace(&id.unwrap_or_else(WorkspaceId::default_workspace))
     }
 
     /// Returns who acts, with what the request says of them.
@@ -87,8 +92,12 @@ impl Ask {
         name: &str,
         read: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<T>, Problem> {
-        let Some(text) = self.header(name)? else { return Ok(None) };
-        read(text).map(Some).map_err(|error| bad(format!("the header {name}: {error}")))
+        let Some(text) = self.header(name)? else {
+            return Ok(None);
+        };
+        read(text)
+            .map(Some)
+            .map_err(|error| bad(format!("the header {name}: {error}")))
     }
 
     /// Returns the proposal that the request's headers and query go with.
@@ -118,10 +127,17 @@ impl Ask {
 
     /// Reads the change id that the writer made.
     pub fn idempotency_key(&self) -> Result<Option<ChangeId>, Problem> {
-        let Some(text) = self.header("idempotency-key")? else { return Ok(None) };
-        ChangeId::parse(text.trim().trim_matches('"')).map(Some).map_err(|error| {
-            Problem::new(Code::Invalid, format!("the header Idempotency-Key: {error}"))
-        })
+        let Some(text) = self.header("idempotency-key")? else {
+            return Ok(None);
+        };
+        ChangeId::parse(text.trim().trim_matches('"'))
+            .map(Some)
+            .map_err(|error| {
+                Problem::new(
+                    Code::Invalid,
+                    format!("the header Idempotency-Key: {error}"),
+                )
+            })
     }
 
     /// Refuses what PROTOCOL names and this node cannot do yet: nothing is done half.
@@ -156,7 +172,11 @@ impl Ask {
     fn etags(&self, name: &HeaderName) -> Result<Option<String>, Problem> {
         let values = self.parts.headers.get_all(name).iter();
         let texts: Result<Vec<&str>, Problem> = values
-            .map(|value| value.to_str().map_err(|_| bad(format!("the header {name} is not text"))))
+            .map(|value| {
+                value
+                    .to_str()
+                    .map_err(|_| bad(format!("the header {name} is not text")))
+            })
             .collect();
         let texts = texts?;
         Ok((!texts.is_empty()).then(|| texts.join(",")))
@@ -164,21 +184,27 @@ impl Ask {
 
     /// Says whether the reader holds what this ETag stands for.
     pub fn has(&self, etag: &Etag) -> Result<bool, Problem> {
-        let Some(text) = self.etags(&IF_NONE_MATCH)? else { return Ok(false) };
+        let Some(text) = self.etags(&IF_NONE_MATCH)? else {
+            return Ok(false);
+        };
         let held = |held: &str| held.trim() == "*" || Etag::parse(held).is_ok_and(|e| e == *etag);
         Ok(text.split(',').any(held))
     }
 
     /// Waits until this node is as far as the reader has been.
     pub async fn wait_for_min_cursor(&self, workspace: &Workspace) -> Result<(), Problem> {
-        let Some(cursor) = self.header("syncline-min-cursor")? else { return Ok(()) };
+        let Some(cursor) = self.header("syncline-min-cursor")? else {
+            return Ok(());
+        };
         let position = workspace.position_of(cursor)?;
         if position.epoch == workspace.epoch() && position.seq <= workspace.tail().seq {
             return Ok(());
         }
         let mut tail = workspace.tail_watch();
         let far = tail.wait_for(|tail| tail.epoch == position.epoch && tail.seq >= position.seq);
-        let there = tokio::time::timeout(MIN_CURSOR_WAIT, far).await.is_ok_and(|far| far.is_ok());
+        let there = tokio::time::timeout(MIN_CURSOR_WAIT, far)
+            .await
+            .is_ok_and(|far| far.is_ok());
         if !there {
             // It is perhaps not behind: the place may be one that the log does not have.
             workspace.resume(cursor).await?;
@@ -193,7 +219,10 @@ impl Ask {
         let kind = self.content_type(kinds)?;
         let bytes = self.bytes().await?;
         let bytes_max = self.node.doors.limits.request_bytes_max;
-        let limits = Limits { bytes_max, ..Limits::wire() };
+        let limits = Limits {
+            bytes_max,
+            ..Limits::wire()
+        };
         Ok((kind, Json::parse(&bytes, &limits)?))
     }
 
@@ -214,9 +243,13 @@ impl Ask {
         let meant = || format!("send Content-Type: {}", kinds.join(" or "));
         let sent = self.header(CONTENT_TYPE.as_str())?.unwrap_or_default();
         let (essence, parameters) = sent.split_once(';').unwrap_or((sent, ""));
-        let kind = kinds.iter().find(|kind| kind.eq_ignore_ascii_case(essence.trim()));
+        let kind = kinds
+            .iter()
+            .find(|kind| kind.eq_ignore_ascii_case(essence.trim()));
         let utf8 = parameters.trim().is_empty()
-            || parameters.replace(['"', ' '], "").eq_ignore_ascii_case("charset=utf-8");
+            || parameters
+                .replace(['"', ' '], "")
+                .eq_ignore_ascii_case("charset=utf-8");
         match kind {
             Some(kind) if utf8 => Ok(kind),
             _ => {
@@ -234,15 +267,24 @@ impl Ask {
     async fn bytes(&mut self) -> Result<Bytes, Problem> {
         let limits = &self.node.doors.limits;
         let max = limits.request_bytes_max;
-        let announced = self.parts.headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok());
-        if announced.and_then(|v| v.parse::<u64>().ok()).is_some_and(|length| length > max as u64) {
+        let announced = self
+            .parts
+            .headers
+            .get(CONTENT_LENGTH)
+            .and_then(|v| v.to_str().ok());
+        if announced
+            .and_then(|v| v.parse::<u64>().ok())
+            .is_some_and(|length| length > max as u64)
+        {
             return Err(too_large(max));
         }
         let stall_max = limits.body_stall_max;
         let time_max = limits.body_time_max;
         let body = self.body.get_mut().expect("nobody locks the body");
         let body = read_body(body, max, stall_max);
-        tokio::time::timeout(time_max, body).await.map_err(|_| slow())?
+        tokio::time::timeout(time_max, body)
+            .await
+            .map_err(|_| slow())?
     }
 }
 
@@ -259,7 +301,9 @@ async fn read_body(body: &mut Body, max: usize, stall_max: Duration) -> Result<B
             Ok(Some(Err(error))) => return Err(bad(format!("the body broke off: {error}"))),
             Ok(Some(Ok(frame))) => frame,
         };
-        let Ok(data) = frame.into_data() else { continue };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
         if whole.len() + first.as_ref().map_or(0, Bytes::len) + data.len() > max {
             return Err(too_large(max));
         }
@@ -297,7 +341,10 @@ fn foreign_etags(text: &str) -> Option<Precondition> {
     if !text.split(',').all(quoted) {
         return None;
     }
-    let mut ours: Vec<Etag> = text.split(',').filter_map(|etag| Etag::parse(etag).ok()).collect();
+    let mut ours: Vec<Etag> = text
+        .split(',')
+        .filter_map(|etag| Etag::parse(etag).ok())
+        .collect();
     if ours.is_empty() {
         ours.extend(Etag::parse("\"v18446744073709551615-0000000000000000\""));
     }

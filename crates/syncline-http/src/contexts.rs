@@ -26,7 +26,7 @@ pub(crate) async fn get(ask: Ask) -> Answer {
     let view = ContextView::from_head(&head, principal.reads_all());
     let (text, etag) = match part.map(|part| part.of_view(&view)) {
         Some((json, true)) => {
-            let etag = view.etag.partial(&ask.parts.uri.query().unwrap_or_default().to_owned());
+            let etag = view.etag.partial(ask.parts.uri.query().unwrap_or_default());
             (with_etag(json, &etag.to_string()), etag)
         }
         _ => (view.to_text(), view.etag),
@@ -62,7 +62,9 @@ impl Part {
     /// Reads `fields` and `max_tokens`; neither means the whole.
     pub fn of(query: &Query) -> Result<Option<Part>, Problem> {
         let fields = query.parse("fields", parse_fields)?;
-        let max_tokens = query.number("max_tokens")?.map(|n| usize::try_from(n).unwrap_or(usize::MAX));
+        let max_tokens = query
+            .number("max_tokens")?
+            .map(|n| usize::try_from(n).unwrap_or(usize::MAX));
         let part = Part { fields, max_tokens };
         Ok((part.fields.is_some() || part.max_tokens.is_some()).then_some(part))
     }
@@ -128,7 +130,9 @@ pub(crate) async fn patch(mut ask: Ask) -> Answer {
 }
 
 fn must_be_object(body: &Json) -> Result<(), Problem> {
-    Fields::new(body, &Pointer::root()).map(|_| ()).map_err(Problem::from)
+    Fields::new(body, &Pointer::root())
+        .map(|_| ())
+        .map_err(Problem::from)
 }
 
 /// `POST /v1/contexts/{kind}/{id}/restore`
@@ -193,8 +197,14 @@ pub(crate) async fn batch(mut ask: Ask) -> Answer {
     let fresh = || ask.node.doors.engine.fresh_id();
     let at = at.child("proposals");
     let read = |(index, json)| read_proposal(json, &at.index(index), &actor, &fresh);
-    let proposals = proposals.iter().enumerate().map(read).collect::<Result<_, _>>()?;
-    let answer = workspace.submit_bulk(&principal, mode, bulk, proposals).await?;
+    let proposals = proposals
+        .iter()
+        .enumerate()
+        .map(read)
+        .collect::<Result<_, _>>()?;
+    let answer = workspace
+        .submit_bulk(&principal, mode, bulk, proposals)
+        .await?;
     let (bulk, receipts) = bulk_views(&workspace, &principal, answer).await;
     Ok(bulk_answer(bulk, &receipts))
 }
@@ -209,7 +219,10 @@ pub(crate) async fn bulk_views(
     for (id, part) in answer.answers {
         views.push(match part {
             Ok(receipt) => ReceiptOrProblem::Receipt(view(workspace, principal, &receipt).await),
-            Err(problem) => ReceiptOrProblem::Refused { change_id: Some(id), problem },
+            Err(problem) => ReceiptOrProblem::Refused {
+                change_id: Some(id),
+                problem,
+            },
         });
     }
     (answer.bulk, views)
@@ -235,7 +248,9 @@ pub(crate) async fn versions(ask: Ask) -> Answer {
     let limit = ask.query.limit(limits.page_default, limits.page_max)?;
     let below = ask.query.parse("page", Version::parse)?;
     ask.wait_for_min_cursor(&workspace).await?;
-    let page = workspace.versions(&principal, &address, below, limit).await?;
+    let page = workspace
+        .versions(&principal, &address, below, limit)
+        .await?;
     let all = principal.reads_all();
     Ok(answer::written(|w| {
         w.begin_object();
@@ -243,7 +258,15 @@ pub(crate) async fn versions(ask: Ask) -> Answer {
         w.begin_array();
         for entry in &page.changes {
             let seq = all.then_some(entry.seq);
-            write_change(w, &entry.change, seq, Some(entry.cursor()), Mode::Thin, true, false);
+            write_change(
+                w,
+                &entry.change,
+                seq,
+                Some(entry.cursor()),
+                Mode::Thin,
+                true,
+                false,
+            );
         }
         w.end_array();
         if let Some(next) = page.next {
@@ -276,5 +299,12 @@ pub(crate) async fn diff(ask: Ask) -> Answer {
 
 /// Answers that something was made.
 pub(crate) fn made(text: String, new: bool) -> http::Response<axum::body::Body> {
-    answer::json(if new { StatusCode::CREATED } else { StatusCode::OK }, text)
+    answer::json(
+        if new {
+            StatusCode::CREATED
+        } else {
+            StatusCode::OK
+        },
+        text,
+    )
 }

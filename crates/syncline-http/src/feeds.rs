@@ -38,7 +38,10 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let limits = &ask.node.doors.limits;
     let limit = ask.query.limit(limits.page_default, limits.page_max)?;
-    let wait = ask.query.number("wait_ms")?.map_or(Duration::ZERO, Duration::from_millis);
+    let wait = ask
+        .query
+        .number("wait_ms")?
+        .map_or(Duration::ZERO, Duration::from_millis);
     let after = match ask.query.text("after") {
         Some(cursor) => cursor.to_owned(),
         None => workspace.seal(&beginning(&workspace)),
@@ -65,7 +68,11 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
 }
 
 fn beginning(workspace: &Workspace) -> Position {
-    Position { epoch: workspace.epoch(), seq: Seq::ZERO, tag: Tag8::default() }
+    Position {
+        epoch: workspace.epoch(),
+        seq: Seq::ZERO,
+        tag: Tag8::default(),
+    }
 }
 
 /// Collects a page, reading past records that do not match, but not for ever: an empty page has
@@ -74,7 +81,9 @@ async fn page(feed: &mut Feed, limit: usize) -> Result<Vec<Item>, Problem> {
     let started = Instant::now();
     let (mut items, mut bytes) = (Vec::new(), 0);
     while items.len() < limit && bytes < PAGE_BYTES_MAX && !feed.is_over() {
-        let more = feed.next_page(limit - items.len(), PAGE_BYTES_MAX - bytes).await?;
+        let more = feed
+            .next_page(limit - items.len(), PAGE_BYTES_MAX - bytes)
+            .await?;
         bytes += more.iter().map(Item::weight).sum::<usize>();
         let at_the_tail = more.is_empty() && feed.behind() == 0;
         items.extend(more);
@@ -113,7 +122,10 @@ fn request(ask: &Ask, from: From) -> Result<FeedRequest, Problem> {
     let actor = ask.actor()?;
     Ok(FeedRequest {
         scope: scope(&ask.query)?,
-        mode: ask.query.parse("mode", str::parse::<Mode>)?.unwrap_or_default(),
+        mode: ask
+            .query
+            .parse("mode", str::parse::<Mode>)?
+            .unwrap_or_default(),
         from,
         exclude_self: ask.query.flag("exclude_self")?.then_some(Exclude {
             id: actor.id,
@@ -125,12 +137,20 @@ fn request(ask: &Ask, from: From) -> Result<FeedRequest, Problem> {
 }
 
 fn scope(query: &Query) -> Result<Scope, Problem> {
-    let Some(text) = query.text("scope") else { return Ok(Scope::workspace()) };
-    let limits = Limits { bytes_max: SCOPE_BYTES_MAX, depth_max: 8 };
+    let Some(text) = query.text("scope") else {
+        return Ok(Scope::workspace());
+    };
+    let limits = Limits {
+        bytes_max: SCOPE_BYTES_MAX,
+        depth_max: 8,
+    };
     let json = Json::parse(text.as_bytes(), &limits)
         .map_err(|error| bad(format!("the query's scope: {error}")))?;
     let at = Pointer::root().child("scope");
-    Scope::read(&json, &at).map_err(|error| Problem { code: Code::BadRequest, ..error.into() })
+    Scope::read(&json, &at).map_err(|error| Problem {
+        code: Code::BadRequest,
+        ..error.into()
+    })
 }
 
 /// `GET /v1/changes/stream`
@@ -148,7 +168,14 @@ pub(crate) async fn stream(ask: Ask) -> Answer {
     let tail = workspace.tail_watch();
     let (feed, opening) = Feed::open(workspace, principal.clone(), request).await?;
     let comment = ask.node.doors.limits.comment;
-    let events = Events { node: ask.node, tail, feed, principal, comment, over: false };
+    let events = Events {
+        node: ask.node,
+        tail,
+        feed,
+        principal,
+        comment,
+        over: false,
+    };
     let first = Bytes::from(opening_text(&opening));
     let events = stream::unfold((Some(first), events), |(first, mut events)| async move {
         let chunk = match first {
@@ -160,7 +187,9 @@ pub(crate) async fn stream(ask: Ask) -> Answer {
     let kind = HeaderValue::from_static("text/event-stream");
     let mut response = answer::typed(StatusCode::OK, kind, Body::from_stream(events));
     // Proxies that buffer would hold events back.
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+        .headers_mut()
+        .insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
 }
 
@@ -265,7 +294,11 @@ fn write_item(w: &mut JsonWriter, item: &Item, principal: &Principal) {
     w.field_str("type", kind);
     match item {
         Item::Change(_) | Item::Lagging => {}
-        Item::Snapshot { contexts, last, cursor } => {
+        Item::Snapshot {
+            contexts,
+            last,
+            cursor,
+        } => {
             w.key("contexts");
             w.begin_array();
             contexts.iter().for_each(|head| view(head).write(w));
@@ -278,7 +311,9 @@ fn write_item(w: &mut JsonWriter, item: &Item, principal: &Principal) {
             view(head).write(w);
             write_cursor(w, cursor.as_deref());
         }
-        Item::Leave { address, cursor, .. } => {
+        Item::Leave {
+            address, cursor, ..
+        } => {
             w.field_str("address", address.as_str());
             write_cursor(w, cursor.as_deref());
         }

@@ -37,14 +37,18 @@ pub(crate) struct Caller(pub Option<Principal>);
 
 /// Lets a request in, or says why not.
 pub(crate) fn admit(doors: &Doors, door: Door, parts: &Parts) -> Result<Caller, Problem> {
-    let Door::Tcp(local) = door else { return Ok(Caller(Some(Principal::owner()))) };
+    let Door::Tcp(local) = door else {
+        return Ok(Caller(Some(Principal::owner())));
+    };
     check_host(doors, local, parts)?;
     check_origin(doors, local, &parts.headers)?;
     match bearer(&parts.headers)? {
         Some(token) => match doors.keys.verify(token) {
             Some(principal) => Ok(Caller(Some(principal))),
-            None => Err(Problem::new(Code::Unauthorized, "the key is not known here")
-                .hint("`syncline key` prints the node's key")),
+            None => Err(
+                Problem::new(Code::Unauthorized, "the key is not known here")
+                    .hint("`syncline key` prints the node's key"),
+            ),
         },
         None if may_go_without(parts) => Ok(Caller(None)),
         None => Err(no_key()),
@@ -67,15 +71,19 @@ fn may_go_without(parts: &Parts) -> bool {
 }
 
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let Some(value) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return Ok(None);
+    };
     let token = value.to_str().ok().and_then(|text| {
         let (scheme, token) = text.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     match token {
         Some(token) => Ok(Some(token)),
-        None => Err(Problem::new(Code::Unauthorized, "Authorization is not a bearer token")
-            .hint("send Authorization: Bearer <key>")),
+        None => Err(
+            Problem::new(Code::Unauthorized, "Authorization is not a bearer token")
+                .hint("send Authorization: Bearer <key>"),
+        ),
     }
 }
 
@@ -89,14 +97,22 @@ fn check_host(doors: &Doors, local: SocketAddr, parts: &Parts) -> Result<(), Pro
         return Ok(());
     }
     let shown: String = host.unwrap_or("(none)").chars().take(100).collect();
-    Err(Problem::new(Code::ForeignHost, format!("the Host {shown:?} is not this node's"))
-        .hint("call it by its address, or add the name to the setting allowed_hosts"))
+    Err(Problem::new(
+        Code::ForeignHost,
+        format!("the Host {shown:?} is not this node's"),
+    )
+    .hint("call it by its address, or add the name to the setting allowed_hosts"))
 }
 
 fn check_origin(doors: &Doors, local: SocketAddr, headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let Some(origin) = headers.get(ORIGIN) else {
+        return Ok(());
+    };
     let origin = origin.to_str().unwrap_or("(not text)");
-    let allowed = doors.allowed_origins.iter().any(|known| known.eq_ignore_ascii_case(origin));
+    let allowed = doors
+        .allowed_origins
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(origin));
     let own = match origin.split_once("://") {
         Some(("http", host)) => is_ours(doors, local, host, 80),
         Some(("https", host)) => is_ours(doors, local, host, 443),
@@ -106,18 +122,26 @@ fn check_origin(doors: &Doors, local: SocketAddr, headers: &HeaderMap) -> Result
         return Ok(());
     }
     let shown: String = origin.chars().take(100).collect();
-    Err(Problem::new(Code::ForeignOrigin, format!("the Origin {shown:?} may not call this node"))
-        .hint("add it to the setting allowed_origins"))
+    Err(Problem::new(
+        Code::ForeignOrigin,
+        format!("the Origin {shown:?} may not call this node"),
+    )
+    .hint("add it to the setting allowed_origins"))
 }
 
 /// Says whether `host`, with or without a port, names this node.
 fn is_ours(doors: &Doors, local: SocketAddr, host: &str, default_port: u16) -> bool {
-    let Some((name, port)) = split_port(host) else { return false };
-    let listed = doors.allowed_hosts.iter().any(|known| match split_port(known) {
-        Some((known, None)) => known.eq_ignore_ascii_case(name),
-        Some((known, wanted)) => known.eq_ignore_ascii_case(name) && wanted == port,
-        None => false,
-    });
+    let Some((name, port)) = split_port(host) else {
+        return false;
+    };
+    let listed = doors
+        .allowed_hosts
+        .iter()
+        .any(|known| match split_port(known) {
+            Some((known, None)) => known.eq_ignore_ascii_case(name),
+            Some((known, wanted)) => known.eq_ignore_ascii_case(name) && wanted == port,
+            None => false,
+        });
     if listed {
         return true;
     }

@@ -59,8 +59,9 @@ fn contexts(query: &Query) -> Result<ContextList, Problem> {
         labels: query.all("label").map(label).collect(),
         state: query.text("state").map(str::to_owned),
         owner: named(query, "owner", PrincipalId::parse)?.map(|owner| owner.to_string()),
-        updated_since: query
-            .parse("updated_since", |text| Timestamp::parse(&text.replace(' ', "+")))?,
+        updated_since: query.parse("updated_since", |text| {
+            Timestamp::parse(&text.replace(' ', "+"))
+        })?,
         deleted: query.flag("deleted")?,
     })
 }
@@ -71,7 +72,10 @@ fn named<T, E: std::fmt::Display>(
     name: &str,
     read: impl Fn(&str) -> Result<T, E>,
 ) -> Result<Option<T>, Problem> {
-    query.parse(name, read).map_err(|problem| Problem { code: Code::Invalid, ..problem })
+    query.parse(name, read).map_err(|problem| Problem {
+        code: Code::Invalid,
+        ..problem
+    })
 }
 
 /// Reads `key:value`, `key=value`, or a key alone: whatever it says.
@@ -83,13 +87,17 @@ fn label(text: &str) -> (String, Option<String>) {
 }
 
 fn parse_sort(text: &str) -> Result<Sort, &'static str> {
-    let (descending, by) = text.strip_prefix('-').map_or((false, text), |by| (true, by));
+    let (descending, by) = text
+        .strip_prefix('-')
+        .map_or((false, text), |by| (true, by));
     let by = match by {
         "address" => SortBy::Address,
         "updated" => SortBy::Updated,
         "created" => SortBy::Created,
         "title" => SortBy::Title,
-        _ => return Err("address, updated, created or title is meant, with - for the largest first"),
+        _ => {
+            return Err("address, updated, created or title is meant, with - for the largest first");
+        }
     };
     Ok(Sort { by, descending })
 }
@@ -120,10 +128,18 @@ fn read_page(text: &str, sort: Sort) -> Result<PageKey, String> {
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| garbage())?;
     let json = Json::parse(&bytes, &Limits::default()).map_err(|_| garbage())?;
     let mut fields = Fields::new(&json, &Pointer::root()).map_err(|_| garbage())?;
-    let mut text = |name| fields.required_string(name).map(str::to_owned).map_err(|_| garbage());
+    let mut text = |name| {
+        fields
+            .required_string(name)
+            .map(str::to_owned)
+            .map_err(|_| garbage())
+    };
     let (order, value, address) = (text("s")?, text("v")?, text("a")?);
     if order != sort_name(sort) {
         return Err(format!("this page belongs to sort={order}"));
     }
-    Ok(PageKey { value, address: Address::parse(&address).map_err(|_| garbage())? })
+    Ok(PageKey {
+        value,
+        address: Address::parse(&address).map_err(|_| garbage())?,
+    })
 }

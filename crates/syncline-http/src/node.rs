@@ -27,7 +27,11 @@ fn probe(name: &str, good: bool, health: &Health) -> http::Response<axum::body::
     w.field_bool(name, good);
     write_reasons(&mut w, health);
     w.end_object();
-    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if good {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     answer::json(status, w.into_string())
 }
 

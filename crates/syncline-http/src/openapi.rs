@@ -30,13 +30,22 @@ pub fn document() -> String {
             object([
                 ("title", Json::from("Syncline")),
                 ("version", Json::from(env!("CARGO_PKG_VERSION"))),
-                ("license", object([("name", Json::from("Apache-2.0")), ("identifier", Json::from("Apache-2.0"))])),
+                (
+                    "license",
+                    object([
+                        ("name", Json::from("Apache-2.0")),
+                        ("identifier", Json::from("Apache-2.0")),
+                    ]),
+                ),
                 ("description", Json::from(DESCRIPTION)),
             ]),
         ),
         ("security", list([object([("key", list([]))])])),
         ("paths", Json::Object(paths)),
-        ("components", object([("schemas", schemas()), ("securitySchemes", security())])),
+        (
+            "components",
+            object([("schemas", schemas()), ("securitySchemes", security())]),
+        ),
     ]);
     document.to_pretty() + "\n"
 }
@@ -61,7 +70,10 @@ fn operation(call: &Call) -> Json {
     operation.insert("operationId", Json::from(operation_id(call)));
     operation.insert("parameters", parameters(call));
     if !call.body.is_empty() {
-        let content = call.body.iter().map(|kind| (*kind, media(body_schema(kind, call.path))));
+        let content = call
+            .body
+            .iter()
+            .map(|kind| (*kind, media(body_schema(kind, call.path))));
         let body = object([("required", Json::from(true)), ("content", object(content))]);
         operation.insert("requestBody", body);
     }
@@ -83,10 +95,17 @@ fn operation_id(call: &Call) -> String {
 const EVERY_CALL: [&str; 3] = ["Syncline-Workspace", "Syncline-Agent", "Syncline-Session"];
 
 fn parameters(call: &Call) -> Json {
-    let in_path = call.path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
+    let in_path = call
+        .path
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split('}').next());
     let mut all: Vec<Json> = in_path.map(|name| parameter(name, "path")).collect();
     all.extend(call.query.iter().map(|name| parameter(name, "query")));
-    let headers = EVERY_CALL.iter().chain(call.headers).filter(|_| call.path.starts_with("/v1/"));
+    let headers = EVERY_CALL
+        .iter()
+        .chain(call.headers)
+        .filter(|_| call.path.starts_with("/v1/"));
     all.extend(headers.map(|name| parameter(name, "header")));
     Json::from(all)
 }
@@ -134,15 +153,24 @@ fn responses(call: &Call) -> Json {
                 response.insert("content", object([("text/event-stream", empty())]));
             }
             name => {
-                response.insert("content", object([("application/json", media(reference(name)))]));
+                response.insert(
+                    "content",
+                    object([("application/json", media(reference(name)))]),
+                );
             }
         }
         responses.insert(status.to_string(), Json::Object(response));
     }
     for status in call.problems {
-        responses.insert(status.to_string(), problem_response(describe_problem(*status)));
+        responses.insert(
+            status.to_string(),
+            problem_response(describe_problem(*status)),
+        );
     }
-    responses.insert("default", problem_response("A problem (RFC 9457)".to_owned()));
+    responses.insert(
+        "default",
+        problem_response("A problem (RFC 9457)".to_owned()),
+    );
     Json::Object(responses)
 }
 
@@ -158,14 +186,19 @@ fn describe(status: u16) -> &'static str {
 
 /// Names the problems that have this status.
 fn describe_problem(status: u16) -> String {
-    let names: Vec<_> =
-        Code::all().filter(|code| code.status() == status).map(Code::name).collect();
+    let names: Vec<_> = Code::all()
+        .filter(|code| code.status() == status)
+        .map(Code::name)
+        .collect();
     names.join(", ")
 }
 
 fn problem_response(description: String) -> Json {
     let content = object([("application/problem+json", media(reference("Problem")))]);
-    object([("description", Json::from(description)), ("content", content)])
+    object([
+        ("description", Json::from(description)),
+        ("content", content),
+    ])
 }
 
 fn schemas() -> Json {
@@ -173,20 +206,44 @@ fn schemas() -> Json {
     object([
         ("Any", empty()),
         ("Document", record(&DOCUMENT, &[])),
-        ("Context", record(&[&CONTEXT[..], &DOCUMENT[..]].concat(), &["context", "version", "etag"])),
+        (
+            "Context",
+            record(
+                &[&CONTEXT[..], &DOCUMENT[..]].concat(),
+                &["context", "version", "etag"],
+            ),
+        ),
         ("Contexts", page("contexts", "Context")),
         ("Receipt", record(&RECEIPT, &["change_id", "outcome"])),
-        ("Refusal", object_schema([("change_id", text()), ("error", reference("Problem"))])),
+        (
+            "Refusal",
+            object_schema([("change_id", text()), ("error", reference("Problem"))]),
+        ),
         (
             "Receipts",
             object_schema([
                 ("bulk", text()),
-                ("receipts", array(object([("anyOf", list([reference("Receipt"), reference("Refusal")]))]))),
+                (
+                    "receipts",
+                    array(object([(
+                        "anyOf",
+                        list([reference("Receipt"), reference("Refusal")]),
+                    )])),
+                ),
             ]),
         ),
-        ("Change", record(&CHANGE, &["id", "type", "context", "version", "actor", "enc"])),
+        (
+            "Change",
+            record(
+                &CHANGE,
+                &["id", "type", "context", "version", "actor", "enc"],
+            ),
+        ),
         ("Versions", page("versions", "Change")),
-        ("Changes", object_schema([("changes", array(reference("Change"))), ("cursor", text())])),
+        (
+            "Changes",
+            object_schema([("changes", array(reference("Change"))), ("cursor", text())]),
+        ),
         (
             "Diff",
             object_schema([
@@ -200,19 +257,35 @@ fn schemas() -> Json {
         (
             "Batch",
             object_schema([
-                ("mode", object([("enum", list([Json::from("atomic"), Json::from("independent")]))])),
+                (
+                    "mode",
+                    object([(
+                        "enum",
+                        list([Json::from("atomic"), Json::from("independent")]),
+                    )]),
+                ),
                 ("proposals", array(reference("Proposal"))),
             ]),
         ),
         ("Proposal", record(&PROPOSAL, &["context", "op"])),
         ("NewWorkspace", record(&[("name", "string")], &["name"])),
-        ("Workspace", record(&[("name", "string"), ("epoch", "string")], &["name"])),
-        ("Workspaces", object_schema([("workspaces", array(reference("Workspace")))])),
+        (
+            "Workspace",
+            record(&[("name", "string"), ("epoch", "string")], &["name"]),
+        ),
+        (
+            "Workspaces",
+            object_schema([("workspaces", array(reference("Workspace")))]),
+        ),
         ("Status", record(&STATUS, &["node", "healthy", "reasons"])),
         ("Stats", object([("type", Json::from("object"))])),
         (
             "Probe",
-            object_schema([("healthy", boolean()), ("ready", boolean()), ("reasons", array(text()))]),
+            object_schema([
+                ("healthy", boolean()),
+                ("ready", boolean()),
+                ("reasons", array(text())),
+            ]),
         ),
         (
             "Problem",
@@ -339,10 +412,11 @@ const PROBLEM: [(&str, &str); 13] = [
 
 fn record(members: &Members, required: &[&str]) -> Json {
     let mut schema = object_schema(members.iter().map(|(name, kind)| (*name, typed(kind))));
-    if let Some(schema) = schema.as_object_mut() {
-        if !required.is_empty() {
-            schema.insert("required", required.iter().map(|name| Json::from(*name)).collect());
-        }
+    if let (Some(schema), false) = (schema.as_object_mut(), required.is_empty()) {
+        schema.insert(
+            "required",
+            required.iter().map(|name| Json::from(*name)).collect(),
+        );
     }
     schema
 }
@@ -352,7 +426,10 @@ fn page(name: &'static str, item: &str) -> Json {
 }
 
 fn object_schema(members: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
-    object([("type", Json::from("object")), ("properties", object(members))])
+    object([
+        ("type", Json::from("object")),
+        ("properties", object(members)),
+    ])
 }
 
 fn typed(kind: &str) -> Json {
@@ -391,7 +468,10 @@ fn reference(name: &str) -> Json {
 }
 
 fn security() -> Json {
-    let key = object([("type", Json::from("http")), ("scheme", Json::from("bearer"))]);
+    let key = object([
+        ("type", Json::from("http")),
+        ("scheme", Json::from("bearer")),
+    ]);
     object([("key", key)])
 }
 

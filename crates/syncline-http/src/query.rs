@@ -35,12 +35,18 @@ impl Query {
 
     /// Returns a member.
     pub fn text(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Returns all members of a name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .filter(move |(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Reads a member; what it cannot be is a bad request.
@@ -49,8 +55,12 @@ impl Query {
         name: &str,
         read: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<T>, Problem> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        read(text).map(Some).map_err(|error| bad(format!("the query's {name}: {error}")))
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        read(text)
+            .map(Some)
+            .map_err(|error| bad(format!("the query's {name}: {error}")))
     }
 
     /// Reads a flag: `true`, `false`, or its name alone.
@@ -65,13 +75,19 @@ impl Query {
 
     /// Reads a whole number.
     pub fn number(&self, name: &str) -> Result<Option<u64>, Problem> {
-        self.parse(name, |text| text.parse::<u64>().map_err(|_| "a whole number is meant"))
+        self.parse(name, |text| {
+            text.parse::<u64>().map_err(|_| "a whole number is meant")
+        })
     }
 
     /// Reads a number of items: at least 1, and no more than `max`.
     pub fn limit(&self, default: usize, max: usize) -> Result<usize, Problem> {
-        let Some(limit) = self.number("limit")? else { return Ok(default.min(max)) };
-        let fits = usize::try_from(limit).ok().filter(|limit| (1..=max).contains(limit));
+        let Some(limit) = self.number("limit")? else {
+            return Ok(default.min(max));
+        };
+        let fits = usize::try_from(limit)
+            .ok()
+            .filter(|limit| (1..=max).contains(limit));
         fits.ok_or_else(|| {
             bad(format!("the query's limit: 1 to {max} items fit a page"))
                 .limit(max as u64, "max_page")
@@ -118,7 +134,9 @@ pub(crate) fn percent_decode(text: &str) -> Option<String> {
             rest = after;
             continue;
         }
-        let hex = after.get(..2).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit))?;
+        let hex = after
+            .get(..2)
+            .filter(|hex| hex.iter().all(u8::is_ascii_hexdigit))?;
         bytes.push(u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?);
         rest = &after[2..];
     }
@@ -140,7 +158,10 @@ mod tests {
             let problem = Query::read(Some(bad), &["a", "b"], &["b"]).unwrap_err();
             assert_eq!(problem.code, Code::BadRequest, "{bad}");
         }
-        let hint = Query::read(Some("d=1"), &["a", "b"], &[]).unwrap_err().hint.unwrap();
+        let hint = Query::read(Some("d=1"), &["a", "b"], &[])
+            .unwrap_err()
+            .hint
+            .unwrap();
         assert_eq!(hint, "known here: a, b");
     }
 }

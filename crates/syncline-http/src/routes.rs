@@ -73,12 +73,22 @@ pub(crate) fn calls() -> Vec<Call> {
     vec![
         Call {
             query: &[
-                "version", "at", "fields", "max_tokens", "branch", "resolved",
+                "version",
+                "at",
+                "fields",
+                "max_tokens",
+                "branch",
+                "resolved",
             ],
             headers: &["If-None-Match", "Syncline-Min-Cursor"],
             answers: &[(200, "Context"), (304, "")],
             problems: &[404, 410, 422],
-            ..plain(Method::GET, CONTEXT, "Read a context", handler!(contexts::get))
+            ..plain(
+                Method::GET,
+                CONTEXT,
+                "Read a context",
+                handler!(contexts::get),
+            )
         },
         Call {
             query: &["create", "create_parents", "branch"],
@@ -86,7 +96,12 @@ pub(crate) fn calls() -> Vec<Call> {
             body: &[JSON],
             answers: &[(200, "Receipt"), (201, "Receipt")],
             problems: WRITE_PROBLEMS,
-            ..plain(Method::PUT, CONTEXT, "Create or replace a context", handler!(contexts::put))
+            ..plain(
+                Method::PUT,
+                CONTEXT,
+                "Create or replace a context",
+                handler!(contexts::put),
+            )
         },
         Call {
             query: &["create", "create_parents", "branch"],
@@ -94,7 +109,12 @@ pub(crate) fn calls() -> Vec<Call> {
             body: &[MERGE_PATCH, JSON_PATCH],
             answers: &[(200, "Receipt"), (201, "Receipt")],
             problems: WRITE_PROBLEMS,
-            ..plain(Method::PATCH, CONTEXT, "Patch a context", handler!(contexts::patch))
+            ..plain(
+                Method::PATCH,
+                CONTEXT,
+                "Patch a context",
+                handler!(contexts::patch),
+            )
         },
         Call {
             query: &["subtree", "branch"],
@@ -146,13 +166,31 @@ pub(crate) fn calls() -> Vec<Call> {
         },
         Call {
             query: &[
-                "kind", "parent", "within", "label", "state", "owner", "updated_since", "deleted",
-                "sort", "limit", "page", "fields", "max_tokens", "where", "q",
+                "kind",
+                "parent",
+                "within",
+                "label",
+                "state",
+                "owner",
+                "updated_since",
+                "deleted",
+                "sort",
+                "limit",
+                "page",
+                "fields",
+                "max_tokens",
+                "where",
+                "q",
             ],
             headers: READ_HEADERS,
             answers: &[(200, "Contexts")],
             problems: &[422],
-            ..plain(Method::GET, "/v1/contexts", "List contexts", handler!(lists::list))
+            ..plain(
+                Method::GET,
+                "/v1/contexts",
+                "List contexts",
+                handler!(lists::list),
+            )
         },
         Call {
             headers: &["Idempotency-Key", "Syncline-Confirm", "Syncline-Tool-Call"],
@@ -168,7 +206,14 @@ pub(crate) fn calls() -> Vec<Call> {
         },
         Call {
             query: &[
-                "after", "limit", "wait_ms", "scope", "mode", "old", "exclude_self", "filter",
+                "after",
+                "limit",
+                "wait_ms",
+                "scope",
+                "mode",
+                "old",
+                "exclude_self",
+                "filter",
             ],
             headers: READ_HEADERS,
             answers: &[(200, "Changes")],
@@ -202,7 +247,12 @@ pub(crate) fn calls() -> Vec<Call> {
         },
         Call {
             answers: &[(200, "Workspaces")],
-            ..plain(Method::GET, "/v1/workspaces", "List workspaces", handler!(node::workspaces))
+            ..plain(
+                Method::GET,
+                "/v1/workspaces",
+                "List workspaces",
+                handler!(node::workspaces),
+            )
         },
         Call {
             body: &[JSON],
@@ -217,15 +267,30 @@ pub(crate) fn calls() -> Vec<Call> {
         },
         Call {
             answers: &[(200, "Status")],
-            ..plain(Method::GET, "/v1/status", "How the node is", handler!(node::status))
+            ..plain(
+                Method::GET,
+                "/v1/status",
+                "How the node is",
+                handler!(node::status),
+            )
         },
         Call {
             answers: &[(200, "Stats")],
-            ..plain(Method::GET, "/v1/stats", "The node's numbers", handler!(node::stats))
+            ..plain(
+                Method::GET,
+                "/v1/stats",
+                "The node's numbers",
+                handler!(node::stats),
+            )
         },
         Call {
             answers: &[(200, "Probe"), (503, "Probe")],
-            ..plain(Method::GET, "/healthz", "Whether all is well", handler!(node::healthz))
+            ..plain(
+                Method::GET,
+                "/healthz",
+                "Whether all is well",
+                handler!(node::healthz),
+            )
         },
         Call {
             answers: &[(200, "Probe"), (503, "Probe")],
@@ -236,7 +301,12 @@ pub(crate) fn calls() -> Vec<Call> {
                 handler!(node::readyz),
             )
         },
-        plain(Method::GET, "/openapi.json", "This document", handler!(openapi::get)),
+        plain(
+            Method::GET,
+            "/openapi.json",
+            "This document",
+            handler!(openapi::get),
+        ),
     ]
 }
 
@@ -287,7 +357,9 @@ pub(crate) fn router(node: Node) -> Router {
         let refuse = move || async move { answer::problem(&Problem::not_built(path)) };
         router = router.route(path, any(refuse));
     }
-    router.fallback(unknown_path).method_not_allowed_fallback(wrong_method)
+    router
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
 }
 
 async fn answer_call(
@@ -325,16 +397,23 @@ async fn call(
 ) -> Answer {
     let (mut parts, body) = request.into_parts();
     let query = Query::read(parts.uri.query(), known, &REPEATABLE)?;
-    let params = RawPathParams::from_request_parts(&mut parts, &()).await.map_err(|_| {
-        Problem::new(Code::Invalid, "the path is not percent-encoded UTF-8")
-    })?;
+    let params = RawPathParams::from_request_parts(&mut parts, &())
+        .await
+        .map_err(|_| Problem::new(Code::Invalid, "the path is not percent-encoded UTF-8"))?;
     let path = params.iter().map(|(_, value)| value.to_owned()).collect();
-    handler(Ask { node, parts, body: body.into(), query, path }).await
+    handler(Ask {
+        node,
+        parts,
+        body: body.into(),
+        query,
+        path,
+    })
+    .await
 }
 
 async fn unknown_path() -> Response<Body> {
-    let problem = Problem::new(Code::NotFound, "there is no such path")
-        .hint("/openapi.json has all paths");
+    let problem =
+        Problem::new(Code::NotFound, "there is no such path").hint("/openapi.json has all paths");
     answer::problem(&problem)
 }
 

@@ -50,7 +50,10 @@ pub async fn serve(
     let (stop, stopping) = watch::channel(false);
     let limits = doors.limits.clone();
     let shared = Arc::new(Shared { doors, stopping });
-    let house = House { router: routes::router(shared.clone()), shared };
+    let house = House {
+        router: routes::router(shared.clone()),
+        shared,
+    };
     // Each door has its own room, so that a flood on one does not shut the other.
     let rooms = [0, 1].map(|_| Arc::new(Semaphore::new(limits.connections_max)));
     let accepting = async {
@@ -70,7 +73,10 @@ pub async fn serve(
             let _ = room.acquire_many(connections).await;
         }
     };
-    if tokio::time::timeout(limits.shutdown_max, ended).await.is_err() {
+    if tokio::time::timeout(limits.shutdown_max, ended)
+        .await
+        .is_err()
+    {
         tracing::warn!("connections were cut at shutdown");
     }
     Ok(())
@@ -84,7 +90,9 @@ struct House {
 }
 
 async fn accept_tcp(house: &House, listener: Option<TcpListener>, room: &Arc<Semaphore>) {
-    let Some(listener) = listener else { return std::future::pending().await };
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
     loop {
         let (stream, _) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -93,7 +101,9 @@ async fn accept_tcp(house: &House, listener: Option<TcpListener>, room: &Arc<Sem
                 continue;
             }
         };
-        let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else { continue };
+        let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
+            continue;
+        };
         match room.clone().try_acquire_owned() {
             Ok(permit) => {
                 let peer = peer(Door::Tcp(local), permit);
@@ -105,7 +115,9 @@ async fn accept_tcp(house: &House, listener: Option<TcpListener>, room: &Arc<Sem
 }
 
 async fn accept_unix(house: &House, listener: Option<UnixListener>, room: &Arc<Semaphore>) {
-    let Some(listener) = listener else { return std::future::pending().await };
+    let Some(listener) = listener else {
+        return std::future::pending().await;
+    };
     loop {
         let (stream, _) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -115,13 +127,20 @@ async fn accept_unix(house: &House, listener: Option<UnixListener>, room: &Arc<S
             }
         };
         if let Ok(permit) = room.clone().try_acquire_owned() {
-            tokio::spawn(serve_connection(house.clone(), stream, peer(Door::Unix, permit)));
+            tokio::spawn(serve_connection(
+                house.clone(),
+                stream,
+                peer(Door::Unix, permit),
+            ));
         }
     }
 }
 
 fn peer(door: Door, permit: OwnedSemaphorePermit) -> Peer {
-    Peer { door, _permit: Arc::new(permit) }
+    Peer {
+        door,
+        _permit: Arc::new(permit),
+    }
 }
 
 async fn pause(error: &io::Error) {
@@ -178,7 +197,10 @@ async fn answer_request(
         Ok(caller) => {
             parts.extensions.insert(caller);
             parts.extensions.insert(peer);
-            house.router.oneshot(Request::from_parts(parts, Body::new(body))).await
+            house
+                .router
+                .oneshot(Request::from_parts(parts, Body::new(body)))
+                .await
         }
         Err(problem) => Ok(answer::problem(&problem)),
     }

@@ -23,7 +23,11 @@ pub struct Watched<S> {
 impl<S> Watched<S> {
     /// Watches a stream.
     pub fn new(inner: S, stall_max: Duration) -> Watched<S> {
-        Watched { inner, stall_max, stalled: None }
+        Watched {
+            inner,
+            stall_max,
+            stalled: None,
+        }
     }
 
     fn watch<T>(
@@ -36,9 +40,14 @@ impl<S> Watched<S> {
             return write;
         }
         let stall_max = self.stall_max;
-        let timer = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(stall_max)));
+        let timer = self
+            .stalled
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(stall_max)));
         ready!(timer.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the peer takes no byte")))
+        Poll::Ready(Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            "the peer takes no byte",
+        )))
     }
 }
 

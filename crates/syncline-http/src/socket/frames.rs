@@ -71,7 +71,9 @@ impl Frames {
     }
 
     fn close_frame(&mut self) {
-        let Some((mut w, messages)) = self.open.take() else { return };
+        let Some((mut w, messages)) = self.open.take() else {
+            return;
+        };
         w.end_array();
         let mut text = w.into_string();
         if messages == 1 {

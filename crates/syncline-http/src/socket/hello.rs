@@ -22,24 +22,22 @@ const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Serves a connection from `hello` to its end.
 pub(super) async fn serve(mut socket: WebSocket, node: Node, caller: Option<Principal>) {
-    let session = match greet(&mut socket, node, caller).await {
-        Ok(Some((session, rest))) => Box::new((session, rest)),
+    // What the greeting needs is freed after it: a connection waits for most of its life.
+    let (session, rest) = match Box::pin(greet(&mut socket, node, caller)).await {
+        Ok(Some(greeted)) => *greeted,
         Ok(None) => return,
         Err(refused) => {
             let Refusal { error, close } = *refused;
-            if let Some(problem) = error {
-                let _ = socket.feed(error_frame(&problem)).await;
-            }
-            say_goodbye(&mut socket, close).await;
-            return;
+            return Box::pin(say_goodbye(&mut socket, error, close)).await;
         }
     };
-    let (session, rest) = *session;
-    let close = Box::pin(session.run(&mut socket, rest)).await;
-    if let Some(close) = close {
-        say_goodbye(&mut socket, close).await;
+    if let Some(close) = Box::pin(session.run(&mut socket, rest)).await {
+        Box::pin(say_goodbye(&mut socket, None, close)).await;
     }
 }
+
+/// A session, and the messages that came with its `hello`.
+type Greeted = Box<(Session, Vec<Json>)>;
 
 /// Why a connection ends before it began.
 struct Refusal {
@@ -49,7 +47,10 @@ struct Refusal {
 
 fn refuse(code: u16, problem: Problem) -> Box<Refusal> {
     let close = Close::new(code, problem.detail.clone());
-    Box::new(Refusal { error: Some(problem), close })
+    Box::new(Refusal {
+        error: Some(problem),
+        close,
+    })
 }
 
 fn error_frame(problem: &Problem) -> Message {
@@ -58,8 +59,11 @@ fn error_frame(problem: &Problem) -> Message {
     Message::Text(w.into_string().into())
 }
 
-async fn say_goodbye(socket: &mut WebSocket, close: Close) {
+async fn say_goodbye(socket: &mut WebSocket, error: Option<Problem>, close: Close) {
     let goodbye = async {
+        if let Some(problem) = error {
+            let _ = socket.feed(error_frame(&problem)).await;
+        }
         let _ = socket.send(close.message()).await;
         // The peer's own close frame ends it properly; what else it sends is of no use now.
         while let Some(Ok(_)) = socket.recv().await {}
@@ -72,7 +76,7 @@ async fn greet(
     socket: &mut WebSocket,
     node: Node,
     caller: Option<Principal>,
-) -> Result<Option<(Session, Vec<Json>)>, Box<Refusal>> {
+) -> Result<Option<Greeted>, Box<Refusal>> {
     let limits = &node.doors.limits;
     let first = tokio::select! {
         first = tokio::time::timeout(limits.hello_time_max, first_frame(socket)) => first,
@@ -90,7 +94,9 @@ async fn greet(
         Ok(Some(text)) => text,
     };
     let bytes_max = limits.request_bytes_max;
-    let mut rest = read_frame(&text, bytes_max).map_err(|p| refuse(Close::PROTOCOL, p))?.into_iter();
+    let mut rest = read_frame(&text, bytes_max)
+        .map_err(|p| refuse(Close::PROTOCOL, p))?
+        .into_iter();
     let first = rest.next().unwrap_or_default();
     let hello = match ClientMessage::read(&first, &Pointer::root()) {
         Ok(ClientMessage::Hello(hello)) => hello,
@@ -101,9 +107,15 @@ async fn greet(
         Err(problem) => return Err(refuse(Close::PROTOCOL, problem)),
     };
     let principal = authenticate(&node, caller, &hello)?;
-    let id = hello.workspace.clone().unwrap_or_else(WorkspaceId::default_workspace);
-    let workspace =
-        node.doors.engine.workspace(&id).map_err(|p| refuse(Close::FORBIDDEN, p))?;
+    let id = hello
+        .workspace
+        .clone()
+        .unwrap_or_else(WorkspaceId::default_workspace);
+    let workspace = node
+        .doors
+        .engine
+        .workspace(&id)
+        .map_err(|p| refuse(Close::FORBIDDEN, p))?;
     let actor = Actor {
         agent: hello.agent,
         session: hello.session,
@@ -118,7 +130,7 @@ async fn greet(
         token_expires_at: None,
     };
     let session = Session::new(node, workspace, principal, actor, &welcome);
-    Ok(Some((session, rest.collect())))
+    Ok(Some(Box::new((session, rest.collect()))))
 }
 
 async fn first_frame(socket: &mut WebSocket) -> Option<String> {
@@ -134,7 +146,10 @@ async fn first_frame(socket: &mut WebSocket) -> Option<String> {
 
 /// Reads a frame: one message, or an array of them.
 pub(super) fn read_frame(text: &str, bytes_max: usize) -> Result<Vec<Json>, Problem> {
-    let limits = Limits { bytes_max, depth_max: Limits::wire().depth_max + 1 };
+    let limits = Limits {
+        bytes_max,
+        depth_max: Limits::wire().depth_max + 1,
+    };
     match Json::parse(text.as_bytes(), &limits)? {
         Json::Array(messages) if messages.len() > INBOUND_MESSAGES_MAX => Err(Problem::new(
             Code::TooLarge,
@@ -150,7 +165,10 @@ fn authenticate(
     caller: Option<Principal>,
     hello: &Hello,
 ) -> Result<Principal, Box<Refusal>> {
-    let named = hello.token.as_deref().map(|token| node.doors.keys.verify(token));
+    let named = hello
+        .token
+        .as_deref()
+        .map(|token| node.doors.keys.verify(token));
     match (named, caller) {
         (Some(Some(principal)), _) | (None, Some(principal)) => Ok(principal),
         (Some(None), _) => {
@@ -176,7 +194,9 @@ fn limits_json(node: &Node) -> Json {
         ("submits", limits.submits_max),
         ("subscriptions", limits.subscriptions_max),
     ];
-    let named = named.into_iter().map(|(name, limit)| (name, Json::from(limit)));
+    let named = named
+        .into_iter()
+        .map(|(name, limit)| (name, Json::from(limit)));
     Json::Object(named.collect::<Object>())
 }
 

@@ -20,7 +20,7 @@ use crate::query::bad;
 /// The subprotocol that this node speaks.
 const SUBPROTOCOL: &str = "syncline.v1";
 /// Small, since most connections wait most of the time.
-const READ_BUFFER_BYTES: usize = 4 << 10;
+const READ_BUFFER_BYTES: usize = 2 << 10;
 
 /// Why a connection is closed. Up to 4499 a client comes back; from 4500 on it does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +48,10 @@ impl Close {
     }
 
     fn message(self) -> Message {
-        Message::Close(Some(CloseFrame { code: self.code, reason: Utf8Bytes::from(self.reason) }))
+        Message::Close(Some(CloseFrame {
+            code: self.code,
+            reason: Utf8Bytes::from(self.reason),
+        }))
     }
 }
 
@@ -62,7 +65,11 @@ pub(crate) async fn upgrade(mut ask: Ask) -> Answer {
         return Err(bad("no subprotocol that is offered is known here")
             .hint(format!("offer the subprotocol {SUBPROTOCOL}")));
     }
-    let caller = ask.parts.extensions.remove::<Caller>().and_then(|caller| caller.0);
+    let caller = ask
+        .parts
+        .extensions
+        .remove::<Caller>()
+        .and_then(|caller| caller.0);
     let peer = ask.parts.extensions.remove::<Peer>();
     let node = ask.node;
     let bytes_max = node.doors.limits.request_bytes_max;

@@ -1,7 +1,7 @@
 //! A connection after `hello`: reads, answers, follows, and flushes once for all that waits.
 
 use std::collections::VecDeque;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -105,6 +105,9 @@ impl Session {
         let node = self.node.clone();
         let heartbeat = self.node.doors.limits.heartbeat;
         self.waiting.extend(first);
+        // Both are made once: a busy connection wakes up often, and timers are not free.
+        let mut stopped = pin!(node.stopped());
+        let mut alarm = pin!(tokio::time::sleep(heartbeat));
         loop {
             if let Err(close) = self.handle_waiting().await {
                 return Some(close);
@@ -112,9 +115,9 @@ impl Session {
             if let Err(close) = self.compose().await {
                 return Some(close);
             }
-            let beat = self.sent + heartbeat;
             let rings = !self.subs.is_empty();
-            let more = !self.unflushed && !self.frames.is_full() && self.subs.iter().any(|sub| sub.hungry);
+            let more =
+                !self.unflushed && !self.frames.is_full() && self.subs.iter().any(|sub| sub.hungry);
             let event = tokio::select! {
                 event = self.io(socket) => event,
                 rung = tail.changed(), if rings => {
@@ -126,13 +129,14 @@ impl Session {
                 }
                 // A long way through the log is gone in steps, between which the peer is heard.
                 () = tokio::task::yield_now(), if more => continue,
-                () = tokio::time::sleep_until(beat) => {
+                () = alarm.as_mut() => {
                     if let Some(close) = self.beat() {
                         return Some(close);
                     }
+                    alarm.as_mut().reset(self.sent + heartbeat);
                     continue;
                 }
-                () = node.stopped() => {
+                () = stopped.as_mut() => {
                     return Some(self.say_stopping(socket).await);
                 }
             };
@@ -163,7 +167,9 @@ impl Session {
                     Poll::Ready(Err(_)) => return Poll::Ready(Event::Gone(None)),
                     Poll::Pending => break,
                 }
-                let Some(frame) = self.frames.pop() else { break };
+                let Some(frame) = self.frames.pop() else {
+                    break;
+                };
                 if Pin::new(&mut *socket).start_send(frame).is_err() {
                     return Poll::Ready(Event::Gone(None));
                 }
@@ -179,15 +185,18 @@ impl Session {
                     Poll::Pending => {}
                 }
             }
-            if !self.submits.is_empty() && !self.frames.is_full() {
-                if let Poll::Ready(Some(text)) = Pin::new(&mut self.submits).poll_next(cx) {
-                    return Poll::Ready(Event::Answered(text));
-                }
+            if !self.submits.is_empty()
+                && !self.frames.is_full()
+                && let Poll::Ready(Some(text)) = Pin::new(&mut self.submits).poll_next(cx)
+            {
+                return Poll::Ready(Event::Answered(text));
             }
             if self.may_read() {
                 match Pin::new(&mut *socket).poll_next(cx) {
                     Poll::Ready(Some(Ok(message))) => return Poll::Ready(Event::Frame(message)),
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Event::Gone(broken(&error))),
+                    Poll::Ready(Some(Err(error))) => {
+                        return Poll::Ready(Event::Gone(broken(&error)));
+                    }
                     Poll::Ready(None) => return Poll::Ready(Event::Gone(None)),
                     Poll::Pending => {}
                 }
@@ -229,7 +238,9 @@ impl Session {
         let limits = &self.node.doors.limits;
         let submits_max = limits.submits_max;
         while self.submits.len() < submits_max && !self.frames.is_full() {
-            let Some(json) = self.waiting.pop_front() else { break };
+            let Some(json) = self.waiting.pop_front() else {
+                break;
+            };
             match ClientMessage::read(&json, &Pointer::root()) {
                 Ok(message) => self.handle(message).await?,
                 Err(problem) => self.error(ClientMessage::reference(&json), &problem),
@@ -260,7 +271,9 @@ impl Session {
             ClientMessage::Other { kind, id } => {
                 let problem = match NOT_BUILT.contains(&kind.as_str()) {
                     true => Problem::not_built(&format!("the message {kind}")),
-                    false => Problem::new(Code::BadRequest, format!("unknown message type {kind:?}")),
+                    false => {
+                        Problem::new(Code::BadRequest, format!("unknown message type {kind:?}"))
+                    }
                 };
                 self.error(id.as_deref(), &problem.at(Pointer::from_static("/type")));
             }
@@ -283,9 +296,12 @@ impl Session {
     async fn try_subscribe(&mut self, subscribe: Subscribe) -> Result<(), Problem> {
         let id = subscribe.id;
         if self.subs.iter().any(|sub| sub.id == id) {
-            return Err(Problem::new(Code::Invalid, format!("there is a subscription {id:?} already"))
-                .at(Pointer::from_static("/id"))
-                .hint("unsubscribe it first, or take another id"));
+            return Err(Problem::new(
+                Code::Invalid,
+                format!("there is a subscription {id:?} already"),
+            )
+            .at(Pointer::from_static("/id"))
+            .hint("unsubscribe it first, or take another id"));
         }
         let max = self.node.doors.limits.subscriptions_max;
         if self.subs.len() >= max {
@@ -311,7 +327,12 @@ impl Session {
         self.frames.push(|w| {
             write_subscribed(w, &id, &opening.cursor, opening.recovered, opening.reason);
         });
-        self.subs.push(Sub { id, feed, n: 0, hungry: true });
+        self.subs.push(Sub {
+            id,
+            feed,
+            n: 0,
+            hungry: true,
+        });
         Ok(())
     }
 
@@ -330,14 +351,20 @@ impl Session {
             principal: self.principal.clone(),
             actor: self.actor.clone(),
         };
-        // They are polled first in the order in which they came, and so reach the committer in it.
-        self.submits.push(Box::pin(submitter.answer(submit)));
+        // They are polled first in the order in which they came, and so reach the committer in it:
+        // its queue is fair, and no budget makes one of them wait where there is room.
+        let answer = tokio::task::coop::unconstrained(submitter.answer(submit));
+        self.submits.push(Box::pin(answer));
     }
 
     async fn resync(&mut self, resync: Resync) {
         let sub = resync.sub.as_deref();
         let reference = resync.id.as_deref().or(sub);
-        match self.workspace.get(&self.principal, &resync.context, When::Head).await {
+        match self
+            .workspace
+            .get(&self.principal, &resync.context, When::Head)
+            .await
+        {
             Ok(head) => {
                 let view = ContextView::from_head(&head, self.principal.reads_all());
                 self.frames.push(|w| {
@@ -358,7 +385,9 @@ impl Session {
             }
             let count = self.subs.len();
             let hungry = (0..count).map(|step| (self.turn + step) % count);
-            let Some(at) = hungry.into_iter().find(|at| self.subs[*at].hungry) else { break };
+            let Some(at) = hungry.into_iter().find(|at| self.subs[*at].hungry) else {
+                break;
+            };
             self.turn = at + 1;
             self.feed(at).await?;
         }
@@ -390,11 +419,17 @@ impl Session {
     /// Shows that the node is there, and that each subscription has all up to its cursor.
     fn beat(&mut self) -> Option<Close> {
         let heartbeat = self.node.doors.limits.heartbeat;
+        if self.sent.elapsed() < heartbeat {
+            return None;
+        }
         let silent = self.heard.elapsed();
         if silent > heartbeat * SILENT_HEARTBEATS_MAX {
             return Some(Close::new(Close::SLOW, "nothing was heard for too long"));
         }
-        let subs = self.subs.iter().map(|sub| (sub.id.as_str(), sub.feed.cursor()));
+        let subs = self
+            .subs
+            .iter()
+            .map(|sub| (sub.id.as_str(), sub.feed.cursor()));
         self.frames.push(|w| write_heartbeat(w, subs));
         if silent >= heartbeat {
             // A client that has nothing to say still answers this.
@@ -440,8 +475,15 @@ const DRAIN: Duration = Duration::from_secs(4);
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Messages that PROTOCOL names and no node can do yet.
-const NOT_BUILT: [&str; 7] =
-    ["nack", "extend", "lease", "presence", "push", "pushed", "checkpoint"];
+const NOT_BUILT: [&str; 7] = [
+    "nack",
+    "extend",
+    "lease",
+    "presence",
+    "push",
+    "pushed",
+    "checkpoint",
+];
 
 fn no_such_sub(id: &str) -> Problem {
     Problem::new(Code::NotFound, format!("there is no subscription {id:?}"))
@@ -456,7 +498,10 @@ fn stop(node: &Node, frames: &mut Frames) -> Close {
     problem.retry_after_ms = Some(after_ms);
     let error = ErrorMessage::from_problem(None, &problem);
     frames.push(|w| write_error(w, &error));
-    Close::new(Close::STOPPING, format!("the node is stopping; come back in {after_ms} ms"))
+    Close::new(
+        Close::STOPPING,
+        format!("the node is stopping; come back in {after_ms} ms"),
+    )
 }
 
 /// Says what the peer is told when its bytes cannot be read.
@@ -466,19 +511,28 @@ fn broken(error: &axum::Error) -> Option<Close> {
 }
 
 fn push_item(frames: &mut Frames, sub: &mut Sub, item: &Item, principal: &Principal) {
-    if matches!(item, Item::Change(_) | Item::Enter { .. } | Item::Leave { .. }) {
+    if matches!(
+        item,
+        Item::Change(_) | Item::Enter { .. } | Item::Leave { .. }
+    ) {
         sub.n += 1;
     }
     let (id, n) = (sub.id.as_str(), sub.n);
     let view = |head| ContextView::from_head(head, principal.reads_all());
     frames.push(|w| match item {
-        Item::Snapshot { contexts, last, cursor } => {
+        Item::Snapshot {
+            contexts,
+            last,
+            cursor,
+        } => {
             let views: Vec<_> = contexts.iter().map(|head| view(head)).collect();
             write_snapshot(w, Some(id), None, views.iter(), *last, cursor.as_deref());
         }
         Item::Change(change) => write_change_message(w, id, n, &change.body),
         Item::Enter { head, cursor, .. } => write_enter(w, id, n, &view(head), cursor.as_deref()),
-        Item::Leave { address, cursor, .. } => write_leave(w, id, n, address, cursor.as_deref()),
+        Item::Leave {
+            address, cursor, ..
+        } => write_leave(w, id, n, address, cursor.as_deref()),
         Item::Begin { bulk } => write_begin(w, id, *bulk),
         Item::End { bulk, cursor } => write_end(w, id, *bulk, cursor),
         Item::Lagging => write_lagging(w, id),

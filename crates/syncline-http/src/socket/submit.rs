@@ -26,7 +26,10 @@ impl Submitter {
         match self.receipts(&submit).await {
             Ok((bulk, receipts)) => write_receipts(&mut w, &submit.id, bulk, &receipts),
             Err(problem) => {
-                write_error(&mut w, &ErrorMessage::from_problem(Some(&submit.id), &problem));
+                write_error(
+                    &mut w,
+                    &ErrorMessage::from_problem(Some(&submit.id), &problem),
+                );
             }
         }
         w.into_string()
@@ -49,8 +52,10 @@ impl Submitter {
         }
         let bulk = first.id.derive("bulk");
         let mode = submit.mode.unwrap_or(BulkMode::Independent);
-        let answer =
-            self.workspace.submit_bulk(&self.principal, mode, Some(bulk), proposals).await?;
+        let answer = self
+            .workspace
+            .submit_bulk(&self.principal, mode, Some(bulk), proposals)
+            .await?;
         let (bulk, views) = bulk_views(&self.workspace, &self.principal, answer).await;
         Ok((Some(bulk), views))
     }
@@ -68,7 +73,10 @@ impl Submitter {
             Ok(receipt) => {
                 ReceiptOrProblem::Receipt(view(&self.workspace, &self.principal, &receipt).await)
             }
-            Err(problem) => ReceiptOrProblem::Refused { change_id: Some(id), problem },
+            Err(problem) => ReceiptOrProblem::Refused {
+                change_id: Some(id),
+                problem,
+            },
         }
     }
 }

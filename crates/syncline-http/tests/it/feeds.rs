@@ -11,12 +11,21 @@ use crate::node::{KEY, Node, json, text};
 const A: &str = "/v1/contexts/task/a";
 
 async fn write(node: &Node, n: u64) {
-    node.merge(&format!("{A}?create=true"), &[], &format!(r#"{{"data":{{"n":{n}}}}}"#)).await.ok();
+    node.merge(
+        &format!("{A}?create=true"),
+        &[],
+        &format!(r#"{{"data":{{"n":{n}}}}}"#),
+    )
+    .await
+    .ok();
 }
 
 async fn pull(node: &Node, query: &str) -> (Vec<Json>, String) {
     let answer = node.get(&format!("/v1/changes{query}")).await.ok().json();
-    (answer.get("changes").unwrap().as_array().unwrap().to_vec(), text(&answer, "cursor").to_owned())
+    (
+        answer.get("changes").unwrap().as_array().unwrap().to_vec(),
+        text(&answer, "cursor").to_owned(),
+    )
 }
 
 #[tokio::test]
@@ -35,7 +44,10 @@ async fn pull_goes_from_the_beginning_to_the_end_and_on() {
         seen.extend(more);
     }
     // The log begins with global/main.
-    let seqs: Vec<_> = seen.iter().map(|c| c.get("seq").unwrap().as_u64().unwrap()).collect();
+    let seqs: Vec<_> = seen
+        .iter()
+        .map(|c| c.get("seq").unwrap().as_u64().unwrap())
+        .collect();
     assert_eq!(seqs, [1, 2, 3, 4, 5, 6]);
     assert_eq!(text(&seen[1], "enc"), "snapshot");
     assert_eq!(text(&seen[2], "enc"), "patch");
@@ -46,10 +58,15 @@ async fn pull_goes_from_the_beginning_to_the_end_and_on() {
     let (news, _) = pull(&node, &format!("?after={after}")).await;
     assert_eq!(news.len(), 1);
     let (thin, _) = pull(&node, &format!("?mode=thin&after={after}")).await;
-    assert_eq!((text(&thin[0], "enc"), thin[0].get("patch")), ("thin", None));
+    assert_eq!(
+        (text(&thin[0], "enc"), thin[0].get("patch")),
+        ("thin", None)
+    );
     let (old, _) = pull(&node, &format!("?old=true&after={after}")).await;
     assert_eq!(old[0].get("old"), Some(&json(r#"{"/data/n":4}"#)));
-    node.get("/v1/changes?after=garbage").await.problem(400, "bad_cursor");
+    node.get("/v1/changes?after=garbage")
+        .await
+        .problem(400, "bad_cursor");
 }
 
 #[tokio::test]
@@ -73,7 +90,9 @@ async fn a_long_poll_waits_and_no_longer() {
 async fn scopes_choose_and_tell_who_came_and_went() {
     let node = Node::start().await;
     for p in ["p", "q"] {
-        node.put(&format!("/v1/contexts/project/{p}"), &[], "{}").await.ok();
+        node.put(&format!("/v1/contexts/project/{p}"), &[], "{}")
+            .await
+            .ok();
     }
     node.put(A, &[], r#"{"parent":"project/q"}"#).await.ok();
     let (_, after) = pull(&node, "").await;
@@ -85,24 +104,38 @@ async fn scopes_choose_and_tell_who_came_and_went() {
     let (items, cursor) = pull(&node, &format!("?after={after}&scope={scope}")).await;
     let kinds: Vec<_> = items.iter().map(|item| text(item, "type")).collect();
     assert_eq!(kinds, ["enter", "update", "leave"]);
-    assert_eq!(text(items[0].get("context").unwrap(), "parent"), "project/p");
+    assert_eq!(
+        text(items[0].get("context").unwrap(), "parent"),
+        "project/p"
+    );
     assert_eq!(text(&items[2], "address"), "task/a");
     let (none, _) = pull(&node, &format!("?after={cursor}&scope={scope}")).await;
     assert!(none.is_empty());
-    node.get("/v1/changes?scope=x").await.problem(400, "bad_request");
-    node.get("/v1/changes?scope=%5B%5D").await.problem(400, "bad_request");
+    node.get("/v1/changes?scope=x")
+        .await
+        .problem(400, "bad_request");
+    node.get("/v1/changes?scope=%5B%5D")
+        .await
+        .problem(400, "bad_request");
 }
 
 #[tokio::test]
 async fn a_bulk_is_never_cut() {
     let node = Node::start().await;
     let (_, after) = pull(&node, "").await;
-    let parts: Vec<_> = (0..5).map(|n| format!(r#"{{"context":"task/b{n}","op":"create","body":{{}}}}"#)).collect();
+    let parts: Vec<_> = (0..5)
+        .map(|n| format!(r#"{{"context":"task/b{n}","op":"create","body":{{}}}}"#))
+        .collect();
     let body = format!(r#"{{"mode":"atomic","proposals":[{}]}}"#, parts.join(","));
     node.post("/v1/contexts:batch", &[], &body).await.ok();
     let (items, cursor) = pull(&node, &format!("?after={after}&limit=1")).await;
     let kinds: Vec<_> = items.iter().map(|item| text(item, "type")).collect();
-    assert_eq!(kinds, ["begin", "create", "create", "create", "create", "create", "end"]);
+    assert_eq!(
+        kinds,
+        [
+            "begin", "create", "create", "create", "create", "create", "end"
+        ]
+    );
     assert!(items[1..6].iter().all(|part| part.get("cursor").is_none()));
     assert!(items[6].get("cursor").is_some());
     assert!(pull(&node, &format!("?after={cursor}")).await.0.is_empty());
@@ -142,7 +175,10 @@ impl Stream {
         loop {
             let mut line = Vec::new();
             let read = self.lines.read_until(b'\n', &mut line);
-            let read = tokio::time::timeout(Duration::from_secs(20), read).await.unwrap().unwrap();
+            let read = tokio::time::timeout(Duration::from_secs(20), read)
+                .await
+                .unwrap()
+                .unwrap();
             if read == 0 {
                 return None;
             }
@@ -185,9 +221,15 @@ async fn a_stream_follows_and_resumes() {
     for _ in 1..4 {
         seen.push(stream.event().await.unwrap());
     }
-    let versions: Vec<_> = seen.iter().map(|e| e.data.get("version").unwrap().as_u64().unwrap()).collect();
+    let versions: Vec<_> = seen
+        .iter()
+        .map(|e| e.data.get("version").unwrap().as_u64().unwrap())
+        .collect();
     assert_eq!(versions, [2, 3, 4]);
-    assert!(seen.iter().all(|e| e.kind == "change" && e.id.as_deref() == Some(text(&e.data, "cursor"))));
+    assert!(
+        seen.iter()
+            .all(|e| e.kind == "change" && e.id.as_deref() == Some(text(&e.data, "cursor")))
+    );
     drop(stream);
     write(&node, 4).await;
     let last = format!("last-event-id: {}\r\n", seen[0].id.clone().unwrap());
@@ -196,7 +238,9 @@ async fn a_stream_follows_and_resumes() {
     assert_eq!(stream.event().await.unwrap(), seen[2]);
     let news = stream.event().await.unwrap();
     assert_eq!(news.data.get("version"), Some(&Json::from(5)));
-    node.get("/v1/changes/stream?after=garbage").await.problem(400, "bad_cursor");
+    node.get("/v1/changes/stream?after=garbage")
+        .await
+        .problem(400, "bad_cursor");
 }
 
 #[tokio::test]
@@ -206,20 +250,38 @@ async fn a_cursor_of_another_life_is_told_and_given_a_snapshot() {
     write(&second, 1).await;
     // Another node's cursors are sealed with another key, so they are garbage here.
     let (_, foreign) = pull(&first, "").await;
-    second.get(&format!("/v1/changes?after={foreign}")).await.problem(400, "bad_cursor");
+    second
+        .get(&format!("/v1/changes?after={foreign}"))
+        .await
+        .problem(400, "bad_cursor");
     // One of this log, but of a place that it never reached, is what a restored backup looks like.
     let workspace = second.engine.workspaces().remove(0);
     let mut ahead = workspace.tail();
     ahead.seq.0 += 10;
     let ahead = workspace.seal(&ahead);
-    let reset = second.get(&format!("/v1/changes?after={ahead}")).await.problem(410, "reset");
+    let reset = second
+        .get(&format!("/v1/changes?after={ahead}"))
+        .await
+        .problem(410, "reset");
     assert_eq!(text(&reset, "reason"), "rewound");
     let mut stream = Stream::open(&second, &format!("/v1/changes/stream?after={ahead}"), "").await;
     let reset = stream.event().await.unwrap();
-    assert_eq!((reset.kind.as_str(), text(&reset.data, "reason")), ("reset", "epoch"));
+    assert_eq!(
+        (reset.kind.as_str(), text(&reset.data, "reason")),
+        ("reset", "epoch")
+    );
     let snapshot = stream.event().await.unwrap();
     assert_eq!(snapshot.kind, "snapshot");
-    assert_eq!(snapshot.data.get("contexts").unwrap().as_array().unwrap().len(), 2);
+    assert_eq!(
+        snapshot
+            .data
+            .get("contexts")
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
     write(&second, 2).await;
     assert_eq!(stream.event().await.unwrap().kind, "change");
 }
@@ -248,7 +310,10 @@ async fn a_silent_stream_hears_comments_and_ends_at_shutdown() {
         let (_, after) = pull(&node, "").await;
         let path = format!("/v1/changes?after={after}&wait_ms=30000");
         let mut stream = node.connect().await;
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {KEY}\r\n\r\n", node.address);
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {KEY}\r\n\r\n",
+            node.address
+        );
         stream.write_all(request.as_bytes()).await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
         BufReader::new(stream)

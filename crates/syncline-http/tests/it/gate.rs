@@ -3,7 +3,8 @@
 use crate::node::{KEY, Node};
 
 async fn ask(node: &Node, headers: &str) -> crate::node::Reply {
-    node.raw(format!("GET /v1/status HTTP/1.1\r\n{headers}\r\n\r\n")).await
+    node.raw(format!("GET /v1/status HTTP/1.1\r\n{headers}\r\n\r\n"))
+        .await
 }
 
 #[tokio::test]
@@ -23,7 +24,11 @@ async fn only_our_own_names_are_answered() {
         "SYNC.example.com:9".into(),
         "other.example.com:8443".into(),
     ] {
-        assert_eq!(ask(&node, &format!("host: {host}{key}")).await.status, 200, "{host}");
+        assert_eq!(
+            ask(&node, &format!("host: {host}{key}")).await.status,
+            200,
+            "{host}"
+        );
     }
     for host in [
         "127.0.0.1".into(),
@@ -39,24 +44,39 @@ async fn only_our_own_names_are_answered() {
         let reply = ask(&node, &format!("host: {host}{key}")).await;
         reply.problem(421, "foreign_host");
     }
-    let absolute = format!("GET http://evil.com/healthz HTTP/1.1\r\nhost: {}\r\n\r\n", node.address);
+    let absolute = format!(
+        "GET http://evil.com/healthz HTTP/1.1\r\nhost: {}\r\n\r\n",
+        node.address
+    );
     node.raw(absolute).await.problem(421, "foreign_host");
     // A host is checked before a key, on every path.
-    node.raw("GET /healthz HTTP/1.1\r\nhost: evil.com\r\n\r\n").await.problem(421, "foreign_host");
-    node.raw("GET /healthz HTTP/1.0\r\n\r\n").await.problem(421, "foreign_host");
+    node.raw("GET /healthz HTTP/1.1\r\nhost: evil.com\r\n\r\n")
+        .await
+        .problem(421, "foreign_host");
+    node.raw("GET /healthz HTTP/1.0\r\n\r\n")
+        .await
+        .problem(421, "foreign_host");
 }
 
 #[tokio::test]
 async fn foreign_origins_are_refused() {
-    let node = Node::with(|doors| doors.allowed_origins = vec!["https://app.example.com".into()]).await;
+    let node =
+        Node::with(|doors| doors.allowed_origins = vec!["https://app.example.com".into()]).await;
     let port = node.address.port();
-    let base = format!("host: {}\r\nauthorization: Bearer {KEY}\r\norigin: ", node.address);
+    let base = format!(
+        "host: {}\r\nauthorization: Bearer {KEY}\r\norigin: ",
+        node.address
+    );
     for origin in [
         format!("http://127.0.0.1:{port}"),
         format!("http://localhost:{port}"),
         "https://app.example.com".to_owned(),
     ] {
-        assert_eq!(ask(&node, &format!("{base}{origin}")).await.status, 200, "{origin}");
+        assert_eq!(
+            ask(&node, &format!("{base}{origin}")).await.status,
+            200,
+            "{origin}"
+        );
     }
     for origin in [
         "null".to_owned(),
@@ -67,7 +87,9 @@ async fn foreign_origins_are_refused() {
         "http://app.example.com".into(),
         format!("ftp://localhost:{port}"),
     ] {
-        ask(&node, &format!("{base}{origin}")).await.problem(403, "foreign_origin");
+        ask(&node, &format!("{base}{origin}"))
+            .await
+            .problem(403, "foreign_origin");
     }
     let upgrade = format!(
         "GET /v1/sync HTTP/1.1\r\nhost: {}\r\norigin: http://evil.com\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
@@ -83,12 +105,34 @@ async fn every_call_needs_the_key() {
     let host = format!("host: {}", node.address);
     let reply = ask(&node, &host).await;
     reply.problem(401, "unauthorized");
-    assert_eq!(reply.header("www-authenticate"), Some("Bearer realm=\"syncline\""));
-    for key in ["Bearer wrong", "Bearer", "Basic dTpw", "Bearer ", &format!("Bearer {KEY}x")] {
-        ask(&node, &format!("{host}\r\nauthorization: {key}")).await.problem(401, "unauthorized");
+    assert_eq!(
+        reply.header("www-authenticate"),
+        Some("Bearer realm=\"syncline\"")
+    );
+    for key in [
+        "Bearer wrong",
+        "Bearer",
+        "Basic dTpw",
+        "Bearer ",
+        &format!("Bearer {KEY}x"),
+    ] {
+        ask(&node, &format!("{host}\r\nauthorization: {key}"))
+            .await
+            .problem(401, "unauthorized");
     }
-    assert_eq!(ask(&node, &format!("{host}\r\nauthorization: bearer {KEY}")).await.status, 200);
-    for path in ["/v1/contexts", "/v1/sync", "/openapi.json", "/nothing", "/v1/changes/stream"] {
+    assert_eq!(
+        ask(&node, &format!("{host}\r\nauthorization: bearer {KEY}"))
+            .await
+            .status,
+        200
+    );
+    for path in [
+        "/v1/contexts",
+        "/v1/sync",
+        "/openapi.json",
+        "/nothing",
+        "/v1/changes/stream",
+    ] {
         let request = format!("GET {path} HTTP/1.1\r\n{host}\r\n\r\n");
         node.raw(request).await.problem(401, "unauthorized");
     }

@@ -28,7 +28,9 @@ async fn large_bodies_are_refused_early() {
     let node = Node::with(|doors| doors.limits.request_bytes_max = 10_000).await;
     let chunk = format!("1000\r\n{}\r\n", "x".repeat(0x1000));
     let body = chunk.repeat(4) + "0\r\n\r\n";
-    let reply = node.raw(head(&node, "transfer-encoding: chunked") + &body).await;
+    let reply = node
+        .raw(head(&node, "transfer-encoding: chunked") + &body)
+        .await;
     reply.problem(413, "too_large");
     let most = format!(r#"{{"title":"{}"}}"#, "x".repeat(900));
     assert_eq!(node.put(A, &[], &most).await.status, 201);
@@ -61,11 +63,16 @@ async fn slow_heads_and_bodies_are_cut_off() {
         assert!(!String::from_utf8_lossy(&rest).contains("200 OK"));
     }
     let mut body = node.connect().await;
-    body.write_all((head(&node, "content-length: 100") + "{").as_bytes()).await.unwrap();
+    body.write_all((head(&node, "content-length: 100") + "{").as_bytes())
+        .await
+        .unwrap();
     let reply = read_reply(&mut BufReader::new(body), false).await.unwrap();
     reply.problem(408, "request_timeout");
     let (read, mut write) = node.connect().await.into_split();
-    write.write_all((head(&node, "content-length: 100")).as_bytes()).await.unwrap();
+    write
+        .write_all((head(&node, "content-length: 100")).as_bytes())
+        .await
+        .unwrap();
     let drip = tokio::spawn(async move {
         while write.write_all(b" ").await.is_ok() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -84,17 +91,36 @@ async fn connections_are_bounded() {
     for _ in 0..3 {
         kept.push(node.hello().await);
     }
-    let turned_away = node.raw(format!("GET /readyz HTTP/1.1\r\nhost: {}\r\n\r\n", node.address)).await;
+    let turned_away = node
+        .raw(format!(
+            "GET /readyz HTTP/1.1\r\nhost: {}\r\n\r\n",
+            node.address
+        ))
+        .await;
     assert_eq!(turned_away.status, 503);
     // The Unix socket has room of its own.
     let path = node.directory.path().join("node.sock");
     let mut stream = tokio::net::UnixStream::connect(path).await.unwrap();
-    stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
-    assert_eq!(read_reply(&mut BufReader::new(stream), false).await.unwrap().status, 200);
+    stream
+        .write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await
+        .unwrap();
+    assert_eq!(
+        read_reply(&mut BufReader::new(stream), false)
+            .await
+            .unwrap()
+            .status,
+        200
+    );
     drop(kept);
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
-        let reply = node.raw(format!("GET /readyz HTTP/1.1\r\nhost: {}\r\n\r\n", node.address)).await;
+        let reply = node
+            .raw(format!(
+                "GET /readyz HTTP/1.1\r\nhost: {}\r\n\r\n",
+                node.address
+            ))
+            .await;
         if reply.status == 200 {
             break;
         }
@@ -108,10 +134,14 @@ async fn connections_are_bounded() {
 async fn p9_a_reader_that_stops_slows_nobody_and_is_let_go() {
     let node = Node::with(|doors| doors.limits.write_stall_max = Duration::from_millis(500)).await;
     let mut stuck = node.hello().await;
-    stuck.say(r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"mode":"snapshot"}"#).await;
+    stuck
+        .say(r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"mode":"snapshot"}"#)
+        .await;
     stuck.hear_type("subscribed").await;
     let mut reader = node.hello().await;
-    reader.say(r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"mode":"thin"}"#).await;
+    reader
+        .say(r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"mode":"thin"}"#)
+        .await;
     reader.hear_type("subscribed").await;
     let body = format!(r#"{{"data":{{"x":"{}"}}}}"#, "x".repeat(200_000));
     for n in 0..60 {
@@ -153,7 +183,73 @@ async fn submits_beyond_the_bound_wait_their_turn() {
 async fn inbound_messages_are_bounded() {
     let node = Node::with(|doors| doors.limits.request_bytes_max = 10_000).await;
     let mut socket = node.hello().await;
-    socket.say(&format!(r#"{{"type":"heartbeat","x":"{}"}}"#, "x".repeat(20_000))).await;
+    socket
+        .say(&format!(
+            r#"{{"type":"heartbeat","x":"{}"}}"#,
+            "x".repeat(20_000)
+        ))
+        .await;
     let (code, _) = socket.hear_close().await;
     assert_eq!(code, 4509);
+}
+
+/// What an idle WebSocket costs, both of its ends' sockets apart.
+#[tokio::test]
+#[ignore = "measures the whole process, so it must run alone"]
+async fn an_idle_connection_is_small() {
+    const COUNT: usize = 1_000;
+    let node = Node::start().await;
+    let upgrade = format!(
+        "GET /v1/sync HTTP/1.1\r\nhost: {}\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        node.address
+    );
+    let mut kept = Vec::with_capacity(2 * COUNT);
+    let mut sizes = Vec::new();
+    for _ in 0..2 {
+        for _ in 0..COUNT {
+            let mut stream = node.connect().await;
+            stream.write_all(upgrade.as_bytes()).await.unwrap();
+            let mut head = [0; 1_024];
+            let read = stream.read(&mut head).await.unwrap();
+            assert!(head[..read].starts_with(b"HTTP/1.1 101"));
+            let hello = format!(r#"{{"type":"hello","token":"{KEY}"}}"#);
+            let mut frame = vec![0x81, 0x80 | u8::try_from(hello.len()).unwrap(), 0, 0, 0, 0];
+            frame.extend_from_slice(hello.as_bytes());
+            stream.write_all(&frame).await.unwrap();
+            let subscribe = r#"{"type":"subscribe","id":"s","scope":[{"context":"task/a"}]}"#;
+            let mut frame = vec![
+                0x81,
+                0x80 | u8::try_from(subscribe.len()).unwrap(),
+                0,
+                0,
+                0,
+                0,
+            ];
+            frame.extend_from_slice(subscribe.as_bytes());
+            stream.write_all(&frame).await.unwrap();
+            let read = stream.read(&mut head).await.unwrap();
+            assert!(read > 0);
+            kept.push(stream);
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        sizes.push(resident_bytes());
+    }
+    let each = (sizes[1] - sizes[0]) / COUNT;
+    assert!(each < 10_000, "{each} bytes");
+}
+
+fn resident_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .unwrap();
+    1_024
+        * line
+            .split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
 }

@@ -35,27 +35,40 @@ impl Node {
 
     pub async fn with(change: impl FnOnce(&mut Doors)) -> Node {
         let store = Arc::new(MemoryStore::new());
-        let engine =
-            Engine::open(store, Arc::new(SystemClock), Settings::default()).await.unwrap();
+        let engine = Engine::open(store, Arc::new(SystemClock), Settings::default())
+            .await
+            .unwrap();
         let node = NodeInfo {
             name: "test".into(),
             version: "0.0.0".into(),
             started_at: Timestamp(0),
         };
         let mut doors = Doors::new(engine.clone(), Keys::owner(KEY), node);
-        doors.limits = DoorLimits { hello_time_max: Duration::from_millis(500), ..doors.limits };
+        doors.limits = DoorLimits {
+            hello_time_max: Duration::from_millis(500),
+            ..doors.limits
+        };
         change(&mut doors);
         let directory = tempfile::tempdir().unwrap();
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();
         let unix = UnixListener::bind(directory.path().join("node.sock")).unwrap();
-        let listeners = Listeners { tcp: Some(tcp), unix: Some(unix) };
+        let listeners = Listeners {
+            tcp: Some(tcp),
+            unix: Some(unix),
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async {
             let _ = stopped.await;
         };
         let served = tokio::spawn(serve(doors, listeners, shutdown));
-        Node { address, engine, directory, stop: Some(stop), served: Some(served) }
+        Node {
+            address,
+            engine,
+            directory,
+            stop: Some(stop),
+            served: Some(served),
+        }
     }
 
     /// Tells the node to stop, and waits until it did.
@@ -78,10 +91,18 @@ impl Node {
         let mut stream = self.connect().await;
         // The node may answer and close before it has read everything.
         let _ = stream.write_all(request.as_ref()).await;
-        read_reply(&mut BufReader::new(stream), false).await.expect("an answer")
+        read_reply(&mut BufReader::new(stream), false)
+            .await
+            .expect("an answer")
     }
 
-    pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
         let mut text = format!(
             "{method} {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {KEY}\r\n",
             self.address
@@ -92,7 +113,9 @@ impl Node {
         text += &format!("content-length: {}\r\n\r\n{body}", body.len());
         let mut stream = self.connect().await;
         let _ = stream.write_all(text.as_bytes()).await;
-        read_reply(&mut BufReader::new(stream), method == "HEAD").await.expect("an answer")
+        read_reply(&mut BufReader::new(stream), method == "HEAD")
+            .await
+            .expect("an answer")
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -101,40 +124,57 @@ impl Node {
 
     pub async fn put(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let json = [("content-type", "application/json")];
-        self.send("PUT", path, &[&json, headers].concat(), body).await
+        self.send("PUT", path, &[&json, headers].concat(), body)
+            .await
     }
 
     pub async fn merge(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let kind = [("content-type", "application/merge-patch+json")];
-        self.send("PATCH", path, &[&kind, headers].concat(), body).await
+        self.send("PATCH", path, &[&kind, headers].concat(), body)
+            .await
     }
 
     pub async fn patch(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let kind = [("content-type", "application/json-patch+json")];
-        self.send("PATCH", path, &[&kind, headers].concat(), body).await
+        self.send("PATCH", path, &[&kind, headers].concat(), body)
+            .await
     }
 
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let json = [("content-type", "application/json")];
-        self.send("POST", path, &[&json, headers].concat(), body).await
+        self.send("POST", path, &[&json, headers].concat(), body)
+            .await
     }
 
     /// Opens a WebSocket, without `hello`.
     pub async fn socket(&self) -> Socket {
-        let request = format!("ws://{}/v1/sync", self.address).into_client_request().unwrap();
+        let request = format!("ws://{}/v1/sync", self.address)
+            .into_client_request()
+            .unwrap();
         let mut request = request;
         let protocol = "syncline.v1".parse().unwrap();
-        request.headers_mut().insert("sec-websocket-protocol", protocol);
+        request
+            .headers_mut()
+            .insert("sec-websocket-protocol", protocol);
         let stream = self.connect().await;
-        let (socket, response) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+        let (socket, response) = tokio_tungstenite::client_async(request, stream)
+            .await
+            .unwrap();
         assert_eq!(response.headers()["sec-websocket-protocol"], "syncline.v1");
-        Socket { socket, waiting: Vec::new() }
+        Socket {
+            socket,
+            waiting: Vec::new(),
+        }
     }
 
     /// Opens a WebSocket and says `hello`.
     pub async fn hello(&self) -> Socket {
         let mut socket = self.socket().await;
-        socket.say(&format!(r#"{{"type":"hello","token":"{KEY}","client":"test/1","agent":"a1"}}"#)).await;
+        socket
+            .say(&format!(
+                r#"{{"type":"hello","token":"{KEY}","client":"test/1","agent":"a1"}}"#
+            ))
+            .await;
         assert_eq!(text(&socket.hear().await, "type"), "welcome");
         socket
     }
@@ -152,7 +192,10 @@ impl Reply {
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     pub fn etag(&self) -> &str {
@@ -162,16 +205,29 @@ impl Reply {
     /// Checks that this is a problem of this code and status, and returns it.
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Json {
-        assert_eq!((self.status, self.header("content-type")), (status, Some("application/problem+json")), "{}", self.body);
+        assert_eq!(
+            (self.status, self.header("content-type")),
+            (status, Some("application/problem+json")),
+            "{}",
+            self.body
+        );
         let problem = self.json();
         assert_eq!(text(&problem, "code"), code, "{}", self.body);
-        assert_eq!(problem.get("status").and_then(Json::as_u64), Some(status.into()));
+        assert_eq!(
+            problem.get("status").and_then(Json::as_u64),
+            Some(status.into())
+        );
         problem
     }
 
     #[track_caller]
     pub fn ok(self) -> Reply {
-        assert!((200..300).contains(&self.status), "{}: {}", self.status, self.body);
+        assert!(
+            (200..300).contains(&self.status),
+            "{}: {}",
+            self.status,
+            self.body
+        );
         self
     }
 }
@@ -182,7 +238,9 @@ pub fn json(text: &str) -> Json {
 
 #[track_caller]
 pub fn text<'a>(json: &'a Json, name: &str) -> &'a str {
-    json.get(name).and_then(Json::as_str).unwrap_or_else(|| panic!("no {name} in {}", json.to_text()))
+    json.get(name)
+        .and_then(Json::as_str)
+        .unwrap_or_else(|| panic!("no {name} in {}", json.to_text()))
 }
 
 /// Reads one answer; `None` when the peer closed without one.
@@ -197,11 +255,19 @@ pub async fn read_reply<R: tokio::io::AsyncRead + Unpin>(
     loop {
         let mut line = String::new();
         reader.read_line(&mut line).await.ok()?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        let Some((name, value)) = line.trim_end().split_once(':') else {
+            break;
+        };
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut reply = Reply { status, headers, body: String::new() };
-    let length = reply.header("content-length").and_then(|v| v.parse::<usize>().ok());
+    let mut reply = Reply {
+        status,
+        headers,
+        body: String::new(),
+    };
+    let length = reply
+        .header("content-length")
+        .and_then(|v| v.parse::<usize>().ok());
     let mut body = vec![0; length.filter(|_| !head && status != 304).unwrap_or(0)];
     reader.read_exact(&mut body).await.ok()?;
     reply.body = String::from_utf8(body).unwrap();

@@ -11,11 +11,15 @@ use crate::node::{KEY, Node, Socket, json, text};
 const A: &str = "/v1/contexts/task/a";
 
 fn submit(id: &str, body: &str) -> String {
-    format!(r#"{{"type":"submit","id":"{id}","proposals":[{{"context":"task/a","op":"merge","create":true,"body":{body}}}]}}"#)
+    format!(
+        r#"{{"type":"submit","id":"{id}","proposals":[{{"context":"task/a","op":"merge","create":true,"body":{body}}}]}}"#
+    )
 }
 
 async fn subscribe(socket: &mut Socket, id: &str, rest: &str) -> Json {
-    socket.say(&format!(r#"{{"type":"subscribe","id":"{id}",{rest}}}"#)).await;
+    socket
+        .say(&format!(r#"{{"type":"subscribe","id":"{id}",{rest}}}"#))
+        .await;
     socket.hear_type("subscribed").await
 }
 
@@ -24,11 +28,21 @@ async fn the_protocols_exchange() {
     let node = Node::start().await;
     node.put(A, &[], r#"{"data":{"n":0}}"#).await.ok();
     let mut socket = node.socket().await;
-    socket.say(&format!(r#"{{"type":"hello","token":"{KEY}","client":"demo/1"}}"#)).await;
+    socket
+        .say(&format!(
+            r#"{{"type":"hello","token":"{KEY}","client":"demo/1"}}"#
+        ))
+        .await;
     let welcome = socket.hear().await;
     assert_eq!(text(&welcome, "type"), "welcome");
     assert_eq!(welcome.get("heartbeat_s"), Some(&Json::from(25)));
-    assert!(welcome.get("limits").unwrap().get("subscriptions").is_some());
+    assert!(
+        welcome
+            .get("limits")
+            .unwrap()
+            .get("subscriptions")
+            .is_some()
+    );
     assert!(!text(&welcome, "connection").is_empty() && !text(&welcome, "epoch").is_empty());
     let subscribed = subscribe(
         &mut socket,
@@ -51,14 +65,30 @@ async fn the_protocols_exchange() {
     }
     let receipt = receipt.unwrap();
     assert_eq!(text(&receipt, "ref"), "r1");
-    let first = receipt.pointer(&Pointer::from_static("/receipts/0")).unwrap();
-    assert_eq!(text(first, "change_id"), "01996f1e-4b2a-7c3d-8e4f-5a6b7c8d9e0f");
+    let first = receipt
+        .pointer(&Pointer::from_static("/receipts/0"))
+        .unwrap();
+    assert_eq!(
+        text(first, "change_id"),
+        "01996f1e-4b2a-7c3d-8e4f-5a6b7c8d9e0f"
+    );
     let change = change.unwrap();
-    assert_eq!((text(&change, "sub"), change.get("n")), ("s1", Some(&Json::from(1))));
+    assert_eq!(
+        (text(&change, "sub"), change.get("n")),
+        ("s1", Some(&Json::from(1)))
+    );
     let change = change.get("change").unwrap();
-    assert_eq!(change.get("patch"), Some(&json(r#"[{"op":"replace","path":"/data/n","value":1}]"#)));
+    assert_eq!(
+        change.get("patch"),
+        Some(&json(r#"[{"op":"replace","path":"/data/n","value":1}]"#))
+    );
     assert_eq!(text(change, "cursor"), text(first, "cursor"));
-    socket.say(&format!(r#"{{"type":"ack","sub":"s1","cursor":"{}"}}"#, text(change, "cursor"))).await;
+    socket
+        .say(&format!(
+            r#"{{"type":"ack","sub":"s1","cursor":"{}"}}"#,
+            text(change, "cursor")
+        ))
+        .await;
     socket.say(r#"{"type":"unsubscribe","id":"s1"}"#).await;
     socket.say(&submit("r2", r#"{"data":{"n":2}}"#)).await;
     assert_eq!(text(&socket.hear().await, "ref"), "r2");
@@ -86,11 +116,17 @@ async fn hello_comes_first_and_in_time() {
         assert_eq!(errors.len(), 1, "{hello}");
     }
     let mut socket = node.socket().await;
-    socket.say(&format!(r#"{{"type":"hello","token":"{KEY}","workspace":"nowhere"}}"#)).await;
+    socket
+        .say(&format!(
+            r#"{{"type":"hello","token":"{KEY}","workspace":"nowhere"}}"#
+        ))
+        .await;
     let (code, errors) = socket.hear_close().await;
     assert_eq!((code, text(&errors[0], "code")), (4503, "not_found"));
     let mut socket = node.hello().await;
-    socket.say(&format!(r#"{{"type":"hello","token":"{KEY}"}}"#)).await;
+    socket
+        .say(&format!(r#"{{"type":"hello","token":"{KEY}"}}"#))
+        .await;
     assert_eq!(socket.hear_close().await.0, 4509);
 }
 
@@ -112,11 +148,20 @@ async fn a_frame_may_hold_many_messages() {
         let message = socket.hear().await;
         match text(&message, "type") {
             "receipt" => receipts.push(text(&message, "ref").to_owned()),
-            _ => versions.push(message.pointer(&Pointer::from_static("/change/version")).unwrap().as_u64().unwrap()),
+            _ => versions.push(
+                message
+                    .pointer(&Pointer::from_static("/change/version"))
+                    .unwrap()
+                    .as_u64()
+                    .unwrap(),
+            ),
         }
     }
     receipts.sort();
-    assert_eq!((receipts, versions), (vec!["r1".to_owned(), "r2".to_owned()], vec![1, 2]));
+    assert_eq!(
+        (receipts, versions),
+        (vec!["r1".to_owned(), "r2".to_owned()], vec![1, 2])
+    );
 }
 
 #[tokio::test]
@@ -124,13 +169,22 @@ async fn submits_of_one_connection_keep_their_order() {
     let node = Node::start().await;
     let mut socket = node.hello().await;
     for n in 0..500 {
-        socket.socket.feed(Message::text(submit(&format!("r{n}"), &format!(r#"{{"data":{{"n":{n}}}}}"#)))).await.unwrap();
+        socket
+            .socket
+            .feed(Message::text(submit(
+                &format!("r{n}"),
+                &format!(r#"{{"data":{{"n":{n}}}}}"#),
+            )))
+            .await
+            .unwrap();
     }
     socket.socket.flush().await.unwrap();
     for _ in 0..500 {
         let receipt = socket.hear_type("receipt").await;
         let n: u64 = text(&receipt, "ref")[1..].parse().unwrap();
-        let version = receipt.pointer(&Pointer::from_static("/receipts/0/version")).unwrap();
+        let version = receipt
+            .pointer(&Pointer::from_static("/receipts/0/version"))
+            .unwrap();
         assert_eq!(version.as_u64(), Some(n + 1));
     }
 }
@@ -140,31 +194,96 @@ async fn what_is_wrong_is_answered_by_its_id() {
     let node = Node::start().await;
     let mut socket = node.hello().await;
     for (message, reference, code, pointer) in [
-        (r#"{"type":"submit","id":"r1","proposals":[]}"#, Some("r1"), "invalid", Some("/proposals")),
-        (r#"{"type":"submit","id":"r2","proposals":[{"context":"task/a","op":"fly"}]}"#, Some("r2"), "invalid", Some("/proposals/0/op")),
-        (r#"{"type":"submit","id":"r3","propsals":[]}"#, Some("r3"), "invalid", Some("/proposals")),
-        (r#"{"type":"subscribe","id":"s1"}"#, Some("s1"), "invalid", Some("/scope")),
-        (r#"{"type":"subscribe","id":"s2","scope":[{"workspace":true}],"filter":{}}"#, Some("s2"), "not_built", Some("/filter")),
-        (r#"{"type":"subscribe","id":"s3","scope":[{"workspace":true}],"from":{"cursor":"x"}}"#, Some("s3"), "bad_cursor", None),
-        (r#"{"type":"unsubscribe","id":"none"}"#, Some("none"), "not_found", None),
-        (r#"{"type":"ack","sub":"none","cursor":"x"}"#, Some("none"), "not_found", None),
-        (r#"{"type":"resync","id":"q","context":"task/none"}"#, Some("q"), "not_found", None),
-        (r#"{"type":"lease","id":"l1","what":1}"#, Some("l1"), "not_built", Some("/type")),
-        (r#"{"type":"sing","id":"x1"}"#, Some("x1"), "bad_request", Some("/type")),
+        (
+            r#"{"type":"submit","id":"r1","proposals":[]}"#,
+            Some("r1"),
+            "invalid",
+            Some("/proposals"),
+        ),
+        (
+            r#"{"type":"submit","id":"r2","proposals":[{"context":"task/a","op":"fly"}]}"#,
+            Some("r2"),
+            "invalid",
+            Some("/proposals/0/op"),
+        ),
+        (
+            r#"{"type":"submit","id":"r3","propsals":[]}"#,
+            Some("r3"),
+            "invalid",
+            Some("/proposals"),
+        ),
+        (
+            r#"{"type":"subscribe","id":"s1"}"#,
+            Some("s1"),
+            "invalid",
+            Some("/scope"),
+        ),
+        (
+            r#"{"type":"subscribe","id":"s2","scope":[{"workspace":true}],"filter":{}}"#,
+            Some("s2"),
+            "not_built",
+            Some("/filter"),
+        ),
+        (
+            r#"{"type":"subscribe","id":"s3","scope":[{"workspace":true}],"from":{"cursor":"x"}}"#,
+            Some("s3"),
+            "bad_cursor",
+            None,
+        ),
+        (
+            r#"{"type":"unsubscribe","id":"none"}"#,
+            Some("none"),
+            "not_found",
+            None,
+        ),
+        (
+            r#"{"type":"ack","sub":"none","cursor":"x"}"#,
+            Some("none"),
+            "not_found",
+            None,
+        ),
+        (
+            r#"{"type":"resync","id":"q","context":"task/none"}"#,
+            Some("q"),
+            "not_found",
+            None,
+        ),
+        (
+            r#"{"type":"lease","id":"l1","what":1}"#,
+            Some("l1"),
+            "not_built",
+            Some("/type"),
+        ),
+        (
+            r#"{"type":"sing","id":"x1"}"#,
+            Some("x1"),
+            "bad_request",
+            Some("/type"),
+        ),
         (r#"{"type":7}"#, None, "invalid", Some("/type")),
         (r#"42"#, None, "invalid", Some("")),
     ] {
         socket.say(message).await;
         let error = socket.hear().await;
         assert_eq!(text(&error, "type"), "error", "{message}");
-        assert_eq!(error.get("ref").and_then(Json::as_str), reference, "{message}");
+        assert_eq!(
+            error.get("ref").and_then(Json::as_str),
+            reference,
+            "{message}"
+        );
         assert_eq!(text(&error, "code"), code, "{message}");
-        assert_eq!(error.get("pointer").and_then(Json::as_str), pointer, "{message}");
+        assert_eq!(
+            error.get("pointer").and_then(Json::as_str),
+            pointer,
+            "{message}"
+        );
     }
     let refused = r#"{"type":"submit","id":"r9","proposals":[{"context":"task/none","op":"merge","body":{}}]}"#;
     socket.say(refused).await;
     let receipt = socket.hear().await;
-    let error = receipt.pointer(&Pointer::from_static("/receipts/0/error")).unwrap();
+    let error = receipt
+        .pointer(&Pointer::from_static("/receipts/0/error"))
+        .unwrap();
     assert_eq!(text(error, "code"), "not_found");
     // The connection goes on after all of it.
     socket.say(&submit("ok", "{}")).await;
@@ -176,14 +295,24 @@ async fn frames_that_cannot_be_read_end_the_connection() {
     let node = Node::start().await;
     let too_many = format!("[{}]", vec!["1"; 1_025].join(","));
     let deep = "[".repeat(10_000);
-    for frame in ["{", "{\"type\":\"heartbeat\",\"type\":\"x\"}", "", &too_many, &deep] {
+    for frame in [
+        "{",
+        "{\"type\":\"heartbeat\",\"type\":\"x\"}",
+        "",
+        &too_many,
+        &deep,
+    ] {
         let mut socket = node.hello().await;
         socket.say(frame).await;
         let (code, errors) = socket.hear_close().await;
         assert_eq!((code, errors.len()), (4509, 1), "{:.40}", frame);
     }
     let mut socket = node.hello().await;
-    socket.socket.send(Message::binary(vec![1, 2, 3])).await.unwrap();
+    socket
+        .socket
+        .send(Message::binary(vec![1, 2, 3]))
+        .await
+        .unwrap();
     assert_eq!(socket.hear_close().await.0, 4509);
 }
 
@@ -191,10 +320,17 @@ async fn frames_that_cannot_be_read_end_the_connection() {
 async fn a_subscription_begins_with_a_snapshot_and_goes_on() {
     let node = Node::start().await;
     for n in 0..120 {
-        node.put(&format!("/v1/contexts/task/t{n}"), &[], "{}").await.ok();
+        node.put(&format!("/v1/contexts/task/t{n}"), &[], "{}")
+            .await
+            .ok();
     }
     let mut socket = node.hello().await;
-    let subscribed = subscribe(&mut socket, "s", r#""scope":[{"workspace":true}],"from":"snapshot""#).await;
+    let subscribed = subscribe(
+        &mut socket,
+        "s",
+        r#""scope":[{"workspace":true}],"from":"snapshot""#,
+    )
+    .await;
     assert_eq!(subscribed.get("recovered"), Some(&Json::from(true)));
     let mut contexts = 0;
     let cursor = loop {
@@ -214,7 +350,10 @@ async fn a_subscription_begins_with_a_snapshot_and_goes_on() {
     let from = format!(r#""scope":[{{"workspace":true}}],"from":{{"cursor":"{cursor}"}}"#);
     let resumed = subscribe(&mut other, "s", &from).await;
     assert_eq!(resumed.get("recovered"), Some(&Json::from(true)));
-    assert_eq!(other.hear_type("change").await.get("change"), change.get("change"));
+    assert_eq!(
+        other.hear_type("change").await.get("change"),
+        change.get("change")
+    );
 }
 
 #[tokio::test]
@@ -226,7 +365,10 @@ async fn a_place_that_is_no_more_is_answered_with_a_snapshot() {
     let mut socket = node.hello().await;
     let live = subscribe(&mut socket, "live", r#""scope":[{"workspace":true}]"#).await;
     assert_eq!(live.get("recovered"), Some(&Json::from(true)));
-    let from = format!(r#""scope":[{{"workspace":true}}],"from":{{"cursor":"{}"}}"#, workspace.seal(&ahead));
+    let from = format!(
+        r#""scope":[{{"workspace":true}}],"from":{{"cursor":"{}"}}"#,
+        workspace.seal(&ahead)
+    );
     let subscribed = subscribe(&mut socket, "s", &from).await;
     assert_eq!(subscribed.get("recovered"), Some(&Json::from(false)));
     assert_eq!(text(&subscribed, "reason"), "rewound");
@@ -234,10 +376,19 @@ async fn a_place_that_is_no_more_is_answered_with_a_snapshot() {
     let mut seen = Vec::new();
     while seen.len() < 2 {
         let message = socket.hear().await;
-        seen.push((text(&message, "type").to_owned(), text(&message, "sub").to_owned()));
+        seen.push((
+            text(&message, "type").to_owned(),
+            text(&message, "sub").to_owned(),
+        ));
     }
     seen.sort();
-    assert_eq!(seen, [("reset".to_owned(), "live".to_owned()), ("snapshot".to_owned(), "s".to_owned())]);
+    assert_eq!(
+        seen,
+        [
+            ("reset".to_owned(), "live".to_owned()),
+            ("snapshot".to_owned(), "s".to_owned())
+        ]
+    );
     // That subscription is over, so its id is free again.
     subscribe(&mut socket, "live", r#""scope":[{"workspace":true}]"#).await;
 }
@@ -247,9 +398,24 @@ async fn bulks_scopes_modes_and_ones_own_changes() {
     let node = Node::start().await;
     node.put("/v1/contexts/project/p", &[], "{}").await.ok();
     let mut socket = node.hello().await;
-    subscribe(&mut socket, "all", r#""scope":[{"workspace":true}],"mode":"thin""#).await;
-    subscribe(&mut socket, "p", r#""scope":[{"subtree":"project/p"}],"mode":"snapshot","old":true"#).await;
-    subscribe(&mut socket, "others", r#""scope":[{"workspace":true}],"exclude_self":true"#).await;
+    subscribe(
+        &mut socket,
+        "all",
+        r#""scope":[{"workspace":true}],"mode":"thin""#,
+    )
+    .await;
+    subscribe(
+        &mut socket,
+        "p",
+        r#""scope":[{"subtree":"project/p"}],"mode":"snapshot","old":true"#,
+    )
+    .await;
+    subscribe(
+        &mut socket,
+        "others",
+        r#""scope":[{"workspace":true}],"exclude_self":true"#,
+    )
+    .await;
     socket
         .say(r#"{"type":"submit","id":"b","mode":"atomic","proposals":[{"context":"task/in","op":"create","body":{"parent":"project/p","data":{"n":1}}},{"context":"task/out","op":"create","body":{}}]}"#)
         .await;
@@ -261,10 +427,17 @@ async fn bulks_scopes_modes_and_ones_own_changes() {
         if kind == "receipt" {
             bulk = text(&message, "bulk").to_owned();
         }
-        let sub = message.get("sub").and_then(Json::as_str).unwrap_or_default().to_owned();
+        let sub = message
+            .get("sub")
+            .and_then(Json::as_str)
+            .unwrap_or_default()
+            .to_owned();
         if kind == "change" && sub == "p" {
             let change = message.get("change").unwrap();
-            assert_eq!((text(change, "context"), text(change, "enc")), ("task/in", "snapshot"));
+            assert_eq!(
+                (text(change, "context"), text(change, "enc")),
+                ("task/in", "snapshot")
+            );
             assert_eq!(change.get("cursor"), None);
         }
         if kind == "end" {
@@ -272,29 +445,48 @@ async fn bulks_scopes_modes_and_ones_own_changes() {
         }
         heard.push((sub, kind));
     }
-    let of = |sub: &str| -> Vec<&str> { heard.iter().filter(|(s, _)| s == sub).map(|(_, k)| k.as_str()).collect() };
+    let of = |sub: &str| -> Vec<&str> {
+        heard
+            .iter()
+            .filter(|(s, _)| s == sub)
+            .map(|(_, k)| k.as_str())
+            .collect()
+    };
     assert_eq!(of("all"), ["begin", "change", "change", "end"]);
     assert_eq!(of("p"), ["begin", "change", "end"]);
     assert_eq!(of("others"), Vec::<&str>::new());
     assert!(!bulk.is_empty());
     // Another actor's change reaches all three.
-    node.merge("/v1/contexts/task/in", &[], r#"{"data":{"n":2}}"#).await.ok();
+    node.merge("/v1/contexts/task/in", &[], r#"{"data":{"n":2}}"#)
+        .await
+        .ok();
     let mut subs = Vec::new();
     while subs.len() < 3 {
         let message = socket.hear_type("change").await;
         let change = message.get("change").unwrap();
         if text(&message, "sub") == "p" {
-            assert_eq!(change.pointer(&Pointer::from_static("/snapshot/data/n")), Some(&Json::from(2)));
+            assert_eq!(
+                change.pointer(&Pointer::from_static("/snapshot/data/n")),
+                Some(&Json::from(2))
+            );
             assert_eq!(change.get("old"), Some(&json(r#"{"/data/n":1}"#)));
         }
         subs.push(text(&message, "sub").to_owned());
     }
     subs.sort();
     assert_eq!(subs, ["all", "others", "p"]);
-    socket.say(r#"{"type":"resync","id":"q1","sub":"p","context":"task/in"}"#).await;
+    socket
+        .say(r#"{"type":"resync","id":"q1","sub":"p","context":"task/in"}"#)
+        .await;
     let snapshot = socket.hear_type("snapshot").await;
-    assert_eq!((text(&snapshot, "ref"), text(&snapshot, "sub")), ("q1", "p"));
-    assert_eq!(snapshot.pointer(&Pointer::from_static("/contexts/0/data/n")), Some(&Json::from(2)));
+    assert_eq!(
+        (text(&snapshot, "ref"), text(&snapshot, "sub")),
+        ("q1", "p")
+    );
+    assert_eq!(
+        snapshot.pointer(&Pointer::from_static("/contexts/0/data/n")),
+        Some(&Json::from(2))
+    );
 }
 
 #[tokio::test]
@@ -306,11 +498,19 @@ async fn silence_is_broken_by_heartbeats() {
     let beat = socket.hear_type("heartbeat").await;
     let cursor = text(beat.get("subs").unwrap(), "s").to_owned();
     // The mark has passed what the scope does not hold.
-    let after = node.get(&format!("/v1/changes?after={cursor}")).await.ok().json();
+    let after = node
+        .get(&format!("/v1/changes?after={cursor}"))
+        .await
+        .ok()
+        .json();
     assert_eq!(after.get("changes"), Some(&json("[]")));
     socket.say(r#"{"type":"heartbeat"}"#).await;
     let again = socket.hear_type("heartbeat").await;
-    assert_ne!(text(again.get("subs").unwrap(), "s"), cursor, "freshly sealed");
+    assert_ne!(
+        text(again.get("subs").unwrap(), "s"),
+        cursor,
+        "freshly sealed"
+    );
 }
 
 #[tokio::test]
@@ -318,12 +518,21 @@ async fn subscriptions_are_bounded_and_named_once() {
     let node = Node::with(|doors| doors.limits.subscriptions_max = 3).await;
     let mut socket = node.hello().await;
     for n in 0..3 {
-        subscribe(&mut socket, &format!("s{n}"), r#""scope":[{"workspace":true}]"#).await;
+        subscribe(
+            &mut socket,
+            &format!("s{n}"),
+            r#""scope":[{"workspace":true}]"#,
+        )
+        .await;
     }
-    socket.say(r#"{"type":"subscribe","id":"s3","scope":[{"workspace":true}]}"#).await;
+    socket
+        .say(r#"{"type":"subscribe","id":"s3","scope":[{"workspace":true}]}"#)
+        .await;
     assert_eq!(text(&socket.hear().await, "code"), "too_many");
     socket.say(r#"{"type":"unsubscribe","id":"s0"}"#).await;
-    socket.say(r#"{"type":"subscribe","id":"s1","scope":[{"workspace":true}]}"#).await;
+    socket
+        .say(r#"{"type":"subscribe","id":"s1","scope":[{"workspace":true}]}"#)
+        .await;
     assert_eq!(text(&socket.hear().await, "code"), "invalid");
     subscribe(&mut socket, "s0", r#""scope":[{"workspace":true}]"#).await;
 }
@@ -344,7 +553,11 @@ async fn a_stopping_node_says_when_to_come_back() {
         assert!(errors[0].get("after_ms").unwrap().as_u64().unwrap() >= 500);
     }
     stopped.await.unwrap().unwrap();
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -357,8 +570,42 @@ async fn other_subprotocols_are_refused() {
             node.address
         )
     };
-    node.raw(upgrade("sec-websocket-protocol: syncline.v9\r\n")).await.problem(400, "bad_request");
+    node.raw(upgrade("sec-websocket-protocol: syncline.v9\r\n"))
+        .await
+        .problem(400, "bad_request");
     assert_eq!(node.raw(upgrade("")).await.status, 101);
     let plain = node.get("/v1/sync").await;
     plain.problem(400, "bad_request");
+}
+
+/// A peer that is gone without a word is found by its silence; one that only has nothing to say
+/// answers the pings.
+#[tokio::test]
+async fn a_peer_that_is_gone_is_let_go() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let node = Node::with(|doors| doors.limits.heartbeat = Duration::from_millis(100)).await;
+    let mut gone = node.connect().await;
+    let upgrade = format!(
+        "GET /v1/sync HTTP/1.1\r\nhost: {}\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        node.address
+    );
+    gone.write_all(upgrade.as_bytes()).await.unwrap();
+    let hello = format!(r#"{{"type":"hello","token":"{KEY}"}}"#);
+    let mut frame = vec![0x81, 0x80 | u8::try_from(hello.len()).unwrap(), 0, 0, 0, 0];
+    frame.extend_from_slice(hello.as_bytes());
+    gone.write_all(&frame).await.unwrap();
+    let mut quiet = node.hello().await;
+    let mut heard = Vec::new();
+    let started = Instant::now();
+    let read = gone.read_to_end(&mut heard);
+    let listen = async {
+        while started.elapsed() < Duration::from_millis(1_000) {
+            quiet.hear_type("heartbeat").await;
+        }
+    };
+    let (read, ()) = tokio::join!(tokio::time::timeout(Duration::from_secs(10), read), listen);
+    read.unwrap().unwrap();
+    // The close frame says 4008.
+    assert!(heard.windows(2).any(|bytes| bytes == 4008u16.to_be_bytes()));
 }
