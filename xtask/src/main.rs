@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod check;
 mod docs;
 mod fuzz;
@@ -46,6 +47,16 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         rest: Vec<String>,
     },
+    /// The bench itself, built as what it measures.
+    #[command(hide = true)]
+    BenchHere {
+        /// Passed on.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<String>,
+    },
+    /// The bench's load: one job, told on stdin.
+    #[command(hide = true)]
+    BenchLoad,
     /// Run the commands of README and docs against a fresh node.
     Docs,
     /// Fuzz the parsers that face outside (needs cargo-fuzz on nightly).
@@ -64,6 +75,8 @@ fn main() -> ExitCode {
         Command::Test { rest } => test::run(&rest),
         Command::Prove { rest } => prove(&rest),
         Command::Bench { rest } => bench(&rest),
+        Command::BenchHere { rest } => bench::run(&rest),
+        Command::BenchLoad => bench::load(),
         Command::Docs => docs::run(),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
     };
@@ -93,6 +106,10 @@ fn prove(rest: &[String]) -> run::Result {
         .run()
 }
 
-fn bench(_rest: &[String]) -> run::Result {
-    Err("the benches are not written yet".to_owned())
+/// Builds the binary as users would have it, and the load so that it is not what is measured.
+fn bench(rest: &[String]) -> run::Result {
+    setup::for_bench();
+    Step::cargo(&["build", "--release", "-p", "syncline"]).run()?;
+    Step::cargo(&["build", "--release", "-p", "xtask"]).run()?;
+    Step::new(run::root().join("target/release/xtask")).args(&["bench-here"]).args(rest).run()
 }

@@ -1,0 +1,363 @@
+//! `cargo xtask bench`: what the node does in a second and in how much memory, beside Redis and
+//! PostgreSQL doing the same work in the same run on the same disk.
+//!
+//! The peers are measured in turn, several rounds, and the medians compared: absolute numbers of a
+//! shared machine drift by half within minutes, their ratios hold. All three are durable: the node
+//! as it is, Redis with `appendfsync always`, PostgreSQL as it comes. All three keep history, and
+//! each is given the form of the work that suits it best (see `load/resp.rs` and `load/pg.rs`).
+
+mod job;
+mod load;
+mod report;
+mod rows;
+mod runner;
+mod server;
+mod sys;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::run::{Result, Step};
+use job::{Job, Outcome, Peer, Work};
+use report::{AimRow, BesideRow, Cell, FollowRow, Report, SizeRow, median, short};
+use rows::{Beside, Follow};
+use server::Server;
+
+/// Makes the load that stdin names.
+pub fn load() -> Result {
+    load::main()
+}
+
+/// How much memory an idle node may hold.
+const IDLE_MIB_MAX: f64 = 30.0;
+/// How much memory an idle connection may hold.
+const CONNECTION_KIB_MAX: f64 = 10.0;
+/// How long a node may take to be ready.
+const READY_MS_MAX: f64 = 100.0;
+/// How many contexts a well-filled node has.
+const MANY: usize = 100_000;
+/// How often a start is timed.
+const STARTS: usize = 20;
+
+/// Measure the node, beside Redis and PostgreSQL.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "cargo xtask bench")]
+struct Options {
+    /// Only rows whose name holds this: write-1k-16, read, notify-100, deliver, memory, start.
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
+    /// How long each measurement counts.
+    #[arg(long, default_value_t = 5.0, value_name = "S")]
+    seconds: f64,
+    /// How often each measurement is made; the median counts.
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    rounds: usize,
+    /// The report as one JSON document.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Measures the node that was built.
+pub fn run(arguments: &[String]) -> Result {
+    let name = std::iter::once("cargo xtask bench".to_owned());
+    let options = Options::try_parse_from(name.chain(arguments.iter().cloned()));
+    let options = match options {
+        Ok(options) => options,
+        Err(error) => error.exit(),
+    };
+    sys::raise_descriptors();
+    let mut bench = Bench { report: start_report(&options), options };
+    bench.all()?;
+    let text = match bench.options.json {
+        true => serde_json::to_string_pretty(&bench.report).map_err(|error| error.to_string())?,
+        false => bench.report.to_text(),
+    };
+    writeln!(std::io::stdout(), "{text}").map_err(|error| error.to_string())
+}
+
+struct Bench {
+    options: Options,
+    report: Report,
+}
+
+/// The servers of one group of rows.
+struct Servers {
+    node: Server,
+    redis: Option<Server>,
+    postgres: Option<Server>,
+}
+
+impl Servers {
+    fn start(bench: &mut Bench) -> Result<Servers> {
+        let node = server::node(&server::fresh_folder("node")?)?;
+        let redis = server::redis(&server::fresh_folder("redis")?)?;
+        let postgres = server::postgres(&server::fresh_folder("postgres")?)?;
+        let here = [("Redis", "redis-server", redis.is_some()), ("PostgreSQL", "postgresql", postgres.is_some())];
+        for (name, package, is_here) in here {
+            match (is_here, bench.report.peers.iter().any(|known| known == name)) {
+                (true, false) => bench.report.peers.push(name.to_owned()),
+                (false, _) => say(&format!("{name} is not here and is left out: apt-get install {package}")),
+                _ => {}
+            }
+        }
+        Ok(Servers { node, redis, postgres })
+    }
+
+    fn of(&self, peer: Peer) -> Option<&Server> {
+        match peer {
+            Peer::Ws | Peer::Http => Some(&self.node),
+            Peer::Redis => self.redis.as_ref(),
+            Peer::Postgres => self.postgres.as_ref(),
+        }
+    }
+}
+
+impl Bench {
+    fn all(&mut self) -> Result {
+        let groups = [rows::writes(1_024), vec![rows::reads()], rows::writes(65_536)];
+        let [small, reads, large] = groups;
+        self.beside(small)?;
+        self.beside(reads)?;
+        self.follow()?;
+        self.memory()?;
+        self.filled()?;
+        self.beside(large)?;
+        let removed = std::fs::remove_dir_all(server::target().join("bench"));
+        removed.or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(()),
+            _ => Err(format!("the data of the bench stays: {error}")),
+        })
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.options.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+    }
+
+    /// Measures rows of updates or reads, each peer in turn.
+    fn beside(&mut self, rows: Vec<Beside>) -> Result {
+        let rows: Vec<Beside> = rows.into_iter().filter(|row| self.wants(&row.name)).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let servers = Servers::start(self)?;
+        for row in rows {
+            let peers: Vec<(Peer, &Server)> =
+                row.peers.iter().filter_map(|peer| Some((*peer, servers.of(*peer)?))).collect();
+            let mut outcomes: Vec<Vec<Outcome>> = peers.iter().map(|_| Vec::new()).collect();
+            for round in 0..self.options.rounds {
+                let mut line = format!("{} round {}:", row.name, round + 1);
+                for turn in 0..peers.len() {
+                    // Who begins changes, so that nobody is always measured after the same.
+                    let index = (turn + round) % peers.len();
+                    let (peer, server) = peers[index];
+                    let outcome = runner::run(&self.beside_job(&row, peer, server, round))?;
+                    line.push_str(&format!("  {} {}/s", peer.name(), short(outcome.rate())));
+                    outcomes[index].push(outcome);
+                }
+                say(&line);
+            }
+            let cells = peers.iter().zip(outcomes);
+            let cells = cells.filter_map(|((peer, _), outcomes)| Cell::of(*peer, outcomes)).collect();
+            self.report.beside.push(BesideRow::of(&row.name, cells, row.aims));
+        }
+        Ok(())
+    }
+
+    fn beside_job(&self, row: &Beside, peer: Peer, server: &Server, round: usize) -> Job {
+        Job {
+            connections: row.connections,
+            contexts: row.contexts,
+            document_bytes: row.document_bytes,
+            prefix: format!("{}-{}-{round}", row.name, peer.name()),
+            ..self.job(server, peer, row.work)
+        }
+    }
+
+    fn job(&self, server: &Server, peer: Peer, work: Work) -> Job {
+        Job {
+            peer,
+            addr: server.addr.clone(),
+            token: server.token.clone(),
+            pid: server.pid(),
+            work,
+            connections: 1,
+            contexts: 1,
+            document_bytes: 1_024,
+            rate: 0,
+            warm_s: (self.options.seconds / 4.0).clamp(0.3, 1.0),
+            seconds: self.options.seconds,
+            prefix: String::new(),
+        }
+    }
+
+    /// Measures what subscribers see.
+    fn follow(&mut self) -> Result {
+        for row in rows::follows() {
+            if !self.wants(&row.name) {
+                continue;
+            }
+            let node = server::node(&server::fresh_folder("node")?)?;
+            let mut outcomes = Vec::new();
+            for round in 0..self.options.rounds {
+                let outcome = runner::run(&Job {
+                    connections: row.subscribers,
+                    contexts: 64,
+                    rate: row.rate,
+                    prefix: format!("{}-{round}", row.name),
+                    ..self.job(&node, Peer::Ws, row.work)
+                })?;
+                say(&format!(
+                    "{} round {}: p50 {:.0} µs, p99 {:.0} µs, {} deliveries/s, {} lost",
+                    row.name,
+                    round + 1,
+                    outcome.p50_us,
+                    outcome.p99_us,
+                    short(outcome.rate()),
+                    outcome.lost
+                ));
+                outcomes.push(outcome);
+            }
+            self.report.follow.extend(follow_row(&row, outcomes));
+        }
+        Ok(())
+    }
+
+    /// Measures the memory of an idle node, and of idle connections.
+    fn memory(&mut self) -> Result {
+        if !self.wants("memory") {
+            return Ok(());
+        }
+        let node = server::node(&server::fresh_folder("node")?)?;
+        std::thread::sleep(Duration::from_secs(1));
+        let idle = node.memory_bytes();
+        let value = mib(idle);
+        let aim = AimRow::below(format!("below {IDLE_MIB_MAX} MiB"), value, IDLE_MIB_MAX);
+        self.size("memory idle", value, "MiB", "", vec![aim]);
+        drop(node);
+        for connections in [1_000, 5_000] {
+            let node = server::node(&server::fresh_folder("node")?)?;
+            std::thread::sleep(Duration::from_millis(500));
+            let before = node.memory_bytes();
+            let job = Job { connections, ..self.job(&node, Peer::Ws, Work::Idle) };
+            let mut load = runner::Load::start(&job)?;
+            load.held()?;
+            std::thread::sleep(Duration::from_secs(1));
+            let grown = node.memory_bytes().saturating_sub(before);
+            load.finish()?;
+            let value = mib(grown) * 1_024.0 / job::to_f64(connections as u64);
+            let wanted = CONNECTION_KIB_MAX;
+            let aim = AimRow::below(format!("below {wanted} KiB"), value, wanted);
+            let name = format!("memory of 1 in {connections} connections");
+            self.size(&name, value, "KiB", "WebSocket, one subscription, idle", vec![aim]);
+        }
+        Ok(())
+    }
+
+    /// Measures start-up, of a fresh node and of one with many contexts, and the latter's memory.
+    fn filled(&mut self) -> Result {
+        let (start, memory) = (self.wants("start"), self.wants("memory"));
+        if start {
+            let times = (0..STARTS).map(|_| started(&server::fresh_folder("node")?));
+            self.starts("start, fresh", times.collect::<Result<_>>()?);
+        }
+        if !start && !memory {
+            return Ok(());
+        }
+        let folder = server::fresh_folder("node")?;
+        let mut node = server::node(&folder)?;
+        let job = Job {
+            contexts: MANY,
+            document_bytes: 512,
+            prefix: "many".to_owned(),
+            ..self.job(&node, Peer::Http, Work::Fill)
+        };
+        let begun = std::time::Instant::now();
+        runner::run(&job)?;
+        let took = begun.elapsed().as_secs_f64();
+        let rate = short(job::to_f64(MANY as u64) / took);
+        if memory {
+            std::thread::sleep(Duration::from_secs(1));
+            let note = format!("after creating them, {rate}/s in bulks of 1,000");
+            self.size("memory with 100,000 contexts", mib(node.memory_bytes()), "MiB", &note, vec![]);
+        }
+        node.stop();
+        drop(node);
+        if memory {
+            let node = server::node(&folder)?;
+            std::thread::sleep(Duration::from_secs(1));
+            let value = mib(node.memory_bytes());
+            self.size("memory with 100,000 contexts", value, "MiB", "after a restart", vec![]);
+        }
+        if start {
+            let times = (0..STARTS).map(|_| started(&folder));
+            self.starts("start, 100,000 contexts", times.collect::<Result<_>>()?);
+        }
+        Ok(())
+    }
+
+    fn starts(&mut self, name: &str, mut times: Vec<f64>) {
+        let longest = times.iter().copied().fold(0.0, f64::max);
+        let value = median(&mut times, |time| *time).unwrap_or_default();
+        let aim = AimRow::below(format!("below {READY_MS_MAX} ms"), value, READY_MS_MAX);
+        let note = format!("median of {STARTS} until `ready`, longest {longest:.0} ms");
+        self.size(name, value, "ms", &note, vec![aim]);
+    }
+
+    fn size(&mut self, name: &str, value: f64, unit: &'static str, note: &str, aims: Vec<AimRow>) {
+        say(&format!("{name}: {} {unit} {note}", short(value)));
+        let (name, note) = (name.to_owned(), note.to_owned());
+        self.report.sizes.push(SizeRow { name, value, unit, note, aims });
+    }
+}
+
+fn follow_row(row: &Follow, mut outcomes: Vec<Outcome>) -> Option<FollowRow> {
+    let rounds_p50_us: Vec<f64> = outcomes.iter().map(|outcome| outcome.p50_us).collect();
+    let rounds_rate: Vec<f64> = outcomes.iter().map(Outcome::rate).collect();
+    // None may be lost in any round, whichever the median is.
+    let lost: u64 = outcomes.iter().map(|outcome| outcome.lost).sum();
+    let mut outcome = match row.work {
+        Work::Deliver => median(&mut outcomes, Outcome::rate)?,
+        _ => median(&mut outcomes, |outcome| outcome.p50_us)?,
+    };
+    outcome.lost = lost;
+    let mut aims = vec![AimRow::below("none lost".to_owned(), job::to_f64(lost), 1.0)];
+    if let Some(wanted) = row.p50_us_max {
+        let text = format!("p50 below {wanted} µs, durability included");
+        aims.push(AimRow::below(text, outcome.p50_us, wanted));
+    }
+    if let Some(wanted) = row.rate_min {
+        let text = format!("at least {} deliveries/s", short(wanted));
+        aims.push(AimRow::at_least(text, outcome.rate(), wanted));
+    }
+    Some(FollowRow { name: row.name.clone(), outcome, rounds_p50_us, rounds_rate, aims })
+}
+
+/// Starts a node, and returns how many milliseconds it took to be ready.
+fn started(folder: &Path) -> Result<f64> {
+    let mut node = server::node(folder)?;
+    node.stop();
+    Ok(node.ready_after.as_secs_f64() * 1_000.0)
+}
+
+fn start_report(options: &Options) -> Report {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let system = Step::new("uname").args(&["-srm"]).output().unwrap_or_default();
+    Report {
+        machine: format!("{} with {cores} cores", system.trim()),
+        seconds: options.seconds,
+        rounds: options.rounds,
+        ..Report::default()
+    }
+}
+
+fn mib(bytes: u64) -> f64 {
+    job::to_f64(bytes) / f64::from(1 << 20)
+}
+
+/// Tells who waits what was just measured.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

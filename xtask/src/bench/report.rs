@@ -1,0 +1,305 @@
+//! What was measured, as a table for a person and as one document for a program.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::job::{Outcome, Peer};
+use super::rows::Aim;
+
+/// All that was measured.
+#[derive(Debug, Default, Serialize)]
+pub struct Report {
+    /// Who measured where.
+    pub machine: String,
+    /// The versions of the peers.
+    pub peers: Vec<String>,
+    /// How long each measurement counted, in seconds.
+    pub seconds: f64,
+    /// How often each was made.
+    pub rounds: usize,
+    /// Updates and reads, beside the peers.
+    pub beside: Vec<BesideRow>,
+    /// What subscribers see.
+    pub follow: Vec<FollowRow>,
+    /// Memory and start-up.
+    pub sizes: Vec<SizeRow>,
+}
+
+/// Updates or reads of several peers.
+#[derive(Debug, Serialize)]
+pub struct BesideRow {
+    /// Its name.
+    pub name: String,
+    /// A cell for each peer.
+    pub cells: Vec<Cell>,
+    /// What was aimed at.
+    pub aims: Vec<AimRow>,
+}
+
+/// One peer's part of a row.
+#[derive(Debug, Serialize)]
+pub struct Cell {
+    /// Who.
+    pub peer: Peer,
+    /// The median of the rounds, per second.
+    pub rate: f64,
+    /// Each round, per second.
+    pub rounds: Vec<f64>,
+    /// Of the round that is the median.
+    pub p50_us: f64,
+    /// Of the round that is the median.
+    pub p99_us: f64,
+    /// Processor time of the server in that round, in cores.
+    pub server_cores: f64,
+    /// Processor time of the load in that round, in cores.
+    pub load_cores: f64,
+}
+
+/// What subscribers saw, in the round that is the median.
+#[derive(Debug, Serialize)]
+pub struct FollowRow {
+    /// Its name.
+    pub name: String,
+    /// The median round.
+    pub outcome: Outcome,
+    /// The medians of write-to-notify of each round.
+    pub rounds_p50_us: Vec<f64>,
+    /// The deliveries per second of each round.
+    pub rounds_rate: Vec<f64>,
+    /// What was aimed at.
+    pub aims: Vec<AimRow>,
+}
+
+/// A size or a time of the node.
+#[derive(Debug, Serialize)]
+pub struct SizeRow {
+    /// Its name.
+    pub name: String,
+    /// The number.
+    pub value: f64,
+    /// What it counts.
+    pub unit: &'static str,
+    /// More about it.
+    pub note: String,
+    /// What was aimed at.
+    pub aims: Vec<AimRow>,
+}
+
+/// An aim, and whether it was reached.
+#[derive(Debug, Serialize)]
+pub struct AimRow {
+    /// What was aimed at.
+    pub text: String,
+    /// What came of it.
+    pub reached: f64,
+    /// Whether that is enough.
+    pub is_met: bool,
+}
+
+impl AimRow {
+    /// Judges something that is to be at least `wanted`.
+    pub fn at_least(text: String, reached: f64, wanted: f64) -> AimRow {
+        AimRow { text, reached, is_met: reached >= wanted }
+    }
+
+    /// Judges something that is to be below `wanted`.
+    pub fn below(text: String, reached: f64, wanted: f64) -> AimRow {
+        AimRow { text, reached, is_met: reached < wanted }
+    }
+
+    fn show(&self, out: &mut String) {
+        let verdict = if self.is_met { "reached" } else { "MISSED " };
+        let _ = writeln!(out, "    {verdict}  {}: {}", self.text, short(self.reached));
+    }
+}
+
+impl Cell {
+    /// Takes the round whose rate is the median.
+    pub fn of(peer: Peer, mut outcomes: Vec<Outcome>) -> Option<Cell> {
+        let rounds = outcomes.iter().map(Outcome::rate).collect();
+        let middle = median(&mut outcomes, Outcome::rate)?;
+        Some(Cell {
+            peer,
+            rate: middle.rate(),
+            rounds,
+            p50_us: middle.p50_us,
+            p99_us: middle.p99_us,
+            server_cores: middle.server_cores,
+            load_cores: middle.load_cores,
+        })
+    }
+}
+
+impl BesideRow {
+    /// Judges a row by its aims; an aim against a peer that is not here is left out.
+    pub fn of(name: &str, cells: Vec<Cell>, aims: &[Aim]) -> BesideRow {
+        let rate = |peer: Peer| cells.iter().find(|cell| cell.peer == peer).map(|cell| cell.rate);
+        let judged = aims.iter().filter_map(|aim| {
+            let (ours, theirs) = (rate(aim.ours)?, rate(aim.theirs)?);
+            let text = format!("{} at least {} of {}", aim.ours.name(), aim.ratio, aim.theirs.name());
+            Some(AimRow::at_least(text, ours / theirs, aim.ratio))
+        });
+        let aims = judged.collect();
+        BesideRow { name: name.to_owned(), cells, aims }
+    }
+
+    fn rate(&self, peer: Peer) -> Option<f64> {
+        self.cells.iter().find(|cell| cell.peer == peer).map(|cell| cell.rate)
+    }
+}
+
+/// Takes the one in the middle.
+pub fn median<T>(all: &mut Vec<T>, of: impl Fn(&T) -> f64) -> Option<T> {
+    all.sort_by(|a, b| of(a).total_cmp(&of(b)));
+    (!all.is_empty()).then(|| all.swap_remove(all.len() / 2))
+}
+
+impl Report {
+    /// Returns the table for a person.
+    pub fn to_text(&self) -> String {
+        let mut out = String::new();
+        let _ = writeln!(out, "Syncline, measured on {}", self.machine);
+        let _ = writeln!(
+            out,
+            "medians of {} rounds of {} s in turn; beside it {}\n",
+            self.rounds,
+            self.seconds,
+            if self.peers.is_empty() { "nobody".to_owned() } else { self.peers.join(", ") }
+        );
+        self.show_beside(&mut out);
+        self.show_follow(&mut out);
+        self.show_sizes(&mut out);
+        let aims = || {
+            let beside = self.beside.iter().flat_map(|row| &row.aims);
+            let follow = self.follow.iter().flat_map(|row| &row.aims);
+            beside.chain(follow).chain(self.sizes.iter().flat_map(|row| &row.aims))
+        };
+        let met = aims().filter(|aim| aim.is_met).count();
+        let _ = writeln!(out, "{met} of {} aims reached", aims().count());
+        out
+    }
+
+    fn show_beside(&self, out: &mut String) {
+        if self.beside.is_empty() {
+            return;
+        }
+        let _ = writeln!(
+            out,
+            "{:<16}{:>9}{:>9}{:>9}{:>9}   ratios of ws (reads: http) to redis, postgres",
+            "per second", "ws", "http", "redis", "postgres"
+        );
+        for row in &self.beside {
+            let cell = |peer| row.rate(peer).map_or_else(|| "–".to_owned(), short);
+            let ours = row.rate(Peer::Ws).or(row.rate(Peer::Http));
+            let ratio = |peer| match (ours, row.rate(peer)) {
+                (Some(ours), Some(theirs)) => format!("{:.2}", ours / theirs),
+                _ => "–".to_owned(),
+            };
+            let _ = writeln!(
+                out,
+                "{:<16}{:>9}{:>9}{:>9}{:>9}   {:>6}{:>7}",
+                row.name,
+                cell(Peer::Ws),
+                cell(Peer::Http),
+                cell(Peer::Redis),
+                cell(Peer::Postgres),
+                ratio(Peer::Redis),
+                ratio(Peer::Postgres),
+            );
+            row.aims.iter().for_each(|aim| aim.show(out));
+        }
+        let _ = writeln!(out, "\n{:<16}{:<10}{:>9}{:>9}  cores of server, load   rounds", "", "", "p50", "p99");
+        for (row, cell) in self.beside.iter().flat_map(|row| row.cells.iter().map(move |c| (row, c))) {
+            let rounds: Vec<String> = cell.rounds.iter().copied().map(short).collect();
+            let _ = writeln!(
+                out,
+                "{:<16}{:<10}{:>9}{:>9}  {:>9.2}{:>12.2}     {}",
+                row.name,
+                cell.peer.name(),
+                time(cell.p50_us),
+                time(cell.p99_us),
+                cell.server_cores,
+                cell.load_cores,
+                rounds.join(" ")
+            );
+        }
+        out.push('\n');
+    }
+
+    fn show_follow(&self, out: &mut String) {
+        if self.follow.is_empty() {
+            return;
+        }
+        let _ = writeln!(
+            out,
+            "{:<16}{:>9}{:>9}{:>14}{:>9}{:>7}{:>9}{:>8}  cores of server, load",
+            "subscribers", "p50", "p99", "deliveries/s", "writes/s", "lost", "lagging", "bytes"
+        );
+        for row in &self.follow {
+            let FollowRow { name, outcome, .. } = row;
+            let each = outcome.bytes.checked_div(outcome.count).unwrap_or(0);
+            let _ = writeln!(
+                out,
+                "{name:<16}{:>9}{:>9}{:>14}{:>9}{:>7}{:>9}{each:>8}  {:>9.2}{:>12.2}",
+                time(outcome.p50_us),
+                time(outcome.p99_us),
+                short(outcome.rate()),
+                short(super::job::to_f64(outcome.written) / outcome.seconds.max(0.001)),
+                outcome.lost,
+                outcome.lagging,
+                outcome.server_cores,
+                outcome.load_cores,
+            );
+            row.aims.iter().for_each(|aim| aim.show(out));
+        }
+        out.push('\n');
+    }
+
+    fn show_sizes(&self, out: &mut String) {
+        for row in &self.sizes {
+            let value = format!("{} {}", short(row.value), row.unit);
+            let _ = writeln!(out, "{:<32}{value:>12}   {}", row.name, row.note);
+            row.aims.iter().for_each(|aim| aim.show(out));
+        }
+        if !self.sizes.is_empty() {
+            out.push('\n');
+        }
+    }
+}
+
+/// Shows three digits or so, thousands as k.
+pub fn short(value: f64) -> String {
+    match value {
+        value if value >= 999_500.0 => format!("{:.2}M", value / 1e6),
+        value if value >= 99_950.0 => format!("{:.0}k", value / 1e3),
+        value if value >= 9_995.0 => format!("{:.1}k", value / 1e3),
+        value if value >= 999.5 => format!("{:.2}k", value / 1e3),
+        value if value >= 99.95 => format!("{value:.0}"),
+        value if value >= 9.995 => format!("{value:.1}"),
+        value => format!("{value:.2}"),
+    }
+}
+
+fn time(us: f64) -> String {
+    if us >= 1_000.0 { format!("{:.2} ms", us / 1_000.0) } else { format!("{us:.0} µs") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (value, shown) in
+            [(0.714, "0.71"), (42.0, "42.0"), (999.9, "1.00k"), (42_100.0, "42.1k"), (3e5, "300k")]
+        {
+            assert_eq!(short(value), shown);
+        }
+    }
+
+    #[test]
+    fn the_middle_round_counts() {
+        assert_eq!(median(&mut vec![3.0, 9.0, 1.0], |value| *value), Some(3.0));
+    }
+}

@@ -1,0 +1,117 @@
+//! The rows of the report: what is measured, with whom beside us, and what is aimed at.
+
+use super::job::{Peer, Work};
+
+/// A row of updates or reads, measured for several peers in turn.
+#[derive(Clone, Debug)]
+pub struct Beside {
+    /// Its name in `--only` and in the report.
+    pub name: String,
+    /// Whether it writes or reads.
+    pub work: Work,
+    /// How many connections.
+    pub connections: usize,
+    /// How many documents they share.
+    pub contexts: usize,
+    /// The size of a document.
+    pub document_bytes: usize,
+    /// Who is measured.
+    pub peers: &'static [Peer],
+    /// What is aimed at.
+    pub aims: &'static [Aim],
+}
+
+/// A least ratio of one peer's rate to another's.
+#[derive(Clone, Copy, Debug)]
+pub struct Aim {
+    /// Ours.
+    pub ours: Peer,
+    /// The other.
+    pub theirs: Peer,
+    /// What the ratio is to reach.
+    pub ratio: f64,
+}
+
+const WRITERS: &[Peer] = &[Peer::Ws, Peer::Http, Peer::Redis, Peer::Postgres];
+const READERS: &[Peer] = &[Peer::Http, Peer::Redis, Peer::Postgres];
+
+const fn aim(ours: Peer, theirs: Peer, ratio: f64) -> Aim {
+    Aim { ours, theirs, ratio }
+}
+
+/// Returns the rows of updates of documents of one size.
+pub fn writes(document_bytes: usize) -> Vec<Beside> {
+    let row = |connections: usize, contexts: usize| {
+        let shared = if contexts < connections { "-one" } else { "" };
+        let is_small = document_bytes < 4_096;
+        let aims: &[Aim] = match (connections, contexts, is_small) {
+            (1, _, true) => const { &[aim(Peer::Ws, Peer::Redis, 0.7)] },
+            (16, 16, true) => const { &[aim(Peer::Ws, Peer::Postgres, 1.0)] },
+            (64, 64, true) => const {
+                &[aim(Peer::Ws, Peer::Postgres, 1.0), aim(Peer::Ws, Peer::Redis, 0.5)]
+            },
+            _ => &[],
+        };
+        Beside {
+            name: format!("write-{}k-{connections}{shared}", document_bytes / 1_024),
+            work: Work::Write,
+            connections,
+            contexts,
+            document_bytes,
+            peers: WRITERS,
+            aims,
+        }
+    };
+    [(1, 1), (16, 16), (64, 64), (16, 1), (64, 1)].map(|(n, contexts)| row(n, contexts)).to_vec()
+}
+
+/// Returns the row of reads.
+pub fn reads() -> Beside {
+    Beside {
+        name: "read-64".to_owned(),
+        work: Work::Read,
+        connections: 64,
+        contexts: 64,
+        document_bytes: 1_024,
+        peers: READERS,
+        aims: const { &[aim(Peer::Http, Peer::Postgres, 2.0)] },
+    }
+}
+
+/// A row of what subscribers see.
+#[derive(Clone, Debug)]
+pub struct Follow {
+    /// Its name in `--only` and in the report.
+    pub name: String,
+    /// Whether a steady writer is followed, or one that stays ahead.
+    pub work: Work,
+    /// How many follow.
+    pub subscribers: usize,
+    /// Updates per second of a steady writer.
+    pub rate: u32,
+    /// The greatest median of write-to-notify that is aimed at.
+    pub p50_us_max: Option<f64>,
+    /// The least deliveries per second that are aimed at.
+    pub rate_min: Option<f64>,
+}
+
+/// Returns the rows of what subscribers see.
+pub fn follows() -> Vec<Follow> {
+    let notify = |subscribers: usize, rate: u32, p50_us_max| Follow {
+        name: format!("notify-{subscribers}"),
+        work: Work::Notify,
+        subscribers,
+        rate,
+        p50_us_max,
+        rate_min: None,
+    };
+    let deliver = Follow {
+        name: "deliver-1000".to_owned(),
+        work: Work::Deliver,
+        subscribers: 1_000,
+        rate: 0,
+        p50_us_max: None,
+        rate_min: Some(300_000.0),
+    };
+    vec![notify(1, 200, None), notify(100, 200, Some(1_500.0)), notify(1_000, 100, None), deliver]
+}
