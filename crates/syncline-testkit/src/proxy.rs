@@ -1,8 +1,8 @@
 //! A network that fails: a TCP proxy that cuts and delays what passes.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,19 +19,19 @@ pub struct Proxy {
 }
 
 struct Shared {
-    upstream: String,
+    upstream: Mutex<String>,
     delay_ms: AtomicU64,
     /// Counts cuts; each ends the connections that were open.
     cut: watch::Sender<u64>,
 }
 
 impl Proxy {
-    /// Listens on a port of its own, and passes on to `upstream`, a `host:port`.
-    pub async fn start(upstream: &str) -> std::io::Result<Proxy> {
+    /// Listens on a port of its own. Until [`Proxy::lead_to`], whoever comes is turned away.
+    pub async fn start() -> std::io::Result<Proxy> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            upstream: upstream.to_owned(),
+            upstream: Mutex::default(),
             delay_ms: AtomicU64::new(0),
             cut: watch::channel(0).0,
         });
@@ -46,6 +46,14 @@ impl Proxy {
     /// Returns where it listens.
     pub fn authority(&self) -> String {
         self.address.to_string()
+    }
+
+    /// Passes on to `upstream`, a `host:port`, from now on.
+    ///
+    /// # Panics
+    /// Never: nothing panics while the name is locked.
+    pub fn lead_to(&self, upstream: &str) {
+        upstream.clone_into(&mut self.shared.upstream.lock().expect("nothing panics with it"));
     }
 
     /// Ends all connections that are open now, in the middle of whatever they carry.
@@ -72,7 +80,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         let shared = shared.clone();
         tokio::spawn(async move {
             let mut cut = shared.cut.subscribe();
-            let Ok(node) = TcpStream::connect(&shared.upstream).await else {
+            let upstream = shared
+                .upstream
+                .lock()
+                .expect("nothing panics with it")
+                .clone();
+            let Ok(node) = TcpStream::connect(upstream).await else {
                 return;
             };
             let _ = (client.set_nodelay(true), node.set_nodelay(true));

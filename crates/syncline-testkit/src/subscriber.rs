@@ -15,6 +15,7 @@ use syncline_model::json::{Json, JsonWriter, Pointer};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_tungstenite::tungstenite::Error;
 
 use crate::Access;
 use crate::audit::Violations;
@@ -237,8 +238,12 @@ impl Follower {
 
     async fn read_ws(&mut self, cursor: Option<String>) -> End {
         let connected = RawSocket::hello(self.access.authority(), &self.access.key);
-        let Ok(Ok((mut socket, _))) = tokio::time::timeout(QUIET, connected).await else {
-            return End::Lost;
+        let mut socket = match tokio::time::timeout(QUIET, connected).await {
+            Ok(Ok((socket, _))) => socket,
+            Ok(Err(Error::Http(answer))) if answer.status().is_client_error() => {
+                return End::Broken(format!("the upgrade was refused: {}", answer.status()));
+            }
+            _ => return End::Lost,
         };
         let mut w = JsonWriter::new();
         w.begin_object();

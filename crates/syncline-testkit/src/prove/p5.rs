@@ -61,12 +61,20 @@ async fn round(
     found: &mut Violations,
 ) -> Result<(), String> {
     let mut rng = Rng::new(plan.seed).fork(run);
-    let mut node = Node::start(NodeOptions::faulty(plan.fault))
+    let proxy = Proxy::start().await.map_err(|error| error.to_string())?;
+    // The proxy's name is foreign to the node, unless it is told.
+    let env = vec![(
+        "SYNCLINE_ALLOWED_HOSTS".to_owned(),
+        proxy.authority().into(),
+    )];
+    let options = NodeOptions {
+        env,
+        ..NodeOptions::faulty(plan.fault)
+    };
+    let mut node = Node::start(options)
         .await
-        .map_err(|e| e.to_string())?;
-    let proxy = Proxy::start(node.access().authority())
-        .await
-        .map_err(|e| e.to_string())?;
+        .map_err(|error| error.to_string())?;
+    proxy.lead_to(node.access().authority());
     let through_proxy = Access {
         url: format!("http://{}", proxy.authority()),
         ..node.access().clone()
