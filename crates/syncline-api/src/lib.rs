@@ -7,6 +7,8 @@
 
 mod change;
 mod context;
+#[doc(hidden)]
+pub mod fuzz;
 mod message;
 pub mod problem;
 mod proposal;

@@ -332,7 +332,7 @@ fn slow() -> Problem {
 
 /// Reads well-formed ETags that are not ours: no head ever matches them, which is for the
 /// decision to say.
-fn foreign_etags(text: &str) -> Option<Precondition> {
+pub(crate) fn foreign_etags(text: &str) -> Option<Precondition> {
     let quoted = |etag: &str| {
         let etag = etag.trim();
         let etag = etag.strip_prefix("W/").unwrap_or(etag);

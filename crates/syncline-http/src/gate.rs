@@ -160,7 +160,7 @@ fn is_loopback_name(ip: std::net::IpAddr) -> bool {
     ip == std::net::Ipv4Addr::LOCALHOST || ip == std::net::Ipv6Addr::LOCALHOST
 }
 
-fn split_port(host: &str) -> Option<(&str, Option<u16>)> {
+pub(crate) fn split_port(host: &str) -> Option<(&str, Option<u16>)> {
     let end = match host.strip_prefix('[') {
         Some(rest) => rest.find(']')? + 2,
         None => host.find(':').unwrap_or(host.len()),

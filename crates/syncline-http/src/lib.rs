@@ -10,6 +10,8 @@ mod ask;
 mod contexts;
 mod doors;
 mod feeds;
+#[doc(hidden)]
+pub mod fuzz;
 mod gate;
 mod keys;
 mod lists;

@@ -96,7 +96,9 @@ fn parse_sort(text: &str) -> Result<Sort, &'static str> {
         "created" => SortBy::Created,
         "title" => SortBy::Title,
         _ => {
-            return Err("address, updated, created or title is meant, with - for the largest first");
+            return Err(
+                "address, updated, created or title is meant, with - for the largest first",
+            );
         }
     };
     Ok(Sort { by, descending })
@@ -123,7 +125,7 @@ fn write_page(key: &PageKey, sort: Sort) -> String {
     URL_SAFE_NO_PAD.encode(w.into_string())
 }
 
-fn read_page(text: &str, sort: Sort) -> Result<PageKey, String> {
+pub(crate) fn read_page(text: &str, sort: Sort) -> Result<PageKey, String> {
     let garbage = || "send `next` back as it was received".to_owned();
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| garbage())?;
     let json = Json::parse(&bytes, &Limits::default()).map_err(|_| garbage())?;

@@ -430,14 +430,29 @@ fn any_json() -> impl Strategy<Value = Json> {
 proptest! {
     #[test]
     fn no_message_panics(value in any_json()) {
-        let root = Pointer::root();
-        let _ = ClientMessage::read(&value, &root);
-        let _ = ServerMessage::read(&value, &root);
-        let _ = ContextView::read(&value, &root);
-        let _ = syncline_api::WireChange::read(&value, &root);
-        let _ = ReceiptOrProblem::read(&value, &root);
-        let _ = Problem::read(&value);
-        let actor = crate::samples::actor();
-        let _ = syncline_api::read_proposal(&value, &root, &actor, &|| id(1));
+        syncline_api::fuzz::fuzz_wire(value.to_text().as_bytes());
+    }
+
+    #[test]
+    fn no_damaged_message_panics(
+        sample in prop::sample::select(SAMPLES.to_vec()),
+        at in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut bytes = sample.as_bytes().to_vec();
+        *at.get_mut(&mut bytes) = byte;
+        syncline_api::fuzz::fuzz_wire(&bytes);
+        bytes.remove(cut.index(bytes.len()));
+        syncline_api::fuzz::fuzz_wire(&bytes);
     }
 }
+
+const SAMPLES: [&str; 6] = [
+    r#"{"type":"hello","token":"k","workspace":"w","agent":"a","session":"s","capabilities":{"x":[1]}}"#,
+    r#"{"type":"subscribe","id":"s","scope":[{"label":{"a":"b"}},{"inherited":"task/a"}],"from":{"cursor":"c"},"mode":"thin","old":true}"#,
+    r#"{"type":"submit","id":"r","mode":"atomic","proposals":[{"op":"delete"}]}"#,
+    r#"{"context":"task/a","op":"patch","base":7,"body":[{"op":"remove","path":"/a"}],"if_match":"\"v8-0123456789abcdef\", *","hlc":"0123456789abcdef","priority":2}"#,
+    r#"{"type":"error","ref":"r","code":"invalid","text":"no","retry":false,"after_ms":5,"pointer":"/a~1b"}"#,
+    r#"{"id":"01996f1e-4b2a-7c3d-8e4f-5a6b7c8d9e0f","type":"update","context":"task/a","version":2,"from":1,"actor":{"id":"person/a"},"committed_at":"2026-11-20T20:00:00Z","enc":"patch","patch":[]}"#,
+];
