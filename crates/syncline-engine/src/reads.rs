@@ -131,8 +131,7 @@ impl Workspace {
     fn cache_unless_touched(&self, seq: Seq, address: &Address, loaded: CachedHead) {
         let shared = &self.shared;
         let _showing = shared.showing.lock().expect("nothing panics while records are shown");
-        let Some(since) = self.recent(seq, usize::MAX) else { return };
-        if since.iter().all(|entry| entry.change.context != *address) {
+        if shared.tail.touched_since(seq, address) == Some(false) {
             shared.heads.put(&shared.id, address, Cached::Head(loaded));
         }
     }

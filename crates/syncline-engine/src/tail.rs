@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use syncline_api::{Mode, write_change};
 use syncline_model::change::Change;
 use syncline_model::cursor::{CursorKey, Position, Tag8};
-use syncline_model::ids::{Epoch, Seq};
+use syncline_model::ids::{Address, Epoch, Seq};
 use syncline_model::json::JsonWriter;
 use tokio::sync::watch;
 
@@ -140,6 +140,18 @@ impl Tail {
         // An entry that is there but past the end was pushed by a call that has not rung yet.
         let entries = recent.entries.iter().skip(skip).take(limit);
         Some(entries.map(|(entry, _)| entry.clone()).collect())
+    }
+
+    /// Says whether any record after `seq` is of the context; `None` where not all are at hand.
+    pub(crate) fn touched_since(&self, seq: Seq, address: &Address) -> Option<bool> {
+        let recent = self.lock();
+        let first = match recent.entries.front() {
+            Some((first, _)) => first.seq,
+            None => return (seq >= self.end.borrow().seq).then_some(false),
+        };
+        let skip = usize::try_from(seq.next().0.checked_sub(first.0)?).ok()?;
+        let mut since = recent.entries.iter().skip(skip);
+        Some(since.any(|(entry, _)| entry.change.context == *address))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Recent> {
