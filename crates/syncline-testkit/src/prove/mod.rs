@@ -1,9 +1,11 @@
 //! The harnesses, one for each promise or part of it.
 
 pub mod p1_kill;
+pub mod p1_power;
 pub mod p2_order;
 pub mod p3;
 pub mod p5;
+pub mod siege;
 
 use std::fmt;
 use std::future::Future;
@@ -179,6 +181,12 @@ pub const HARNESSES: &[Harness] = &[
         what: "SIGKILL under load: what was acknowledged is there, once, without a gap",
         runs: 200,
         run: |plan| Box::pin(p1_kill::run(plan)),
+    },
+    Harness {
+        name: "p1-power",
+        what: "power cuts under load, on a disk of our own (needs root)",
+        runs: 100,
+        run: |plan| Box::pin(p1_power::run(plan)),
     },
     Harness {
         name: "p2-order",
