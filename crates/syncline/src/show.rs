@@ -23,16 +23,6 @@ pub fn ago(time: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// Returns a duration: `4 s`, `3 min`.
-pub fn duration(seconds: u64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min", seconds / 60),
-        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
-    }
-}
-
 /// Returns the time of day of this machine's zone, as `20:00:01`.
 pub fn clock(time: Timestamp) -> String {
     let local = jiff::Timestamp::from_millisecond(time.0)
@@ -88,22 +78,6 @@ pub fn number(number: u64) -> String {
     out
 }
 
-/// Returns bytes as a person reads them: `1.5 MiB`.
-pub fn bytes(bytes: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut unit = 0;
-    let mut tenths = bytes.saturating_mul(10);
-    while tenths >= 10_240 && unit + 1 < units.len() {
-        tenths /= 1_024;
-        unit += 1;
-    }
-    match tenths % 10 {
-        _ if unit == 0 => format!("{bytes} B"),
-        0 => format!("{} {}", tenths / 10, units[unit]),
-        part => format!("{}.{part} {}", tenths / 10, units[unit]),
-    }
-}
-
 /// Says `1 context`, `2 contexts`.
 pub fn count(n: u64, one: &str) -> String {
     if n == 1 {
@@ -121,8 +95,6 @@ mod tests {
     fn numbers_and_times_are_short() {
         assert_eq!(number(1_204), "1,204");
         assert_eq!(number(999), "999");
-        assert_eq!(bytes(1_536), "1.5 KiB");
-        assert_eq!(bytes(900), "900 B");
         assert_eq!(ago(Timestamp(0), Timestamp(185_000)), "3 min");
         assert_eq!(count(1, "change"), "1 change");
         assert_eq!(count(2_000, "change"), "2,000 changes");

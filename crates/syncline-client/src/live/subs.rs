@@ -12,6 +12,8 @@ struct Sub {
     request: Subscribe,
     /// Everything up to here was handed over.
     cursor: Option<String>,
+    /// A snapshot was asked for: its pages follow, whatever `recovered` says.
+    asked_snapshot: bool,
     /// Where the log goes on after the snapshot that is under way.
     after_snapshot: Option<String>,
     /// The last count on this connection.
@@ -39,6 +41,7 @@ impl Subs {
             _ => None,
         };
         let sub = Sub {
+            asked_snapshot: request.from == From::Snapshot,
             request,
             cursor,
             after_snapshot: None,
@@ -62,6 +65,7 @@ impl Subs {
                 Some(cursor) => From::Cursor(cursor.clone()),
                 None => sub.request.from.clone(),
             };
+            sub.asked_snapshot = from == From::Snapshot;
             Subscribe {
                 from,
                 ..sub.request.clone()
@@ -75,6 +79,8 @@ impl Subs {
         let sub = self.0.get_mut(id)?;
         sub.cursor = None;
         sub.request.from = From::Snapshot;
+        sub.asked_snapshot = true;
+        sub.after_snapshot = None;
         sub.n = 0;
         sub.bulk = None;
         Some(sub.request.clone())
@@ -148,7 +154,7 @@ impl Sub {
             M::Subscribed {
                 cursor, recovered, ..
             } => {
-                if *recovered {
+                if *recovered && !self.asked_snapshot {
                     self.cursor = Some(cursor.clone());
                 } else {
                     self.cursor = None;

@@ -75,6 +75,7 @@ const SUB: &str = "watch";
 pub async fn run(args: &WatchArgs, run: &Run) -> Result {
     let scope = scope(args)?;
     let mut place = Place::of(run, &scope);
+    let mut snapshot_follows = args.from == Start::Snapshot && args.since.is_none();
     let from = match args.since.as_deref() {
         Some("@last") => place.read().map_or(From::Now, From::Cursor),
         Some(cursor) => From::Cursor(cursor.to_owned()),
@@ -92,16 +93,32 @@ pub async fn run(args: &WatchArgs, run: &Run) -> Result {
     };
     live.submitter().subscribe(subscribe).await?;
     let mut seen = 0;
+    let mut is_live = false;
     while let Some(event) = live.next().await {
         if let Event::Message { message, .. } = &event {
-            place.note(message);
+            is_live |= begins(message, &mut snapshot_follows);
+            if is_live {
+                place.note(message);
+            }
         }
         seen += show(run, args, event)?;
-        if args.count.is_some_and(|count| seen >= count) {
+        if is_live && args.count.is_some_and(|count| seen >= count) {
             break;
         }
     }
     Ok(())
+}
+
+/// Says whether all that was there has been shown, and only what happens now follows.
+fn begins(message: &ServerMessage, snapshot_follows: &mut bool) -> bool {
+    match message {
+        ServerMessage::Subscribed { recovered, .. } => {
+            *snapshot_follows |= !recovered;
+            !*snapshot_follows
+        }
+        ServerMessage::Snapshot { last, .. } => *last,
+        _ => false,
+    }
 }
 
 fn scope(args: &WatchArgs) -> Result<Scope> {

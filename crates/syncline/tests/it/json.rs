@@ -1,0 +1,94 @@
+//! `--json` everywhere, and help that ends with an example.
+
+use clap::CommandFactory as _;
+use syncline::args::Cli;
+
+use crate::node::{Node, parse};
+
+/// Every command with arguments that answer; what runs for long or starts nodes is tested apart.
+const CALLS: [&[&str]; 21] = [
+    &["key"],
+    &["put", "task/j", "title=J", "data.n=1"],
+    &["patch", "task/j", "data.n=2"],
+    &["get", "task/j"],
+    &["ls"],
+    &["log", "task/j"],
+    &["diff", "task/j", "2..2"],
+    &["rm", "task/j"],
+    &["restore", "task/j"],
+    &["watch", "--from", "snapshot", "--count", "0"],
+    &["import", "one.json"],
+    &["export"],
+    &["status"],
+    &["stats"],
+    &["config"],
+    &["config", "listen"],
+    &["completions", "bash"],
+    &["help"],
+    &["help", "exit-codes"],
+    &["help", "settings"],
+    &["help", "put"],
+];
+
+/// Tested in files of their own.
+const APART: [&str; 5] = ["up", "demo", "mcp", "verify", "demo-agent"];
+
+#[test]
+fn every_command_answers_in_json() {
+    let node = Node::start();
+    std::fs::write(node.home.dir.path().join("one.json"), r#"{"a":1}"#).unwrap();
+    for call in CALLS {
+        let mut arguments = call.to_vec();
+        arguments.push("--json");
+        let said = node.run(&arguments);
+        assert_eq!(said.code, 0, "{call:?}: {said:?}");
+        match call[0] {
+            "export" | "watch" => said.out.lines().for_each(|line| drop(parse(line))),
+            _ => drop(parse(&said.out)),
+        }
+    }
+    let mut command = Cli::command();
+    command.build();
+    for name in command.get_subcommands().map(clap::Command::get_name) {
+        let called = CALLS.iter().any(|call| call[0] == name) || APART.contains(&name);
+        assert!(called, "{name} is not called with --json");
+    }
+}
+
+#[test]
+fn every_error_is_a_problem_in_json() {
+    let node = Node::start();
+    for (call, code) in [
+        (vec!["get", "task/none"], "not_found"),
+        (vec!["get", "none"], "bad_request"),
+        (vec!["nonsense"], "bad_request"),
+        (vec!["patch", "task/none", "a"], "bad_request"),
+        (vec!["put", "task/a", "colour=red"], "invalid"),
+        (vec!["diff", "task/none", "1..2"], "not_found"),
+        (vec!["import", "missing.jsonl"], "bad_request"),
+    ] {
+        let mut arguments = call.clone();
+        arguments.push("--json");
+        let said = node.run(&arguments);
+        assert_eq!(said.problem(), code, "{call:?}");
+        assert_ne!(said.code, 0);
+        assert_eq!(said.out, "");
+    }
+}
+
+#[test]
+fn the_tree_is_whole() {
+    let mut command = Cli::command();
+    command.build();
+    command.clone().debug_assert();
+    for command in command.get_subcommands() {
+        let name = command.get_name();
+        let flag = command.get_arguments().find(|argument| argument.get_id() == "json");
+        assert!(flag.is_some(), "{name} has no --json");
+        let about = command.get_about().unwrap().to_string();
+        assert!(about.starts_with(char::is_uppercase), "{name}: {about}");
+        assert!(!about.contains('\n'), "{name}: {about}");
+        let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        assert!(example.starts_with("Example") || name == "demo-agent", "{name} has no example");
+    }
+}

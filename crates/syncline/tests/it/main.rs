@@ -1,0 +1,14 @@
+//! The binary from outside: real processes, real files, exit codes.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod demo;
+mod exits;
+mod import;
+mod json;
+mod lifecycle;
+mod mcp;
+mod node;
+mod session;
+mod terminal;
+mod verify;
+mod watch;

@@ -1,0 +1,41 @@
+//! `verify`: sound is sound, and rot is found.
+
+use crate::node::{Node, parse};
+
+#[test]
+fn rot_on_disk_is_found_and_named() {
+    let mut node = Node::start();
+    for n in 0..30 {
+        node.ok(&["put", &format!("task/t{n}"), &format!("data.text=the quick brown fox number {n}")]);
+    }
+    let running = node.run(&["verify"]);
+    assert_eq!(running.code, 5, "{running:?}");
+    assert_eq!(node.stop(), 0);
+    let sound = node.run(&["verify", "--json"]);
+    assert_eq!(sound.code, 0, "{sound:?}");
+    let report = parse(&sound.out);
+    assert_eq!(report.get("records").unwrap().as_u64(), Some(31));
+    assert_eq!(report.get("sound").unwrap().as_bool(), Some(true));
+
+    let path = node.home.data().join("syncline.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let needle = b"quick brown fox number 17";
+    let places: Vec<_> = bytes.windows(needle.len()).enumerate().filter(|(_, w)| w == needle).map(|(at, _)| at).collect();
+    assert!(!places.is_empty(), "the text is stored as it is");
+    // Some of them are bytes that the file no longer uses.
+    for place in places {
+        bytes[place] ^= 1;
+    }
+    std::fs::write(&path, &bytes).unwrap();
+    let rotten = node.run(&["verify"]);
+    assert_eq!(rotten.code, 1, "{rotten:?}");
+    assert!(rotten.out.starts_with("rotten  ") && rotten.out.contains("task/t17"), "{rotten:?}");
+}
+
+#[test]
+fn there_must_be_something_to_verify() {
+    let home = crate::node::Home::new();
+    let said = home.run(&["verify"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("there is no database in"), "{said:?}");
+}
