@@ -28,6 +28,11 @@ pub enum When {
     At(Timestamp),
 }
 
+/// Bounds the documents of one page: a page may end before its limit.
+const PAGE_BYTES_MAX: usize = 16 << 20;
+/// Bounds how many documents one read of the store brings, each of which may be the largest.
+const LOAD_AT_ONCE: usize = 16;
+
 /// A page of a list.
 #[derive(Clone, Debug)]
 pub struct ListAnswer {
@@ -202,24 +207,63 @@ impl Workspace {
         mut query: ListQuery,
     ) -> Result<ListAnswer, Problem> {
         let shared = &self.shared;
+        let by = query.sort.by;
         query.limit = query.limit.clamp(1, shared.settings.page_max);
-        query.bodies = true;
+        query.bodies = false;
         let wanted = query.limit;
         let mut heads: Vec<Arc<Head>> = Vec::with_capacity(wanted.min(100));
+        let mut bytes = 0;
         loop {
             query.limit = wanted - heads.len();
             let page = shared.store.list(&shared.id, &query).await.map_err(store_problem)?;
-            for row in page.heads {
-                let head = self.row_to_head(row).await?.head;
-                if visible(principal, &Subject::of_head(&head), &shared.settings.rules) {
-                    heads.push(head);
+            let mut left = page.heads.as_slice();
+            while !left.is_empty() && bytes < PAGE_BYTES_MAX {
+                let (some, rest) = left.split_at(left.len().min(LOAD_AT_ONCE));
+                left = rest;
+                for head in self.load(some).await? {
+                    let seen = visible(principal, &Subject::of_head(&head), &shared.settings.rules);
+                    if seen && (query.contexts.deleted || !head.deleted) {
+                        bytes += head.document.weight();
+                        heads.push(head);
+                    }
                 }
             }
-            match page.next {
-                Some(next) if heads.len() < wanted => query.after = Some(next),
+            let cut = page.heads.len() - left.len();
+            let next = match page.heads.get(cut.wrapping_sub(1)) {
+                Some(last) if !left.is_empty() => Some(PageKey::of(by, last)),
+                _ => page.next,
+            };
+            match next {
+                Some(next) if heads.len() < wanted && bytes < PAGE_BYTES_MAX => {
+                    query.after = Some(next);
+                }
                 next => return Ok(ListAnswer { heads, next }),
             }
         }
+    }
+
+    /// Returns the heads of these rows as they are now: from the cache, the rest in one read.
+    async fn load(&self, rows: &[HeadRow]) -> Result<Vec<Arc<Head>>, Problem> {
+        let shared = &self.shared;
+        let mut heads = Vec::with_capacity(rows.len());
+        let mut missing = Vec::new();
+        for (at, row) in rows.iter().enumerate() {
+            match shared.heads.get(&shared.id, &row.address) {
+                Some(Cached::Head(cached)) => heads.push((at, cached.head)),
+                _ => missing.push((at, row.address.clone())),
+            }
+        }
+        let addresses: Vec<_> = missing.iter().map(|(_, address)| address.clone()).collect();
+        if !addresses.is_empty() {
+            let found = shared.store.heads(&shared.id, &addresses).await.map_err(store_problem)?;
+            for ((at, _), row) in missing.into_iter().zip(found) {
+                if let Some(row) = row {
+                    heads.push((at, self.row_to_head(row).await?.head));
+                }
+            }
+            heads.sort_by_key(|(at, _)| *at);
+        }
+        Ok(heads.into_iter().map(|(_, head)| head).collect())
     }
 
     /// Returns a context's changes, newest first.
@@ -242,10 +286,18 @@ impl Workspace {
             Some(row) if rows.len() == limit && row.version > Version(1) => Some(row.version),
             _ => None,
         };
-        let mut changes = Vec::with_capacity(rows.len());
+        let mut changes: Vec<Arc<Entry>> = Vec::with_capacity(rows.len());
+        let mut bytes = 0;
         for row in rows {
+            if bytes > PAGE_BYTES_MAX {
+                let next = changes.last().map(|entry| entry.change.version);
+                return Ok(VersionPage { changes, next });
+            }
             let before = Seq(row.seq.0 - 1);
-            changes.extend(self.read_log(before, 1).await?.into_iter().next());
+            for entry in self.read_log(before, 1).await? {
+                bytes += entry.weight();
+                changes.push(entry);
+            }
         }
         Ok(VersionPage { changes, next })
     }

@@ -63,7 +63,7 @@ impl Entry {
         })
     }
 
-    fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         let patch = match &self.change.effect {
             syncline_model::change::Effect::Patch(json)
             | syncline_model::change::Effect::Snapshot(json) => json.weight(),
