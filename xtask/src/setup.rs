@@ -51,10 +51,16 @@ pub fn for_prove() {
 
 /// Makes ready for `bench`.
 pub fn for_bench() {
-    let redis =
-        Need { program: "redis-server", package: "redis-server", why: "what we are measured beside" };
-    let postgres =
-        Need { program: "postgres", package: "postgresql", why: "what we are measured beside" };
+    let redis = Need {
+        program: "redis-server",
+        package: "redis-server",
+        why: "what we are measured beside",
+    };
+    let postgres = Need {
+        program: "postgres",
+        package: "postgresql",
+        why: "what we are measured beside",
+    };
     install(&[redis]);
     if !Path::new("/usr/lib/postgresql").exists() {
         install(&[postgres]);

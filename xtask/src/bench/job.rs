@@ -103,7 +103,11 @@ pub struct Outcome {
 impl Outcome {
     /// Returns how many there were in a second.
     pub fn rate(&self) -> f64 {
-        if self.seconds > 0.0 { to_f64(self.count) / self.seconds } else { 0.0 }
+        if self.seconds > 0.0 {
+            to_f64(self.count) / self.seconds
+        } else {
+            0.0
+        }
     }
 }
 

@@ -46,7 +46,8 @@ const STARTS: usize = 20;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "cargo xtask bench")]
 struct Options {
-    /// Only rows whose name holds this: write-1k-16, read, notify-100, deliver, memory, start.
+    /// Only this row or group of rows: write, write-1k, write-1k-16, read, notify, notify-100,
+    /// deliver, memory, start.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
     /// How long each measurement counts.
@@ -69,7 +70,10 @@ pub fn run(arguments: &[String]) -> Result {
         Err(error) => error.exit(),
     };
     sys::raise_descriptors();
-    let mut bench = Bench { report: start_report(&options), options };
+    let mut bench = Bench {
+        report: start_report(&options),
+        options,
+    };
     bench.all()?;
     let text = match bench.options.json {
         true => serde_json::to_string_pretty(&bench.report).map_err(|error| error.to_string())?,
@@ -95,15 +99,33 @@ impl Servers {
         let node = server::node(&server::fresh_folder("node")?)?;
         let redis = server::redis(&server::fresh_folder("redis")?)?;
         let postgres = server::postgres(&server::fresh_folder("postgres")?)?;
-        let here = [("Redis", "redis-server", redis.is_some()), ("PostgreSQL", "postgresql", postgres.is_some())];
+        let here = [
+            ("Redis", "redis-server", redis.is_some()),
+            ("PostgreSQL", "postgresql", postgres.is_some()),
+        ];
         for (name, package, is_here) in here {
-            match (is_here, bench.report.peers.iter().any(|known| known == name)) {
-                (true, false) => bench.report.peers.push(name.to_owned()),
-                (false, _) => say(&format!("{name} is not here and is left out: apt-get install {package}")),
+            match (
+                is_here,
+                bench
+                    .report
+                    .peers
+                    .iter()
+                    .any(|known| known.starts_with(name)),
+            ) {
+                (true, false) => bench.report.peers.push(server::version(name)),
+                (false, _) => {
+                    say(&format!(
+                        "{name} is not here and is left out: apt-get install {package}"
+                    ));
+                }
                 _ => {}
             }
         }
-        Ok(Servers { node, redis, postgres })
+        Ok(Servers {
+            node,
+            redis,
+            postgres,
+        })
     }
 
     fn of(&self, peer: Peer) -> Option<&Server> {
@@ -117,7 +139,11 @@ impl Servers {
 
 impl Bench {
     fn all(&mut self) -> Result {
-        let groups = [rows::writes(1_024), vec![rows::reads()], rows::writes(65_536)];
+        let groups = [
+            rows::writes(1_024),
+            vec![rows::reads()],
+            rows::writes(65_536),
+        ];
         let [small, reads, large] = groups;
         self.beside(small)?;
         self.beside(reads)?;
@@ -133,19 +159,29 @@ impl Bench {
     }
 
     fn wants(&self, name: &str) -> bool {
-        self.options.only.as_ref().is_none_or(|only| name.contains(only.as_str()))
+        let Some(only) = &self.options.only else {
+            return true;
+        };
+        let rest = name.strip_prefix(only.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['-', ',', ' ']))
     }
 
     /// Measures rows of updates or reads, each peer in turn.
     fn beside(&mut self, rows: Vec<Beside>) -> Result {
-        let rows: Vec<Beside> = rows.into_iter().filter(|row| self.wants(&row.name)).collect();
+        let rows: Vec<Beside> = rows
+            .into_iter()
+            .filter(|row| self.wants(&row.name))
+            .collect();
         if rows.is_empty() {
             return Ok(());
         }
         let servers = Servers::start(self)?;
         for row in rows {
-            let peers: Vec<(Peer, &Server)> =
-                row.peers.iter().filter_map(|peer| Some((*peer, servers.of(*peer)?))).collect();
+            let peers: Vec<(Peer, &Server)> = row
+                .peers
+                .iter()
+                .filter_map(|peer| Some((*peer, servers.of(*peer)?)))
+                .collect();
             let mut outcomes: Vec<Vec<Outcome>> = peers.iter().map(|_| Vec::new()).collect();
             for round in 0..self.options.rounds {
                 let mut line = format!("{} round {}:", row.name, round + 1);
@@ -160,8 +196,12 @@ impl Bench {
                 say(&line);
             }
             let cells = peers.iter().zip(outcomes);
-            let cells = cells.filter_map(|((peer, _), outcomes)| Cell::of(*peer, outcomes)).collect();
-            self.report.beside.push(BesideRow::of(&row.name, cells, row.aims));
+            let cells = cells
+                .filter_map(|((peer, _), outcomes)| Cell::of(*peer, outcomes))
+                .collect();
+            self.report
+                .beside
+                .push(BesideRow::of(&row.name, cells, row.aims));
         }
         Ok(())
     }
@@ -241,7 +281,10 @@ impl Bench {
             let node = server::node(&server::fresh_folder("node")?)?;
             std::thread::sleep(Duration::from_millis(500));
             let before = node.memory_bytes();
-            let job = Job { connections, ..self.job(&node, Peer::Ws, Work::Idle) };
+            let job = Job {
+                connections,
+                ..self.job(&node, Peer::Ws, Work::Idle)
+            };
             let mut load = runner::Load::start(&job)?;
             load.held()?;
             std::thread::sleep(Duration::from_secs(1));
@@ -251,7 +294,13 @@ impl Bench {
             let wanted = CONNECTION_KIB_MAX;
             let aim = AimRow::below(format!("below {wanted} KiB"), value, wanted);
             let name = format!("memory of 1 in {connections} connections");
-            self.size(&name, value, "KiB", "WebSocket, one subscription, idle", vec![aim]);
+            self.size(
+                &name,
+                value,
+                "KiB",
+                "WebSocket, one subscription, idle",
+                vec![aim],
+            );
         }
         Ok(())
     }
@@ -281,7 +330,13 @@ impl Bench {
         if memory {
             std::thread::sleep(Duration::from_secs(1));
             let note = format!("after creating them, {rate}/s in bulks of 1,000");
-            self.size("memory with 100,000 contexts", mib(node.memory_bytes()), "MiB", &note, vec![]);
+            self.size(
+                "memory with 100,000 contexts",
+                mib(node.memory_bytes()),
+                "MiB",
+                &note,
+                vec![],
+            );
         }
         node.stop();
         drop(node);
@@ -289,7 +344,13 @@ impl Bench {
             let node = server::node(&folder)?;
             std::thread::sleep(Duration::from_secs(1));
             let value = mib(node.memory_bytes());
-            self.size("memory with 100,000 contexts", value, "MiB", "after a restart", vec![]);
+            self.size(
+                "memory with 100,000 contexts",
+                value,
+                "MiB",
+                "after a restart",
+                vec![],
+            );
         }
         if start {
             let times = (0..STARTS).map(|_| started(&folder));
@@ -309,7 +370,13 @@ impl Bench {
     fn size(&mut self, name: &str, value: f64, unit: &'static str, note: &str, aims: Vec<AimRow>) {
         say(&format!("{name}: {} {unit} {note}", short(value)));
         let (name, note) = (name.to_owned(), note.to_owned());
-        self.report.sizes.push(SizeRow { name, value, unit, note, aims });
+        self.report.sizes.push(SizeRow {
+            name,
+            value,
+            unit,
+            note,
+            aims,
+        });
     }
 }
 
@@ -323,16 +390,27 @@ fn follow_row(row: &Follow, mut outcomes: Vec<Outcome>) -> Option<FollowRow> {
         _ => median(&mut outcomes, |outcome| outcome.p50_us)?,
     };
     outcome.lost = lost;
-    let mut aims = vec![AimRow::below("none lost".to_owned(), job::to_f64(lost), 1.0)];
+    let mut aims = vec![AimRow::below(
+        "none lost".to_owned(),
+        job::to_f64(lost),
+        1.0,
+    )];
     if let Some(wanted) = row.p50_us_max {
-        let text = format!("p50 below {wanted} µs, durability included");
-        aims.push(AimRow::below(text, outcome.p50_us, wanted));
+        let (reached, wanted) = (outcome.p50_us / 1_000.0, wanted / 1_000.0);
+        let text = format!("p50 below {wanted} ms, durability included");
+        aims.push(AimRow::below(text, reached, wanted));
     }
     if let Some(wanted) = row.rate_min {
         let text = format!("at least {} deliveries/s", short(wanted));
         aims.push(AimRow::at_least(text, outcome.rate(), wanted));
     }
-    Some(FollowRow { name: row.name.clone(), outcome, rounds_p50_us, rounds_rate, aims })
+    Some(FollowRow {
+        name: row.name.clone(),
+        outcome,
+        rounds_p50_us,
+        rounds_rate,
+        aims,
+    })
 }
 
 /// Starts a node, and returns how many milliseconds it took to be ready.
@@ -344,7 +422,10 @@ fn started(folder: &Path) -> Result<f64> {
 
 fn start_report(options: &Options) -> Report {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let system = Step::new("uname").args(&["-srm"]).output().unwrap_or_default();
+    let system = Step::new("uname")
+        .args(&["-srm"])
+        .output()
+        .unwrap_or_default();
     Report {
         machine: format!("{} with {cores} cores", system.trim()),
         seconds: options.seconds,

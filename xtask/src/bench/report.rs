@@ -50,6 +50,8 @@ pub struct Cell {
     pub p50_us: f64,
     /// Of the round that is the median.
     pub p99_us: f64,
+    /// Processor time of the server for one update or read, in microseconds.
+    pub server_us: f64,
     /// Processor time of the server in that round, in cores.
     pub server_cores: f64,
     /// Processor time of the load in that round, in cores.
@@ -100,12 +102,20 @@ pub struct AimRow {
 impl AimRow {
     /// Judges something that is to be at least `wanted`.
     pub fn at_least(text: String, reached: f64, wanted: f64) -> AimRow {
-        AimRow { text, reached, is_met: reached >= wanted }
+        AimRow {
+            text,
+            reached,
+            is_met: reached >= wanted,
+        }
     }
 
     /// Judges something that is to be below `wanted`.
     pub fn below(text: String, reached: f64, wanted: f64) -> AimRow {
-        AimRow { text, reached, is_met: reached < wanted }
+        AimRow {
+            text,
+            reached,
+            is_met: reached < wanted,
+        }
     }
 
     fn show(&self, out: &mut String) {
@@ -125,6 +135,7 @@ impl Cell {
             rounds,
             p50_us: middle.p50_us,
             p99_us: middle.p99_us,
+            server_us: middle.server_cores * 1e6 / middle.rate().max(1.0),
             server_cores: middle.server_cores,
             load_cores: middle.load_cores,
         })
@@ -134,18 +145,35 @@ impl Cell {
 impl BesideRow {
     /// Judges a row by its aims; an aim against a peer that is not here is left out.
     pub fn of(name: &str, cells: Vec<Cell>, aims: &[Aim]) -> BesideRow {
-        let rate = |peer: Peer| cells.iter().find(|cell| cell.peer == peer).map(|cell| cell.rate);
+        let rate = |peer: Peer| {
+            cells
+                .iter()
+                .find(|cell| cell.peer == peer)
+                .map(|cell| cell.rate)
+        };
         let judged = aims.iter().filter_map(|aim| {
             let (ours, theirs) = (rate(aim.ours)?, rate(aim.theirs)?);
-            let text = format!("{} at least {} of {}", aim.ours.name(), aim.ratio, aim.theirs.name());
+            let text = format!(
+                "{} at least {} of {}",
+                aim.ours.name(),
+                aim.ratio,
+                aim.theirs.name()
+            );
             Some(AimRow::at_least(text, ours / theirs, aim.ratio))
         });
         let aims = judged.collect();
-        BesideRow { name: name.to_owned(), cells, aims }
+        BesideRow {
+            name: name.to_owned(),
+            cells,
+            aims,
+        }
     }
 
     fn rate(&self, peer: Peer) -> Option<f64> {
-        self.cells.iter().find(|cell| cell.peer == peer).map(|cell| cell.rate)
+        self.cells
+            .iter()
+            .find(|cell| cell.peer == peer)
+            .map(|cell| cell.rate)
     }
 }
 
@@ -165,7 +193,11 @@ impl Report {
             "medians of {} rounds of {} s in turn; beside it {}\n",
             self.rounds,
             self.seconds,
-            if self.peers.is_empty() { "nobody".to_owned() } else { self.peers.join(", ") }
+            if self.peers.is_empty() {
+                "nobody".to_owned()
+            } else {
+                self.peers.join(", ")
+            }
         );
         self.show_beside(&mut out);
         self.show_follow(&mut out);
@@ -173,7 +205,9 @@ impl Report {
         let aims = || {
             let beside = self.beside.iter().flat_map(|row| &row.aims);
             let follow = self.follow.iter().flat_map(|row| &row.aims);
-            beside.chain(follow).chain(self.sizes.iter().flat_map(|row| &row.aims))
+            beside
+                .chain(follow)
+                .chain(self.sizes.iter().flat_map(|row| &row.aims))
         };
         let met = aims().filter(|aim| aim.is_met).count();
         let _ = writeln!(out, "{met} of {} aims reached", aims().count());
@@ -186,7 +220,7 @@ impl Report {
         }
         let _ = writeln!(
             out,
-            "{:<16}{:>9}{:>9}{:>9}{:>9}   ratios of ws (reads: http) to redis, postgres",
+            "{:<18}{:>9}{:>9}{:>9}{:>9}   ratios of ws (reads: http) to redis, postgres",
             "per second", "ws", "http", "redis", "postgres"
         );
         for row in &self.beside {
@@ -198,7 +232,7 @@ impl Report {
             };
             let _ = writeln!(
                 out,
-                "{:<16}{:>9}{:>9}{:>9}{:>9}   {:>6}{:>7}",
+                "{:<18}{:>9}{:>9}{:>9}{:>9}   {:>6}{:>7}",
                 row.name,
                 cell(Peer::Ws),
                 cell(Peer::Http),
@@ -209,16 +243,25 @@ impl Report {
             );
             row.aims.iter().for_each(|aim| aim.show(out));
         }
-        let _ = writeln!(out, "\n{:<16}{:<10}{:>9}{:>9}  cores of server, load   rounds", "", "", "p50", "p99");
-        for (row, cell) in self.beside.iter().flat_map(|row| row.cells.iter().map(move |c| (row, c))) {
+        let _ = writeln!(
+            out,
+            "\n{:<18}{:<10}{:>9}{:>9}{:>12}{:>8}{:>8}   rounds",
+            "", "", "p50", "p99", "server cpu", "cores", "load"
+        );
+        for (row, cell) in self
+            .beside
+            .iter()
+            .flat_map(|row| row.cells.iter().map(move |c| (row, c)))
+        {
             let rounds: Vec<String> = cell.rounds.iter().copied().map(short).collect();
             let _ = writeln!(
                 out,
-                "{:<16}{:<10}{:>9}{:>9}  {:>9.2}{:>12.2}     {}",
+                "{:<18}{:<10}{:>9}{:>9}{:>12}{:>8.2}{:>8.2}   {}",
                 row.name,
                 cell.peer.name(),
                 time(cell.p50_us),
                 time(cell.p99_us),
+                time(cell.server_us),
                 cell.server_cores,
                 cell.load_cores,
                 rounds.join(" ")
@@ -233,7 +276,7 @@ impl Report {
         }
         let _ = writeln!(
             out,
-            "{:<16}{:>9}{:>9}{:>14}{:>9}{:>7}{:>9}{:>8}  cores of server, load",
+            "{:<18}{:>9}{:>9}{:>14}{:>9}{:>7}{:>9}{:>8}  cores of server, load",
             "subscribers", "p50", "p99", "deliveries/s", "writes/s", "lost", "lagging", "bytes"
         );
         for row in &self.follow {
@@ -241,7 +284,7 @@ impl Report {
             let each = outcome.bytes.checked_div(outcome.count).unwrap_or(0);
             let _ = writeln!(
                 out,
-                "{name:<16}{:>9}{:>9}{:>14}{:>9}{:>7}{:>9}{each:>8}  {:>9.2}{:>12.2}",
+                "{name:<18}{:>9}{:>9}{:>14}{:>9}{:>7}{:>9}{each:>8}  {:>9.2}{:>12.2}",
                 time(outcome.p50_us),
                 time(outcome.p99_us),
                 short(outcome.rate()),
@@ -282,7 +325,14 @@ pub fn short(value: f64) -> String {
 }
 
 fn time(us: f64) -> String {
-    if us >= 1_000.0 { format!("{:.2} ms", us / 1_000.0) } else { format!("{us:.0} µs") }
+    if us < 100.0 {
+        return format!("{us:.1} µs");
+    }
+    if us >= 1_000.0 {
+        format!("{:.2} ms", us / 1_000.0)
+    } else {
+        format!("{us:.0} µs")
+    }
 }
 
 #[cfg(test)]
@@ -291,9 +341,13 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        for (value, shown) in
-            [(0.714, "0.71"), (42.0, "42.0"), (999.9, "1.00k"), (42_100.0, "42.1k"), (3e5, "300k")]
-        {
+        for (value, shown) in [
+            (0.714, "0.71"),
+            (42.0, "42.0"),
+            (999.9, "1.00k"),
+            (42_100.0, "42.1k"),
+            (3e5, "300k"),
+        ] {
             assert_eq!(short(value), shown);
         }
     }

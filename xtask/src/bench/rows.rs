@@ -36,7 +36,11 @@ const WRITERS: &[Peer] = &[Peer::Ws, Peer::Http, Peer::Redis, Peer::Postgres];
 const READERS: &[Peer] = &[Peer::Http, Peer::Redis, Peer::Postgres];
 
 const fn aim(ours: Peer, theirs: Peer, ratio: f64) -> Aim {
-    Aim { ours, theirs, ratio }
+    Aim {
+        ours,
+        theirs,
+        ratio,
+    }
 }
 
 /// Returns the rows of updates of documents of one size.
@@ -47,9 +51,14 @@ pub fn writes(document_bytes: usize) -> Vec<Beside> {
         let aims: &[Aim] = match (connections, contexts, is_small) {
             (1, _, true) => const { &[aim(Peer::Ws, Peer::Redis, 0.7)] },
             (16, 16, true) => const { &[aim(Peer::Ws, Peer::Postgres, 1.0)] },
-            (64, 64, true) => const {
-                &[aim(Peer::Ws, Peer::Postgres, 1.0), aim(Peer::Ws, Peer::Redis, 0.5)]
-            },
+            (64, 64, true) => {
+                const {
+                    &[
+                        aim(Peer::Ws, Peer::Postgres, 1.0),
+                        aim(Peer::Ws, Peer::Redis, 0.5),
+                    ]
+                }
+            }
             _ => &[],
         };
         Beside {
@@ -62,7 +71,9 @@ pub fn writes(document_bytes: usize) -> Vec<Beside> {
             aims,
         }
     };
-    [(1, 1), (16, 16), (64, 64), (16, 1), (64, 1)].map(|(n, contexts)| row(n, contexts)).to_vec()
+    [(1, 1), (16, 16), (64, 64), (16, 1), (64, 1)]
+        .map(|(n, contexts)| row(n, contexts))
+        .to_vec()
 }
 
 /// Returns the row of reads.
@@ -113,5 +124,10 @@ pub fn follows() -> Vec<Follow> {
         p50_us_max: None,
         rate_min: Some(300_000.0),
     };
-    vec![notify(1, 200, None), notify(100, 200, Some(1_500.0)), notify(1_000, 100, None), deliver]
+    vec![
+        notify(1, 200, None),
+        notify(100, 200, Some(1_500.0)),
+        notify(1_000, 100, None),
+        deliver,
+    ]
 }

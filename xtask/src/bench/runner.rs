@@ -18,13 +18,20 @@ impl Load {
     pub fn start(job: &Job) -> Result<Load> {
         let me = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new(me);
-        command.arg("bench-load").stdin(Stdio::piped()).stdout(Stdio::piped());
+        command
+            .arg("bench-load")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
         let mut input = child.stdin.take().expect("stdin was asked for");
         let output = BufReader::new(child.stdout.take().expect("stdout was asked for"));
         let text = serde_json::to_string(job).map_err(|error| error.to_string())?;
         writeln!(input, "{text}").map_err(|error| error.to_string())?;
-        Ok(Load { child, input: Some(input), output })
+        Ok(Load {
+            child,
+            input: Some(input),
+            output,
+        })
     }
 
     /// Waits until its connections are open.
@@ -44,7 +51,9 @@ impl Load {
 
     fn line(&mut self) -> Result<String> {
         let mut line = String::new();
-        self.output.read_line(&mut line).map_err(|error| error.to_string())?;
+        self.output
+            .read_line(&mut line)
+            .map_err(|error| error.to_string())?;
         Ok(line)
     }
 }

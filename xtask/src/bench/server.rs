@@ -1,7 +1,6 @@
 //! What is measured, as children of the bench: the node, Redis, PostgreSQL. Each has a folder of
 //! its own on one filesystem, a random port on the loopback, and ends with its handle.
 
-use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, ErrorKind};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -104,13 +103,22 @@ pub fn node(folder: &Path) -> Result<Server> {
         }
     }
     let data = folder.join("data");
-    command.arg("up").arg("--data").arg(&data).args(["--listen", "127.0.0.1:0"]);
-    command.env("XDG_CONFIG_HOME", folder).stdin(Stdio::null()).stdout(Stdio::piped());
+    command
+        .arg("up")
+        .arg("--data")
+        .arg(&data)
+        .args(["--listen", "127.0.0.1:0"]);
+    command
+        .env("XDG_CONFIG_HOME", folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
     command.stderr(log(folder)?);
     let begun = Instant::now();
     let mut child = spawn(command, sys::TERMINATE)?;
     let out = child.stdout.take().expect("stdout was asked for");
-    let mut lines = BufReader::new(out).lines().map_while(std::result::Result::ok);
+    let mut lines = BufReader::new(out)
+        .lines()
+        .map_while(std::result::Result::ok);
     let url = lines.find_map(|line| line.strip_prefix("ready http://").map(str::to_owned));
     let ready_after = begun.elapsed();
     let mut server = Server {
@@ -123,7 +131,10 @@ pub fn node(folder: &Path) -> Result<Server> {
     };
     if server.addr.is_empty() {
         server.stop();
-        return Err(format!("the node did not start; see {}", folder.join("log").display()));
+        return Err(format!(
+            "the node did not start; see {}",
+            folder.join("log").display()
+        ));
     }
     // The pipe is read on, so that the node never meets a closed one.
     std::thread::spawn(move || lines.for_each(drop));
@@ -134,14 +145,29 @@ pub fn node(folder: &Path) -> Result<Server> {
 
 /// Starts Redis so that each answer is durable; `None` where it is not installed.
 pub fn redis(folder: &Path) -> Result<Option<Server>> {
-    let Some(program) = find("redis-server", &[]) else { return Ok(None) };
+    let Some(program) = find("redis-server", &[]) else {
+        return Ok(None);
+    };
     let port = free_port()?;
     let mut command = Command::new(program);
-    command.arg("--dir").arg(folder).args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
-    command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""]);
+    command
+        .arg("--dir")
+        .arg(folder)
+        .args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
+    command.args([
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "always",
+        "--save",
+        "",
+    ]);
     // A rewrite in the middle of a measurement would only slow it.
     command.args(["--auto-aof-rewrite-percentage", "0", "--daemonize", "no"]);
-    command.stdin(Stdio::null()).stdout(log(folder)?).stderr(log(folder)?);
+    command
+        .stdin(Stdio::null())
+        .stdout(log(folder)?)
+        .stderr(log(folder)?);
     started(command, port, false, sys::TERMINATE).map(Some)
 }
 
@@ -149,7 +175,9 @@ pub fn redis(folder: &Path) -> Result<Option<Server>> {
 pub fn postgres(folder: &Path) -> Result<Option<Server>> {
     let places = postgres_folders();
     let found = find("postgres", &places).zip(find("initdb", &places));
-    let Some((postgres, initdb)) = found else { return Ok(None) };
+    let Some((postgres, initdb)) = found else {
+        return Ok(None);
+    };
     let data = folder.join("data");
     std::fs::create_dir_all(&data).map_err(|error| error.to_string())?;
     let user = match sys::is_root() {
@@ -163,7 +191,10 @@ pub fn postgres(folder: &Path) -> Result<Option<Server>> {
     }
     let as_user = |program: &Path| {
         let mut command = Command::new(program);
-        command.current_dir(folder).stdin(Stdio::null()).env("LC_ALL", "C");
+        command
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .env("LC_ALL", "C");
         if let Some(user) = user {
             use std::os::unix::process::CommandExt as _;
             command.uid(user);
@@ -171,14 +202,22 @@ pub fn postgres(folder: &Path) -> Result<Option<Server>> {
         command
     };
     let mut init = as_user(&initdb);
-    init.arg("-D").arg(&data).args(["-U", "postgres", "--auth=trust", "-E", "UTF8"]);
+    init.arg("-D")
+        .arg(&data)
+        .args(["-U", "postgres", "--auth=trust", "-E", "UTF8"]);
     let done = init.stdout(log(folder)?).stderr(log(folder)?).status();
     if !done.is_ok_and(|status| status.success()) {
-        return Err(format!("initdb failed; see {}", folder.join("log").display()));
+        return Err(format!(
+            "initdb failed; see {}",
+            folder.join("log").display()
+        ));
     }
     let port = free_port()?;
     let mut command = as_user(&postgres);
-    command.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
+    command
+        .arg("-D")
+        .arg(&data)
+        .args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
     // Room enough that no checkpoint falls into a measurement; durability stays as it is.
     for setting in [
         "unix_socket_directories=",
@@ -194,13 +233,34 @@ pub fn postgres(folder: &Path) -> Result<Option<Server>> {
     started(command, port, true, sys::INTERRUPT).map(Some)
 }
 
+/// Returns a peer's name with its version.
+pub fn version(name: &str) -> String {
+    let program = match name {
+        "Redis" => find("redis-server", &[]),
+        _ => find("postgres", &postgres_folders()),
+    };
+    let said = program.and_then(|program| Step::new(program).args(&["--version"]).output().ok());
+    let said = said.unwrap_or_default();
+    let version = said
+        .split([' ', '='])
+        .find(|word| word.starts_with(|c: char| c.is_ascii_digit()));
+    version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}"))
+}
+
 fn started(command: Command, port: u16, has_session: bool, stop_signal: i32) -> Result<Server> {
     let begun = Instant::now();
     let child = spawn(command, stop_signal)?;
     let addr = format!("127.0.0.1:{port}");
     let token = String::new();
     let ready_after = Duration::ZERO;
-    let mut server = Server { child, has_session, stop_signal, addr, token, ready_after };
+    let mut server = Server {
+        child,
+        has_session,
+        stop_signal,
+        addr,
+        token,
+        ready_after,
+    };
     while TcpStream::connect(&server.addr).is_err() {
         let has_ended = matches!(server.child.try_wait(), Ok(Some(_)));
         if has_ended || begun.elapsed() > READY_MAX {
@@ -217,29 +277,40 @@ fn started(command: Command, port: u16, has_session: bool, stop_signal: i32) -> 
 fn spawn(mut command: Command, stop_signal: i32) -> Result<Child> {
     sys::end_with_us(&mut command, stop_signal);
     let program = command.get_program().to_string_lossy().into_owned();
-    command.spawn().map_err(|error| format!("cannot run {program}: {error}"))
+    command
+        .spawn()
+        .map_err(|error| format!("cannot run {program}: {error}"))
 }
 
 fn log(folder: &Path) -> Result<std::fs::File> {
-    let file = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log"));
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(folder.join("log"));
     file.map_err(|error| format!("cannot write into {}: {error}", folder.display()))
 }
 
 fn free_port() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0");
     let addr = listener.and_then(|listener| listener.local_addr());
-    addr.map(|addr| addr.port()).map_err(|error| error.to_string())
+    addr.map(|addr| addr.port())
+        .map_err(|error| error.to_string())
 }
 
 fn find(program: &str, places: &[PathBuf]) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_else(OsString::new);
+    let path = std::env::var_os("PATH").unwrap_or_default();
     let usual = std::env::split_paths(&path).chain(places.iter().cloned());
-    usual.map(|folder| folder.join(program)).find(|path| path.is_file())
+    usual
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
 }
 
 /// Debian keeps the server out of the path, a folder for each version; the newest first.
 fn postgres_folders() -> Vec<PathBuf> {
-    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
     let mut folders: Vec<PathBuf> = versions.map(|entry| entry.path().join("bin")).collect();
     folders.sort();
     folders.reverse();
@@ -248,5 +319,7 @@ fn postgres_folders() -> Vec<PathBuf> {
 
 fn user_id(name: &str) -> Result<u32> {
     let text = Step::new("id").args(&["-u", name]).output()?;
-    text.trim().parse().map_err(|_| format!("there is no user {name}"))
+    text.trim()
+        .parse()
+        .map_err(|_| format!("there is no user {name}"))
 }

@@ -15,14 +15,18 @@ pub const KILL: i32 = libc::SIGKILL;
 
 /// Sends a signal to a process that we started; one that has ended already is no failure.
 pub fn signal(pid: u32, number: i32) {
-    let Ok(pid) = libc::pid_t::try_from(pid) else { return };
+    let Ok(pid) = libc::pid_t::try_from(pid) else {
+        return;
+    };
     // SAFETY: `kill` takes two numbers and touches no memory of ours.
     let _ = unsafe { libc::kill(pid, number) };
 }
 
 /// Sends a signal to all of the group that a process of ours leads.
 pub fn signal_group(leader: u32, number: i32) {
-    let Ok(leader) = libc::pid_t::try_from(leader) else { return };
+    let Ok(leader) = libc::pid_t::try_from(leader) else {
+        return;
+    };
     // SAFETY: `kill` takes two numbers and touches no memory of ours.
     let _ = unsafe { libc::kill(-leader, number) };
 }
@@ -62,7 +66,10 @@ pub fn is_root() -> bool {
 
 /// Raises how many descriptors we and our children may hold, as far as we are let.
 pub fn raise_descriptors() {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: both calls take a pointer to a struct that lives until they return.
     unsafe {
         if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {

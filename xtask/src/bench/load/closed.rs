@@ -26,7 +26,10 @@ pub fn run(job: &Job, speaker: &mut dyn Speaker) -> Result<Outcome, String> {
     for index in 0..job.connections {
         let stream = speaker.open(index).map_err(text)?;
         let pipe = Pipe::new(stream, poll.registry(), index).map_err(text)?;
-        callers.push(Caller { pipe, asked: Instant::now() });
+        callers.push(Caller {
+            pipe,
+            asked: Instant::now(),
+        });
     }
     let begin = Instant::now() + Duration::from_secs_f64(job.warm_s);
     let end = begin + Duration::from_secs_f64(job.seconds);
@@ -38,7 +41,10 @@ pub fn run(job: &Job, speaker: &mut dyn Speaker) -> Result<Outcome, String> {
     let mut events = Events::with_capacity(1_024);
     let mut scratch = vec![0; READ_BYTES];
     let (mut hist, mut cpu) = (Hist::new(), None);
-    let mut outcome = Outcome { seconds: job.seconds, ..Outcome::default() };
+    let mut outcome = Outcome {
+        seconds: job.seconds,
+        ..Outcome::default()
+    };
     loop {
         poll.poll(&mut events, Some(SILENCE_MAX)).map_err(text)?;
         let now = Instant::now();

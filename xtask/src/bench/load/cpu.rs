@@ -30,14 +30,21 @@ impl Cpu {
         let cores = |after: u64, before: u64| {
             super::super::job::to_f64(after.saturating_sub(before)) / TICKS_PER_S / seconds
         };
-        (cores(now.server_ticks, self.server_ticks), cores(now.own_ticks, self.own_ticks))
+        (
+            cores(now.server_ticks, self.server_ticks),
+            cores(now.own_ticks, self.own_ticks),
+        )
     }
 }
 
 /// A process and its children: PostgreSQL has one for each connection.
 fn family_ticks(server: u32) -> u64 {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return 0 };
-    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return 0;
+    };
+    let pids = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     let members = pids.filter_map(|pid: u32| {
         let (parent, ticks) = stat(pid)?;
         (pid == server || parent == server).then_some(ticks)

@@ -57,14 +57,29 @@ pub fn run(job: &Job) -> Result<Outcome, String> {
         let mut stream = ws::open(&job.addr, &job.token).map_err(text)?;
         ws::subscribe(&mut stream).map_err(text)?;
         let pipe = Pipe::new(stream, poll.registry(), index).map_err(text)?;
-        subscribers.push(Subscriber { pipe, n: 0, seq: 0, lost: 0 });
+        subscribers.push(Subscriber {
+            pipe,
+            n: 0,
+            seq: 0,
+            lost: 0,
+        });
     }
     let mut pipe = Pipe::new(stream, poll.registry(), job.connections).map_err(text)?;
     let started = Instant::now();
     let begin = started + Duration::from_secs_f64(job.warm_s);
     let end = begin + Duration::from_secs_f64(job.seconds);
-    let outcome = Outcome { seconds: job.seconds, ..Outcome::default() };
-    let mut run = Run { job, started, end, is_counting: false, hist: Hist::new(), outcome };
+    let outcome = Outcome {
+        seconds: job.seconds,
+        ..Outcome::default()
+    };
+    let mut run = Run {
+        job,
+        started,
+        end,
+        is_counting: false,
+        hist: Hist::new(),
+        outcome,
+    };
     let mut events = Events::with_capacity(2_048);
     let mut scratch = vec![0; READ_BYTES];
     let (mut written, mut receipts, mut cpu) = (0, 0, None);
@@ -77,7 +92,11 @@ pub fn run(job: &Job) -> Result<Outcome, String> {
         if let (Some(used), false, true) = (&cpu, run.is_counting, run.outcome.load_cores == 0.0) {
             (run.outcome.server_cores, run.outcome.load_cores) = used.cores_since();
         }
-        let slowest = subscribers.iter().map(|subscriber| subscriber.n).min().unwrap_or(written);
+        let slowest = subscribers
+            .iter()
+            .map(|subscriber| subscriber.n)
+            .min()
+            .unwrap_or(written);
         if now >= end && (slowest == written || now >= end + DRAIN_MAX) {
             break;
         }
@@ -91,7 +110,8 @@ pub fn run(job: &Job) -> Result<Outcome, String> {
             }
             pipe.flush().map_err(text)?;
         }
-        poll.poll(&mut events, Some(run.nap(now, written))).map_err(text)?;
+        poll.poll(&mut events, Some(run.nap(now, written)))
+            .map_err(text)?;
         for event in &events {
             let index = event.token().0;
             match subscribers.get_mut(index) {
@@ -103,8 +123,10 @@ pub fn run(job: &Job) -> Result<Outcome, String> {
             }
         }
     }
-    run.outcome.lost +=
-        subscribers.iter().map(|subscriber| subscriber.lost + written - subscriber.n).sum::<u64>();
+    run.outcome.lost += subscribers
+        .iter()
+        .map(|subscriber| subscriber.lost + written - subscriber.n)
+        .sum::<u64>();
     run.outcome.p50_us = run.hist.quantile_us(0.5);
     run.outcome.p99_us = run.hist.quantile_us(0.99);
     Ok(run.outcome)
@@ -130,7 +152,8 @@ impl Run<'_> {
             }
             _ => now + Duration::from_millis(20),
         };
-        next.saturating_duration_since(now).min(Duration::from_millis(20))
+        next.saturating_duration_since(now)
+            .min(Duration::from_millis(20))
     }
 
     fn take(&mut self, subscriber: &mut Subscriber, scratch: &mut [u8]) -> Result<(), String> {
@@ -179,7 +202,8 @@ impl Run<'_> {
             self.outcome.count += 1;
             if let Some(at) = memmem::find(message, AT) {
                 let sent = digits(&message[at + AT.len()..]);
-                self.hist.add(Duration::from_nanos(now.saturating_sub(sent)));
+                self.hist
+                    .add(Duration::from_nanos(now.saturating_sub(sent)));
             }
         }
         Ok(())

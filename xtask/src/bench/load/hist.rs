@@ -13,7 +13,10 @@ pub struct Hist {
 
 impl Hist {
     pub fn new() -> Hist {
-        Hist { counts: vec![0; (64 << STEP_BITS) as usize], total: 0 }
+        Hist {
+            counts: vec![0; (64 << STEP_BITS) as usize],
+            total: 0,
+        }
     }
 
     pub fn add(&mut self, time: Duration) {
@@ -24,7 +27,11 @@ impl Hist {
 
     /// Returns the time in microseconds that `share` of all did not exceed; 0 if there is none.
     pub fn quantile_us(&self, share: f64) -> f64 {
-        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "0 to total")]
+        #[expect(
+            clippy::cast_sign_loss,
+            clippy::cast_possible_truncation,
+            reason = "0 to total"
+        )]
         let rank = (crate::bench::job::to_f64(self.total) * share).ceil() as u64;
         let mut seen = 0;
         for (index, count) in self.counts.iter().enumerate() {
@@ -40,7 +47,11 @@ impl Hist {
 fn index_of(ns: u64) -> usize {
     let power = u64::from(ns.max(STEPS).ilog2() - STEP_BITS);
     let step = ns >> power;
-    let index = if ns < STEPS { ns } else { (power << STEP_BITS) + step };
+    let index = if ns < STEPS {
+        ns
+    } else {
+        (power << STEP_BITS) + step
+    };
     usize::try_from(index).expect("at most 64 × 64")
 }
 
@@ -60,7 +71,10 @@ mod tests {
     fn values_come_back_within_a_step() {
         for ns in [0, 1, 63, 64, 127, 128, 1_000, 123_456, 98_765_432_100] {
             let back = value_of(index_of(ns) as u64);
-            assert!(back <= ns && ns - back <= ns / STEPS, "{ns} came back as {back}");
+            assert!(
+                back <= ns && ns - back <= ns / STEPS,
+                "{ns} came back as {back}"
+            );
         }
     }
 

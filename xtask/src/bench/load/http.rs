@@ -18,7 +18,12 @@ pub struct Http {
 
 impl Http {
     pub fn new(job: &Job) -> Http {
-        Http { job: job.clone(), dice: Dice::fresh(), number: 0, body: String::new() }
+        Http {
+            job: job.clone(),
+            dice: Dice::fresh(),
+            number: 0,
+            body: String::new(),
+        }
     }
 
     fn request(&self, method: &str, path: &str, headers: &str, body: &str, out: &mut Vec<u8>) {
@@ -44,7 +49,11 @@ impl Http {
     }
 
     fn path(&self, connection: usize) -> String {
-        format!("/v1/contexts/task/{}-{}", self.job.prefix, connection % self.job.contexts)
+        format!(
+            "/v1/contexts/task/{}-{}",
+            self.job.prefix,
+            connection % self.job.contexts
+        )
     }
 
     /// Creates contexts in bulks.
@@ -62,8 +71,9 @@ impl Http {
                     self.job.prefix
                 )
             };
-            let proposals: Vec<String> =
-                (number..end).map(|number| proposal(number, &self.dice.change_id())).collect();
+            let proposals: Vec<String> = (number..end)
+                .map(|number| proposal(number, &self.dice.change_id()))
+                .collect();
             let body = format!(
                 "{{\"mode\":\"independent\",\"proposals\":[{}]}}",
                 proposals.join(",")
@@ -123,7 +133,9 @@ impl Speaker for Http {
 /// Finds the end of an answer of known length; anything but 2xx is a refusal.
 pub fn whole(input: &[u8]) -> Whole {
     const END: &[u8] = b"\r\n\r\n";
-    let Some(end) = memmem::find(input, END) else { return Ok(None) };
+    let Some(end) = memmem::find(input, END) else {
+        return Ok(None);
+    };
     let head = &input[..end];
     let length = head.split(|byte| *byte == b'\n').find_map(|line| {
         let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;

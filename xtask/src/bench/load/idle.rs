@@ -15,7 +15,12 @@ pub fn run(job: &Job, input: &mut impl std::io::BufRead) -> Result<Outcome, Stri
         held.push(stream);
     }
     let mut out = std::io::stdout();
-    writeln!(out, "held").and_then(|()| out.flush()).map_err(text)?;
+    writeln!(out, "held")
+        .and_then(|()| out.flush())
+        .map_err(text)?;
     input.by_ref().lines().next();
-    Ok(Outcome { count: held.len() as u64, ..Outcome::default() })
+    Ok(Outcome {
+        count: held.len() as u64,
+        ..Outcome::default()
+    })
 }

@@ -4,9 +4,36 @@ use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const WORDS: &[&str] = &[
-    "login", "session", "token", "agent", "branch", "review", "failing", "test", "because", "the",
-    "cache", "was", "stale", "after", "restart", "and", "needs", "a", "migration", "before",
-    "release", "owner", "asked", "for", "smaller", "steps", "retry", "timeout", "in", "worker",
+    "login",
+    "session",
+    "token",
+    "agent",
+    "branch",
+    "review",
+    "failing",
+    "test",
+    "because",
+    "the",
+    "cache",
+    "was",
+    "stale",
+    "after",
+    "restart",
+    "and",
+    "needs",
+    "a",
+    "migration",
+    "before",
+    "release",
+    "owner",
+    "asked",
+    "for",
+    "smaller",
+    "steps",
+    "retry",
+    "timeout",
+    "in",
+    "worker",
 ];
 
 /// SplitMix64: the load must not spend its time on choosing.
@@ -20,7 +47,9 @@ impl Dice {
 
     /// Begins where no other run began.
     pub fn fresh() -> Dice {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Dice(u64::try_from(now.as_nanos()).unwrap_or_default() ^ u64::from(std::process::id()))
     }
 
@@ -34,7 +63,9 @@ impl Dice {
 
     /// Returns a UUIDv7 as text.
     pub fn change_id(&mut self) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let ms = u64::try_from(now.as_millis()).unwrap_or_default() & 0xFFFF_FFFF_FFFF;
         let (a, b) = (self.next(), self.next());
         format!(
@@ -63,8 +94,8 @@ pub fn members(bytes: usize) -> Vec<(String, String)> {
         let length = long.min(bytes - total - 16);
         let mut text = String::with_capacity(length + 16);
         while text.len() < length {
-            let word = WORDS[(dice.next() % WORDS.len() as u64) as usize];
-            text.push_str(word);
+            let chosen = usize::try_from(dice.next() >> 32).unwrap_or_default() % WORDS.len();
+            text.push_str(WORDS[chosen]);
             text.push(' ');
         }
         text.truncate(length);
@@ -98,7 +129,10 @@ mod tests {
     fn documents_have_their_size() {
         for bytes in [1_024, 65_536] {
             let length = object(&members(bytes)).len();
-            assert!(length.abs_diff(bytes) < bytes / 20, "{length} is not {bytes}");
+            assert!(
+                length.abs_diff(bytes) < bytes / 20,
+                "{length} is not {bytes}"
+            );
         }
     }
 
@@ -107,6 +141,9 @@ mod tests {
         let id = Dice::fresh().change_id();
         let parts: Vec<usize> = id.split('-').map(str::len).collect();
         assert_eq!(parts, [8, 4, 4, 4, 12], "{id}");
-        assert!(id.as_bytes()[14] == b'7' && b"89ab".contains(&id.as_bytes()[19]), "{id}");
+        assert!(
+            id.as_bytes()[14] == b'7' && b"89ab".contains(&id.as_bytes()[19]),
+            "{id}"
+        );
     }
 }

@@ -25,7 +25,9 @@ use super::job::{Job, Outcome, Peer, Work};
 pub fn main() -> Result<(), String> {
     let mut input = std::io::stdin().lock();
     let mut line = String::new();
-    input.read_line(&mut line).map_err(|error| error.to_string())?;
+    input
+        .read_line(&mut line)
+        .map_err(|error| error.to_string())?;
     let job: Job = serde_json::from_str(&line).map_err(|error| error.to_string())?;
     let outcome = match job.work {
         Work::Write | Work::Read => closed(&job)?,
@@ -33,7 +35,10 @@ pub fn main() -> Result<(), String> {
         Work::Idle => idle::run(&job, &mut input)?,
         Work::Fill => {
             http::Http::new(&job).fill()?;
-            Outcome { count: job.contexts as u64, ..Outcome::default() }
+            Outcome {
+                count: job.contexts as u64,
+                ..Outcome::default()
+            }
         }
     };
     let text = serde_json::to_string(&outcome).map_err(|error| error.to_string())?;

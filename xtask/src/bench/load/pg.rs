@@ -29,11 +29,19 @@ pub struct Postgres {
 
 impl Postgres {
     pub fn new(job: &Job) -> Postgres {
-        Postgres { job: job.clone(), has_tables: false, number: 0 }
+        Postgres {
+            job: job.clone(),
+            has_tables: false,
+            number: 0,
+        }
     }
 
     fn address(&self, connection: usize) -> String {
-        format!("task/{}-{}", self.job.prefix, connection % self.job.contexts)
+        format!(
+            "task/{}-{}",
+            self.job.prefix,
+            connection % self.job.contexts
+        )
     }
 }
 
@@ -42,7 +50,11 @@ impl Speaker for Postgres {
         let mut stream = connect(&self.job.addr)?;
         exchange(&mut stream, &startup(), until_ready)?;
         if !self.has_tables {
-            exchange(&mut stream, &message(b'Q', &[TABLES.as_bytes(), b"\0"]), until_ready)?;
+            exchange(
+                &mut stream,
+                &message(b'Q', &[TABLES.as_bytes(), b"\0"]),
+                until_ready,
+            )?;
             self.has_tables = true;
         }
         let mut prepare = parse("create", CREATE);
@@ -53,7 +65,11 @@ impl Speaker for Postgres {
         if connection < self.job.contexts {
             let document = material::object(&material::members(self.job.document_bytes));
             let mut create = Vec::new();
-            execute(&mut create, "create", &[&self.address(connection), &document]);
+            execute(
+                &mut create,
+                "create",
+                &[&self.address(connection), &document],
+            );
             exchange(&mut stream, &create, until_ready)?;
         }
         Ok(stream)
@@ -82,7 +98,10 @@ fn startup() -> Vec<u8> {
 }
 
 fn parse(name: &str, statement: &str) -> Vec<u8> {
-    message(b'P', &[name.as_bytes(), b"\0", statement.as_bytes(), b"\0\0\0"])
+    message(
+        b'P',
+        &[name.as_bytes(), b"\0", statement.as_bytes(), b"\0\0\0"],
+    )
 }
 
 /// Binds, executes and syncs: one transaction.
@@ -111,7 +130,9 @@ fn message(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
 }
 
 fn length_of(length: usize) -> [u8; 4] {
-    u32::try_from(length).expect("a message is under 4 GiB").to_be_bytes()
+    u32::try_from(length)
+        .expect("a message is under 4 GiB")
+        .to_be_bytes()
 }
 
 /// Reads messages up to the one that says that the next query may come.
@@ -119,10 +140,14 @@ fn until_ready(input: &[u8]) -> Whole {
     let mut at = 0;
     let mut is_empty_insert = false;
     loop {
-        let Some(head) = input.get(at..at + 5) else { return Ok(None) };
+        let Some(head) = input.get(at..at + 5) else {
+            return Ok(None);
+        };
         let length = u32::from_be_bytes([head[1], head[2], head[3], head[4]]);
         let end = at + 1 + usize::try_from(length).map_err(|error| error.to_string())?;
-        let Some(body) = input.get(at + 5..end) else { return Ok(None) };
+        let Some(body) = input.get(at + 5..end) else {
+            return Ok(None);
+        };
         match head[0] {
             b'Z' if is_empty_insert => return Err("an update found no row".to_owned()),
             b'Z' => return Ok(Some(end)),

@@ -20,8 +20,17 @@ impl Pipe {
     pub fn new(stream: std::net::TcpStream, registry: &Registry, token: usize) -> io::Result<Pipe> {
         stream.set_nonblocking(true)?;
         let mut stream = TcpStream::from_std(stream);
-        registry.register(&mut stream, Token(token), Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Pipe { stream, input: Vec::new(), out: Vec::new(), sent: 0 })
+        registry.register(
+            &mut stream,
+            Token(token),
+            Interest::READABLE | Interest::WRITABLE,
+        )?;
+        Ok(Pipe {
+            stream,
+            input: Vec::new(),
+            out: Vec::new(),
+            sent: 0,
+        })
     }
 
     /// Returns where what is to be sent is written.

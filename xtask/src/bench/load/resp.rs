@@ -23,11 +23,19 @@ pub struct Redis {
 
 impl Redis {
     pub fn new(job: &Job) -> Redis {
-        Redis { job: job.clone(), script: String::new(), number: 0 }
+        Redis {
+            job: job.clone(),
+            script: String::new(),
+            number: 0,
+        }
     }
 
     fn key(&self, connection: usize) -> String {
-        format!("task/{}-{}", self.job.prefix, connection % self.job.contexts)
+        format!(
+            "task/{}-{}",
+            self.job.prefix,
+            connection % self.job.contexts
+        )
     }
 }
 
@@ -43,7 +51,11 @@ impl Speaker for Redis {
             let key = self.key(connection);
             let members = material::members(self.job.document_bytes);
             let mut words = vec!["HSET", &key, "version", "1"];
-            words.extend(members.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]));
+            words.extend(
+                members
+                    .iter()
+                    .flat_map(|(name, value)| [name.as_str(), value.as_str()]),
+            );
             exchange(&mut stream, &command(&words), reply)?;
         }
         Ok(stream)
@@ -75,7 +87,9 @@ fn command(words: &[&str]) -> Vec<u8> {
 }
 
 fn reply(input: &[u8]) -> Whole {
-    let Some(end) = memchr::memchr(b'\n', input) else { return Ok(None) };
+    let Some(end) = memchr::memchr(b'\n', input) else {
+        return Ok(None);
+    };
     let line = &input[1..end - 1];
     let number = || std::str::from_utf8(line).ok()?.parse::<i64>().ok();
     let count = usize::try_from(number().unwrap_or(-1));
@@ -107,9 +121,23 @@ mod tests {
 
     #[test]
     fn replies_are_measured() {
-        for text in ["+OK\r\n", ":12\r\n", "$3\r\nabc\r\n", "*2\r\n$1\r\na\r\n:1\r\n", "$-1\r\n"] {
-            assert_eq!(reply(text.as_bytes()).unwrap(), Some(text.len()), "{text:?}");
-            assert_eq!(reply(&text.as_bytes()[..text.len() - 1]).unwrap(), None, "{text:?}");
+        for text in [
+            "+OK\r\n",
+            ":12\r\n",
+            "$3\r\nabc\r\n",
+            "*2\r\n$1\r\na\r\n:1\r\n",
+            "$-1\r\n",
+        ] {
+            assert_eq!(
+                reply(text.as_bytes()).unwrap(),
+                Some(text.len()),
+                "{text:?}"
+            );
+            assert_eq!(
+                reply(&text.as_bytes()[..text.len() - 1]).unwrap(),
+                None,
+                "{text:?}"
+            );
         }
         assert!(reply(b"-ERR no\r\n").is_err());
     }

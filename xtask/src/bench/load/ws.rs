@@ -23,12 +23,19 @@ pub struct Frame {
 pub fn frame(input: &[u8]) -> Option<Frame> {
     let (first, second) = (*input.first()?, *input.get(1)?);
     let (start, length) = match second & 0x7F {
-        126 => (4, u64::from(u16::from_be_bytes(input.get(2..4)?.try_into().ok()?))),
+        126 => (
+            4,
+            u64::from(u16::from_be_bytes(input.get(2..4)?.try_into().ok()?)),
+        ),
         127 => (10, u64::from_be_bytes(input.get(2..10)?.try_into().ok()?)),
         length => (2, u64::from(length)),
     };
     let end = usize::try_from(length).ok()?.checked_add(start)?;
-    (input.len() >= end).then_some(Frame { start, end, opcode: first & 0x0F })
+    (input.len() >= end).then_some(Frame {
+        start,
+        end,
+        opcode: first & 0x0F,
+    })
 }
 
 /// Appends a text frame. Its mask is zero, so the payload stays as it is.
@@ -57,11 +64,15 @@ pub fn open(addr: &str, token: &str) -> io::Result<TcpStream> {
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
          Sec-WebSocket-Protocol: syncline.v1\r\n\r\n"
     );
-    exchange(&mut stream, upgrade.as_bytes(), |input| match memmem::find(input, b"\r\n\r\n") {
-        Some(end) if input.starts_with(b"HTTP/1.1 101") => Ok(Some(end + 4)),
-        Some(_) => Err(excerpt(input)),
-        None => Ok(None),
-    })?;
+    exchange(
+        &mut stream,
+        upgrade.as_bytes(),
+        |input| match memmem::find(input, b"\r\n\r\n") {
+            Some(end) if input.starts_with(b"HTTP/1.1 101") => Ok(Some(end + 4)),
+            Some(_) => Err(excerpt(input)),
+            None => Ok(None),
+        },
+    )?;
     let hello = format!("{{\"type\":\"hello\",\"token\":\"{token}\",\"client\":\"bench/1\"}}");
     say(&mut stream, &hello, b"\"type\":\"welcome\"")?;
     Ok(stream)
@@ -69,7 +80,8 @@ pub fn open(addr: &str, token: &str) -> io::Result<TcpStream> {
 
 /// Subscribes to the whole workspace from now on, and returns where that is.
 pub fn subscribe(stream: &mut TcpStream) -> io::Result<()> {
-    let ask = "{\"type\":\"subscribe\",\"id\":\"s\",\"scope\":[{\"workspace\":true}],\"from\":\"now\"}";
+    let ask =
+        "{\"type\":\"subscribe\",\"id\":\"s\",\"scope\":[{\"workspace\":true}],\"from\":\"now\"}";
     say(stream, ask, b"\"type\":\"subscribed\"")
 }
 
@@ -108,7 +120,10 @@ fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut payload = vec![0; length];
     stream.read_exact(&mut payload)?;
     if head[0] & 0x0F == 8 {
-        return Err(io::Error::other(format!("the node closed: {}", excerpt(&payload[2..]))));
+        return Err(io::Error::other(format!(
+            "the node closed: {}",
+            excerpt(&payload[2..])
+        )));
     }
     Ok(payload)
 }
@@ -123,7 +138,12 @@ pub struct Writer {
 
 impl Writer {
     pub fn new(job: &Job) -> Writer {
-        Writer { job: job.clone(), dice: Dice::fresh(), number: 0, text: String::new() }
+        Writer {
+            job: job.clone(),
+            dice: Dice::fresh(),
+            number: 0,
+            text: String::new(),
+        }
     }
 
     /// Creates a document, waiting for it.
