@@ -633,7 +633,7 @@ impl ServerMessage {
             "leave" => ServerMessage::Leave {
                 sub: f.required_string("sub")?.to_owned(),
                 n: f.required_u64("n")?,
-                address: f.required_parse("address", Address::parse)?,
+                address: f.required_parse("context", Address::parse)?,
                 cursor: f.string("cursor")?.map(text),
             },
             "begin" => ServerMessage::Begin {
@@ -777,7 +777,7 @@ pub fn write_leave(w: &mut JsonWriter, sub: &str, n: u64, address: &Address, cur
     w.field_str("type", "leave");
     w.field_str("sub", sub);
     w.field_u64("n", n);
-    w.field_str("address", address.as_str());
+    w.field_str("context", address.as_str());
     optional(w, "cursor", cursor);
     w.end_object();
 }

@@ -314,7 +314,7 @@ fn write_item(w: &mut JsonWriter, item: &Item, principal: &Principal) {
         Item::Leave {
             address, cursor, ..
         } => {
-            w.field_str("address", address.as_str());
+            w.field_str("context", address.as_str());
             write_cursor(w, cursor.as_deref());
         }
         Item::Begin { bulk } => w.field_str("bulk", &bulk.to_string()),

@@ -171,7 +171,7 @@ fn line(caller: &Caller, item: &Json) -> Option<(String, Json)> {
         "begin" | "end" | "snapshot" | "lagging" => None,
         "enter" => Some(change(caller, kind, item.get("context")?, "updated_at")),
         "leave" => {
-            let context = item.get("address").and_then(Json::as_str)?;
+            let context = item.get("context").and_then(Json::as_str)?;
             let mut entry = Object::new();
             entry.insert("type", Json::from(kind));
             entry.insert("context", Json::from(context));

@@ -290,7 +290,7 @@ fn a_nodes_messages_are_written_and_read() {
     );
     check(
         |w| write_leave(w, "s1", 4, &address("task/a"), Some("c")),
-        r#"{"type":"leave","sub":"s1","n":4,"address":"task/a","cursor":"c"}"#,
+        r#"{"type":"leave","sub":"s1","n":4,"context":"task/a","cursor":"c"}"#,
         &ServerMessage::Leave {
             sub: "s1".into(),
             n: 4,

@@ -108,7 +108,7 @@ async fn scopes_choose_and_tell_who_came_and_went() {
         text(items[0].get("context").unwrap(), "parent"),
         "project/p"
     );
-    assert_eq!(text(&items[2], "address"), "task/a");
+    assert_eq!(text(&items[2], "context"), "task/a");
     let (none, _) = pull(&node, &format!("?after={cursor}&scope={scope}")).await;
     assert!(none.is_empty());
     node.get("/v1/changes?scope=x")
