@@ -11,6 +11,7 @@ pub mod exit;
 pub mod failure;
 pub mod node;
 pub mod output;
+mod pager;
 pub mod place;
 pub mod run;
 pub mod settings;
@@ -43,7 +44,8 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         cli.global.color.unwrap_or_default(),
         cli.global.plain,
     );
-    let ended = Run::start(&cli.global, UpArgs::flags(&cli.command)).and_then(|run| commands::run(cli.command, &run));
+    let ended = Run::start(&cli.global, UpArgs::flags(&cli.command))
+        .and_then(|run| commands::run(cli.command, &run));
     match ended {
         Ok(()) => exit::YES,
         Err(failure) => {

@@ -125,6 +125,7 @@ pub struct Output {
     color_out: bool,
     color_err: bool,
     repaint: bool,
+    paged: bool,
 }
 
 impl Output {
@@ -144,6 +145,7 @@ impl Output {
             color_out: wanted(io::stdout().is_terminal()),
             color_err: wanted(err_terminal),
             repaint: err_terminal && !accessible && !dumb,
+            paged: io::stdout().is_terminal() && !accessible && !dumb,
         }
     }
 
@@ -155,6 +157,16 @@ impl Output {
     /// Says whether a progress bar may be drawn.
     pub fn repaints(&self) -> bool {
         self.repaint && !self.json
+    }
+
+    /// Says whether a person reads who may want pages.
+    pub fn is_paged(&self) -> bool {
+        self.paged && !self.json
+    }
+
+    /// Returns a line as stdout would get it.
+    pub fn rendered(&self, line: impl Into<Line>) -> String {
+        line.into().render(self.color_out)
     }
 
     /// Writes a line of data for people.

@@ -1,4 +1,4 @@
-//! The three calls to the system that the standard library lacks.
+//! The few calls to the system that the standard library lacks.
 
 /// Returns the number of the user who runs this.
 #[expect(
@@ -8,6 +8,13 @@
 pub fn user_id() -> u32 {
     // SAFETY: getuid takes no arguments, writes no memory and always succeeds (POSIX).
     unsafe { libc::getuid() }
+}
+
+/// Lets files that are made from now on be read by this user alone.
+#[expect(unsafe_code, reason = "umask has no safe form in std; it cannot fail")]
+pub fn make_files_private() {
+    // SAFETY: umask takes a number, touches no memory and always succeeds (POSIX).
+    unsafe { libc::umask(0o077) };
 }
 
 /// Raises the soft limit of open files to the hard one, and returns it.
@@ -35,7 +42,10 @@ pub fn raise_open_files() -> u64 {
 }
 
 /// Asks a process that we started to end (SIGTERM).
-#[expect(unsafe_code, reason = "std can only kill a child, and a node is to end cleanly")]
+#[expect(
+    unsafe_code,
+    reason = "std can only kill a child, and a node is to end cleanly"
+)]
 pub fn terminate(process: u32) {
     if let Ok(process) = libc::pid_t::try_from(process) {
         // SAFETY: kill takes two numbers and touches no memory; the child was not waited for yet,

@@ -198,3 +198,131 @@ impl Sub {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use syncline_api::{Mode, Scope};
+    use syncline_model::json::{Limits, Pointer};
+
+    const BULK: &str = "01996f1e-4b2a-7c3d-8e4f-5a6b7c8d9e0f";
+
+    fn subs(from: From) -> Subs {
+        let mut subs = Subs::default();
+        subs.add(Subscribe {
+            id: "s".to_owned(),
+            scope: Scope::workspace(),
+            mode: Mode::Delta,
+            from,
+            exclude_self: false,
+            old: false,
+        });
+        subs
+    }
+
+    /// Hears a message, and returns how many events that hands over; none is a hole.
+    fn hear(subs: &mut Subs, text: &str) -> Option<usize> {
+        let json = Json::parse(text.as_bytes(), &Limits::default()).unwrap();
+        let message = ServerMessage::read(&json, &Pointer::root()).unwrap();
+        match subs.hear(message, json) {
+            Step::Events(events) => Some(events.len()),
+            Step::Hole(_) => None,
+        }
+    }
+
+    fn leave(n: u64, cursor: Option<&str>) -> String {
+        let cursor = cursor
+            .map(|cursor| format!(r#","cursor":"{cursor}""#))
+            .unwrap_or_default();
+        format!(r#"{{"type":"leave","sub":"s","n":{n},"address":"task/a"{cursor}}}"#)
+    }
+
+    fn resumes_from(subs: &mut Subs) -> From {
+        subs.resume().pop().unwrap().from
+    }
+
+    #[test]
+    fn it_resumes_after_what_was_handed_over() {
+        let mut subs = subs(From::Now);
+        assert_eq!(resumes_from(&mut subs), From::Now);
+        hear(
+            &mut subs,
+            r#"{"type":"subscribed","id":"s","cursor":"c0","recovered":true}"#,
+        );
+        assert_eq!(resumes_from(&mut subs), From::Cursor("c0".into()));
+        assert_eq!(hear(&mut subs, &leave(1, Some("c1"))), Some(1));
+        assert_eq!(resumes_from(&mut subs), From::Cursor("c1".into()));
+        // The count begins anew on each connection.
+        assert_eq!(hear(&mut subs, &leave(1, Some("c2"))), Some(1));
+        hear(
+            &mut subs,
+            r#"{"type":"heartbeat","subs":{"s":"c9","other":"x"}}"#,
+        );
+        assert_eq!(resumes_from(&mut subs), From::Cursor("c9".into()));
+    }
+
+    #[test]
+    fn a_count_that_is_left_out_is_a_hole() {
+        let mut subs = subs(From::Now);
+        assert_eq!(hear(&mut subs, &leave(1, Some("c1"))), Some(1));
+        assert_eq!(hear(&mut subs, &leave(3, Some("c3"))), None);
+        assert_eq!(resumes_from(&mut subs), From::Cursor("c1".into()));
+    }
+
+    #[test]
+    fn half_a_bulk_is_not_handed_over() {
+        let mut subs = subs(From::Now);
+        hear(&mut subs, &leave(1, Some("c1")));
+        let begin = format!(r#"{{"type":"begin","sub":"s","bulk":"{BULK}"}}"#);
+        assert_eq!(hear(&mut subs, &begin), Some(0));
+        assert_eq!(hear(&mut subs, &leave(2, None)), Some(0));
+        hear(&mut subs, r#"{"type":"heartbeat","subs":{"s":"c9"}}"#);
+        assert_eq!(
+            resumes_from(&mut subs),
+            From::Cursor("c1".into()),
+            "it comes whole again"
+        );
+        hear(&mut subs, &begin);
+        hear(&mut subs, &leave(1, None));
+        hear(&mut subs, &leave(2, None));
+        let end = format!(r#"{{"type":"end","sub":"s","bulk":"{BULK}","cursor":"c3"}}"#);
+        assert_eq!(hear(&mut subs, &end), Some(3));
+        assert_eq!(resumes_from(&mut subs), From::Cursor("c3".into()));
+    }
+
+    #[test]
+    fn a_snapshot_that_broke_off_is_asked_for_again() {
+        for recovered in [true, false] {
+            let mut subs = subs(From::Snapshot);
+            let subscribed = format!(
+                r#"{{"type":"subscribed","id":"s","cursor":"c0","recovered":{recovered}}}"#
+            );
+            hear(&mut subs, &subscribed);
+            hear(
+                &mut subs,
+                r#"{"type":"snapshot","sub":"s","contexts":[],"last":false}"#,
+            );
+            assert_eq!(resumes_from(&mut subs), From::Snapshot);
+            hear(&mut subs, &subscribed);
+            hear(
+                &mut subs,
+                r#"{"type":"snapshot","sub":"s","contexts":[],"last":true,"cursor":"c5"}"#,
+            );
+            assert_eq!(resumes_from(&mut subs), From::Cursor("c5".into()));
+        }
+    }
+
+    #[test]
+    fn a_cursor_that_was_not_recovered_gives_way_to_a_snapshot() {
+        let mut subs = subs(From::Cursor("old".into()));
+        hear(
+            &mut subs,
+            r#"{"type":"subscribed","id":"s","cursor":"c0","recovered":false,"reason":"epoch"}"#,
+        );
+        assert_eq!(resumes_from(&mut subs), From::Snapshot);
+        let again = subs.restart("s").unwrap();
+        assert_eq!(again.from, From::Snapshot);
+        assert!(subs.restart("gone").is_none());
+    }
+}

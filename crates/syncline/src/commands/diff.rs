@@ -7,6 +7,7 @@ use syncline_model::json::Json;
 
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
+use crate::pager::Pages;
 use crate::run::{Run, parse_address};
 use crate::show;
 
@@ -36,7 +37,8 @@ pub async fn run(args: &DiffArgs, run: &Run) -> Result {
         run.output.document(&answer)?;
     } else {
         let changes = show::count(operations as u64, "change");
-        run.output.line(
+        let mut pages = Pages::start(run.output);
+        pages.line(
             Line::new()
                 .styled(Style::Cyan, args.address.as_str())
                 .text("  ")
@@ -45,7 +47,7 @@ pub async fn run(args: &DiffArgs, run: &Run) -> Result {
         )?;
         let text = show::text(&answer, "text");
         text.lines()
-            .try_for_each(|line| run.output.line(coloured(line)))?;
+            .try_for_each(|line| pages.line(coloured(line)))?;
     }
     if operations == 0 {
         Ok(())

@@ -52,10 +52,7 @@ async fn contexts(args: &ExportArgs, run: &Run, client: &Client) -> Result {
     let mut count = 0;
     let mut page = None;
     loop {
-        let mut query = vec![
-            ("sort", "created".to_owned()),
-            ("limit", PAGE.to_string()),
-        ];
+        let mut query = vec![("sort", "created".to_owned()), ("limit", PAGE.to_string())];
         query.extend(args.kind.clone().map(|kind| ("kind", kind)));
         query.extend(page.take().map(|next| ("page", next)));
         let answer = client.list(&query).await?;

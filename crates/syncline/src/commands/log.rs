@@ -9,6 +9,7 @@ use syncline_model::json::{Json, Pointer};
 use crate::clean;
 use crate::failure::Result;
 use crate::output::{Line, Style};
+use crate::pager::Pages;
 use crate::run::{Run, parse_address};
 use crate::show;
 
@@ -41,14 +42,16 @@ pub async fn run(args: &LogArgs, run: &Run) -> Result {
         .get("versions")
         .and_then(Json::as_array)
         .unwrap_or_default();
+    let mut pages = Pages::start(run.output);
     for version in versions {
         match WireChange::read(version, &Pointer::root()) {
-            Ok(change) => run.output.line(line(&change))?,
+            Ok(change) => pages.line(line(&change))?,
             Err(error) => run
                 .output
                 .warn(format!("a version cannot be shown: {error}")),
         }
     }
+    drop(pages);
     let next = answer.get("next").filter(|next| !next.is_null());
     if let Some(next) = next {
         let next = next.as_str().map_or_else(|| next.to_text(), str::to_owned);

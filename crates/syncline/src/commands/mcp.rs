@@ -37,7 +37,10 @@ pub async fn run(args: &McpArgs, run: &Run) -> Result {
         start_node(run, &client).await?;
     }
     let options = client.options();
-    let options = McpOptions { agent: options.agent.clone(), session: options.session.clone() };
+    let options = McpOptions {
+        agent: options.agent.clone(),
+        session: options.session.clone(),
+    };
     Ok(syncline_mcp::run(client, options, tokio::io::stdin(), tokio::io::stdout()).await?)
 }
 
@@ -61,24 +64,31 @@ async fn start_node(run: &Run, client: &Client) -> Result {
                 return Ok(());
             }
             let what = format!("the node did not start ({ended})");
-            return Err(Problem::new(Code::Unreachable, what).hint("see why: syncline up").into());
+            return Err(Problem::new(Code::Unreachable, what)
+                .hint("see why: syncline up")
+                .into());
         }
         tokio::time::sleep(LOOK).await;
     }
-    Err(Problem::new(Code::Unreachable, "the node did not start in time")
-        .hint("see why: syncline up")
-        .into())
+    Err(
+        Problem::new(Code::Unreachable, "the node did not start in time")
+            .hint("see why: syncline up")
+            .into(),
+    )
 }
 
 fn spawn(run: &Run, data: &Path) -> Result<std::process::Child> {
-    let failed =
-        |error: std::io::Error| Failure::usage(format!("cannot start the node: {error}"));
+    let failed = |error: std::io::Error| Failure::usage(format!("cannot start the node: {error}"));
     let mut command = Command::new(std::env::current_exe().map_err(failed)?);
     command.arg("--data").arg(data);
     if let Some(config) = &run.settings.file {
         command.arg("--config").arg(config);
     }
-    command.arg("up").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .arg("up")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     // A group of its own: the node outlives the agent's program and its Ctrl-C.
     command.process_group(0).spawn().map_err(failed)
 }

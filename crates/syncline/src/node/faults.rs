@@ -19,9 +19,17 @@ pub struct Faults {
 /// Reads a list such as `skip_fsync,fail_commit=3:written`.
 pub fn read(environment: &[(OsString, OsString)]) -> Result<Faults> {
     let mut faults = Faults::default();
-    let set = environment.iter().find(|(name, _)| name == "SYNCLINE_TEST_FAULT");
-    let Some(text) = set.and_then(|(_, value)| value.to_str()) else { return Ok(faults) };
-    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+    let set = environment
+        .iter()
+        .find(|(name, _)| name == "SYNCLINE_TEST_FAULT");
+    let Some(text) = set.and_then(|(_, value)| value.to_str()) else {
+        return Ok(faults);
+    };
+    for word in text
+        .split(',')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+    {
         let (name, value) = word.split_once('=').unwrap_or((word, ""));
         match name {
             "skip_fsync" => faults.store.skip_fsync = true,
@@ -41,7 +49,10 @@ pub fn read(environment: &[(OsString, OsString)]) -> Result<Faults> {
 /// Reads `3`, or `3:written`.
 fn commit_fault(value: &str) -> Result<CommitFault> {
     let (at, rest) = value.split_once(':').unwrap_or((value, ""));
-    Ok(CommitFault { at: number(value, at)?, written: rest == "written" })
+    Ok(CommitFault {
+        at: number(value, at)?,
+        written: rest == "written",
+    })
 }
 
 fn number<T: std::str::FromStr>(word: &str, value: &str) -> Result<T> {

@@ -39,7 +39,11 @@ fn fresh_key() -> String {
 fn write_key(data: &Path, key: &str) -> io::Result<()> {
     let half = data.join("owner.key.new");
     let _ = fs::remove_file(&half);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&half)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&half)?;
     writeln!(file, "{key}")?;
     file.sync_all()?;
     fs::rename(&half, data.join(place::OWNER_KEY))?;
@@ -74,7 +78,10 @@ fn private_folder(folder: &Path) -> Result {
     fs::create_dir_all(folder).map_err(failed)?;
     let found = fs::symlink_metadata(folder).map_err(failed)?;
     if !found.is_dir() || found.uid() != crate::system::user_id() {
-        return Err(Failure::usage(format!("{} belongs to somebody else", folder.display())));
+        return Err(Failure::usage(format!(
+            "{} belongs to somebody else",
+            folder.display()
+        )));
     }
     fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(failed)
 }
@@ -82,7 +89,18 @@ fn private_folder(folder: &Path) -> Result {
 /// Returns this machine's name.
 pub fn host_name() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").ok();
-    let name = name.or_else(|| std::env::var("HOSTNAME").ok()).unwrap_or_default();
-    let name: String = name.trim().chars().filter(char::is_ascii_graphic).take(100).collect();
-    if name.is_empty() { "node".to_owned() } else { name }
+    let name = name
+        .or_else(|| std::env::var("HOSTNAME").ok())
+        .unwrap_or_default();
+    let name: String = name
+        .trim()
+        .chars()
+        .filter(char::is_ascii_graphic)
+        .take(100)
+        .collect();
+    if name.is_empty() {
+        "node".to_owned()
+    } else {
+        name
+    }
 }

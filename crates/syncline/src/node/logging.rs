@@ -7,7 +7,9 @@ use crate::settings::Settings;
 /// Starts to log as the settings say. Only a node logs; commands speak through their output.
 pub fn start(settings: &Settings) {
     let level = settings.text("log_level").unwrap_or("warn");
-    let filter = EnvFilter::new(format!("off,syncline={level},syncline_engine={level},syncline_http={level},syncline_delivery={level},syncline_store_sqlite={level}"));
+    let filter = EnvFilter::new(format!(
+        "off,syncline={level},syncline_engine={level},syncline_http={level},syncline_delivery={level},syncline_store_sqlite={level}"
+    ));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

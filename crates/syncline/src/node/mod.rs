@@ -52,7 +52,9 @@ impl Node {
         let opened = store.opened();
         let key = files::owner_key(&data)?;
         let listener = bind(settings.text("listen").unwrap_or_default()).await?;
-        let address = listener.local_addr().map_err(|error| no_listener(&error.to_string()))?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| no_listener(&error.to_string()))?;
         let socket = place::socket(&data, &run.environment);
         let unix = files::bind_socket(&socket, &data)?;
         // It helps whoever finds the directory in use; nothing depends on it.
@@ -64,13 +66,27 @@ impl Node {
         doors.limits = limits::doors(settings, DOORS_CLOSE_MAX);
         doors.allowed_hosts = settings.list("allowed_hosts").to_vec();
         doors.allowed_origins = settings.list("allowed_origins").to_vec();
-        let listeners = Listeners { tcp: Some(listener), unix: Some(unix) };
-        Ok(Node { doors, listeners, engine, socket, address, opened })
+        let listeners = Listeners {
+            tcp: Some(listener),
+            unix: Some(unix),
+        };
+        Ok(Node {
+            doors,
+            listeners,
+            engine,
+            socket,
+            address,
+            opened,
+        })
     }
 
     /// Returns how many contexts there are.
     pub async fn contexts(&self) -> u64 {
-        self.engine.stats().await.map(|stats| stats.contexts).unwrap_or(0)
+        self.engine
+            .stats()
+            .await
+            .map(|stats| stats.contexts)
+            .unwrap_or(0)
     }
 
     /// Serves until `shutdown` ends; then closes the doors, the engine and the store, in order.
@@ -78,7 +94,10 @@ impl Node {
         let served = syncline_http::serve(self.doors, self.listeners, shutdown).await;
         // Removed while the lock is held, so it is ours and not a successor's.
         let _ = std::fs::remove_file(&self.socket);
-        if tokio::time::timeout(ENGINE_CLOSE_MAX, self.engine.shutdown()).await.is_err() {
+        if tokio::time::timeout(ENGINE_CLOSE_MAX, self.engine.shutdown())
+            .await
+            .is_err()
+        {
             tracing::warn!("the store was not closed in time; the next start recovers it");
         }
         served.map_err(|error| no_listener(&error.to_string()))
@@ -99,7 +118,11 @@ pub fn open_store(
     readers: usize,
     faults: syncline_store_sqlite::TestFaults,
 ) -> Result<SqliteStore> {
-    let options = SqliteOptions { readers, faults, ..SqliteOptions::new(data) };
+    let options = SqliteOptions {
+        readers,
+        faults,
+        ..SqliteOptions::new(data)
+    };
     SqliteStore::open(options).map_err(|error| refused(data, error))
 }
 
@@ -150,7 +173,8 @@ pub fn say_opened(run: &Run, opened: Opened) {
         );
     }
     if let Some(from) = opened.schema_from {
-        run.output.say(format!("the database was brought up from schema {from}"));
+        run.output
+            .say(format!("the database was brought up from schema {from}"));
     }
 }
 
@@ -163,4 +187,3 @@ pub fn headline(run: &Run, contexts: u64) -> String {
         show::count(contexts, "context")
     )
 }
-

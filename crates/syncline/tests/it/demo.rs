@@ -13,7 +13,11 @@ fn summary(home: &Home, arguments: &[&str]) -> Json {
     command.env("TMPDIR", &temporary);
     let said = crate::node::finish(command);
     assert_eq!(said.code, 0, "{said:?}");
-    assert_eq!(std::fs::read_dir(&temporary).unwrap().count(), 0, "the folder is gone");
+    assert_eq!(
+        std::fs::read_dir(&temporary).unwrap().count(),
+        0,
+        "the folder is gone"
+    );
     parse(said.out.lines().last().unwrap())
 }
 
@@ -29,7 +33,10 @@ fn the_scenario_adds_up() {
     assert_eq!(count(&summary, "acknowledged"), 39);
     assert_eq!(count(&summary, "stored"), 39);
     assert_eq!(count(&summary, "delivered"), 39);
-    assert!(count(&summary, "clashes") >= 1, "one agent meets a moved head");
+    assert!(
+        count(&summary, "clashes") >= 1,
+        "one agent meets a moved head"
+    );
     assert!(count(&summary, "http") > 0 && count(&summary, "websocket") > 0);
 }
 
@@ -38,7 +45,16 @@ fn recorded_events_are_replayed() {
     let Some(data) = test_data() else { return };
     let home = Home::new();
     let input = data.join("agents/beads-events.jsonl.zst");
-    let arguments = ["--input", input.to_str().unwrap(), "--agents", "3", "--speed", "0", "--limit", "400"];
+    let arguments = [
+        "--input",
+        input.to_str().unwrap(),
+        "--agents",
+        "3",
+        "--speed",
+        "0",
+        "--limit",
+        "400",
+    ];
     let summary = summary(&home, &arguments);
     assert_eq!(count(&summary, "acknowledged"), 400);
     assert_eq!(count(&summary, "delivered"), 400);
@@ -48,8 +64,13 @@ fn recorded_events_are_replayed() {
 fn a_fault_is_noticed() {
     let home = Home::new();
     let mut command = home.command(&["demo", "--json", "--speed", "0"]);
-    command.env("TMPDIR", home.dir.path()).env("SYNCLINE_TEST_FAULT", "drop_event");
-    command.args(["--input"]).arg("events.jsonl").args(["--limit", "200"]);
+    command
+        .env("TMPDIR", home.dir.path())
+        .env("SYNCLINE_TEST_FAULT", "drop_event");
+    command
+        .args(["--input"])
+        .arg("events.jsonl")
+        .args(["--limit", "200"]);
     let rows: String = (1..=120)
         .map(|n| format!("{{\"seq\":{n},\"op\":\"create\",\"context\":\"task/t{n}\",\"doc\":{{\"n\":{n}}}}}\n"))
         .collect();
@@ -57,5 +78,12 @@ fn a_fault_is_noticed() {
     let said = crate::node::finish(command);
     assert_eq!(said.code, 1, "{said:?}");
     let summary = parse(said.out.lines().last().unwrap());
-    assert!(!summary.get("faults").unwrap().as_array().unwrap().is_empty());
+    assert!(
+        !summary
+            .get("faults")
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
 }

@@ -19,7 +19,10 @@ fn each_code_has_its_case() {
     assert!(said.err.contains("hint: "), "{said:?}");
     let nobody = Home::new();
     assert_eq!(nobody.run(&["status"]).code, 5);
-    assert_eq!(nobody.run(&["status", "--url", "http://127.0.0.1:1"]).code, 5);
+    assert_eq!(
+        nobody.run(&["status", "--url", "http://127.0.0.1:1"]).code,
+        5
+    );
 }
 
 #[test]
@@ -34,7 +37,10 @@ fn a_url_works_with_the_key_of_its_data() {
     assert_eq!(crate::node::finish(command).code, 0);
     let said = node.home.run(&["status", "--url", "https://127.0.0.1:1"]);
     assert_eq!(said.code, 3);
-    assert!(said.err.contains("https:// in the client is not built yet"), "{said:?}");
+    assert!(
+        said.err.contains("https:// in the client is not built yet"),
+        "{said:?}"
+    );
 }
 
 #[test]
@@ -43,8 +49,14 @@ fn errors_are_one_line_and_a_hint() {
     let said = home.run(&["get", "task/a"]);
     let lines: Vec<_> = said.err.lines().collect();
     assert_eq!(lines.len(), 2, "{said:?}");
-    assert!(lines[0].starts_with("error: the node cannot be reached: no node runs here"), "{said:?}");
-    assert!(lines[1].starts_with("hint: start one with `syncline up`"), "{said:?}");
+    assert!(
+        lines[0].starts_with("error: the node cannot be reached: no node runs here"),
+        "{said:?}"
+    );
+    assert!(
+        lines[1].starts_with("hint: start one with `syncline up`"),
+        "{said:?}"
+    );
     assert_eq!(said.out, "");
 }
 
@@ -52,7 +64,12 @@ fn errors_are_one_line_and_a_hint() {
 fn the_codes_are_documented() {
     let said = Home::new().run(&["help", "exit-codes"]);
     for code in [0, 1, 2, 3, 4, 5, 70, 130] {
-        assert!(said.out.lines().any(|line| line.starts_with(&format!("  {code:<5}"))), "{code}");
+        assert!(
+            said.out
+                .lines()
+                .any(|line| line.starts_with(&format!("  {code:<5}"))),
+            "{code}"
+        );
     }
 }
 
@@ -64,7 +81,16 @@ fn settings_are_layered_and_checked() {
     let mut command = home.command(&["config", "--json", "--config", file.to_str().unwrap()]);
     command.env("SYNCLINE_LISTEN", "127.0.0.1:2");
     let shown = crate::node::finish(command).json();
-    let origin = |name: &str| shown.get(name).unwrap().get("origin").unwrap().as_str().unwrap().to_owned();
+    let origin = |name: &str| {
+        shown
+            .get(name)
+            .unwrap()
+            .get("origin")
+            .unwrap()
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
     assert_eq!(origin("listen"), "environment SYNCLINE_LISTEN");
     assert!(origin("max_page").ends_with("settings.toml"));
     assert_eq!(origin("max_bulk"), "default");
@@ -74,12 +100,18 @@ fn settings_are_layered_and_checked() {
     std::fs::write(&file, "max_pages = 50\n").unwrap();
     let said = home.run(&["status", "--config", file.to_str().unwrap()]);
     assert_eq!(said.code, 2);
-    assert!(said.err.ends_with("hint: did you mean max_page?\n"), "{said:?}");
+    assert!(
+        said.err.ends_with("hint: did you mean max_page?\n"),
+        "{said:?}"
+    );
     let mut command = home.command(&["config"]);
     command.env("SYNCLINE_LISTN", "x");
     let said = crate::node::finish(command);
     assert_eq!(said.code, 2);
-    assert!(said.err.ends_with("hint: did you mean SYNCLINE_LISTEN?\n"), "{said:?}");
+    assert!(
+        said.err.ends_with("hint: did you mean SYNCLINE_LISTEN?\n"),
+        "{said:?}"
+    );
 }
 
 #[test]

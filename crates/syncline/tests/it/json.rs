@@ -83,12 +83,20 @@ fn the_tree_is_whole() {
     command.clone().debug_assert();
     for command in command.get_subcommands() {
         let name = command.get_name();
-        let flag = command.get_arguments().find(|argument| argument.get_id() == "json");
+        let flag = command
+            .get_arguments()
+            .find(|argument| argument.get_id() == "json");
         assert!(flag.is_some(), "{name} has no --json");
         let about = command.get_about().unwrap().to_string();
         assert!(about.starts_with(char::is_uppercase), "{name}: {about}");
         assert!(!about.contains('\n'), "{name}: {about}");
-        let example = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        assert!(example.starts_with("Example") || name == "demo-agent", "{name} has no example");
+        let example = command
+            .get_after_help()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        assert!(
+            example.starts_with("Example") || name == "demo-agent",
+            "{name} has no example"
+        );
     }
 }

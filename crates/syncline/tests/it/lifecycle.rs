@@ -17,13 +17,18 @@ fn a_node_starts_fast_and_ends_cleanly() {
     let data = node.home.data();
     assert_eq!(mode(&data.join("owner.key")), 0o600);
     assert_eq!(mode(&data.join("node.sock")), 0o600);
+    assert_eq!(mode(&data.join("syncline.db")), 0o600);
     node.ok(&["put", "task/a", "data.n=1"]);
     // A watcher that stays connected does not hold the node up.
     let mut watching = node.command(&["watch"]).spawn().unwrap();
     std::thread::sleep(Duration::from_millis(200));
     let begin = Instant::now();
     assert_eq!(node.stop(), 0);
-    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    assert!(
+        begin.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        begin.elapsed()
+    );
     assert!(!data.join("node.sock").exists());
     watching.kill().unwrap();
     watching.wait().unwrap();
@@ -45,9 +50,15 @@ fn ready_is_the_last_line_and_the_rest_is_talk() {
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(0));
     let out = String::from_utf8(ended.stdout).unwrap();
-    assert!(out.starts_with("ready http://127.0.0.1:") && out.lines().count() == 1, "{out}");
+    assert!(
+        out.starts_with("ready http://127.0.0.1:") && out.lines().count() == 1,
+        "{out}"
+    );
     let err = String::from_utf8(ended.stderr).unwrap();
-    assert!(err.starts_with("Syncline ") && err.contains("SQLite, 1 context\n"), "{err}");
+    assert!(
+        err.starts_with("Syncline ") && err.contains("SQLite, 1 context\n"),
+        "{err}"
+    );
 }
 
 #[test]
@@ -56,7 +67,11 @@ fn the_second_on_a_directory_is_told_who_has_it() {
     let said = node.run(&["up", "--listen", "127.0.0.1:0"]);
     assert_eq!(said.code, 5);
     let process = node.child.as_ref().unwrap().id();
-    assert!(said.err.contains(&format!("is in use by process {process}, {}", node.url)), "{said:?}");
+    assert!(
+        said.err
+            .contains(&format!("is in use by process {process}, {}", node.url)),
+        "{said:?}"
+    );
     // The first one's socket still works.
     assert_eq!(node.run(&["status"]).code, 0);
 }
@@ -81,12 +96,17 @@ fn a_long_path_gets_its_socket_elsewhere() {
     let runtime = home.dir.path().join("run");
     let with = |arguments: &[&str]| {
         let mut command = home.command(arguments);
-        command.arg("--data").arg(&data).env("XDG_RUNTIME_DIR", &runtime);
+        command
+            .arg("--data")
+            .arg(&data)
+            .env("XDG_RUNTIME_DIR", &runtime);
         command
     };
     let (mut child, _) = ready(with(&["up", "--listen", "127.0.0.1:0"]));
     let said = finish(with(&["status"]));
-    let sockets: Vec<_> = std::fs::read_dir(runtime.join("syncline")).unwrap().collect();
+    let sockets: Vec<_> = std::fs::read_dir(runtime.join("syncline"))
+        .unwrap()
+        .collect();
     child.kill().unwrap();
     child.wait().unwrap();
     assert_eq!(said.code, 0, "{said:?}");
@@ -104,7 +124,10 @@ fn what_cannot_be_opened_is_said_and_not_touched() {
     command.arg("--data").arg(&data);
     let said = finish(command);
     assert_eq!(said.code, 70, "{said:?}");
-    assert!(said.err.contains("it was not touched") && said.err.contains("hint: "), "{said:?}");
+    assert!(
+        said.err.contains("it was not touched") && said.err.contains("hint: "),
+        "{said:?}"
+    );
     assert_eq!(std::fs::read(data.join("syncline.db")).unwrap(), garbage);
 }
 
@@ -117,5 +140,8 @@ fn an_address_in_use_is_said() {
     command.arg("--data").arg(home.data());
     let said = finish(command);
     assert_eq!(said.code, 2);
-    assert!(said.err.contains(&format!("cannot listen on {taken}")) && said.err.contains("hint: "), "{said:?}");
+    assert!(
+        said.err.contains(&format!("cannot listen on {taken}")) && said.err.contains("hint: "),
+        "{said:?}"
+    );
 }

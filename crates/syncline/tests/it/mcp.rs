@@ -9,7 +9,10 @@ use crate::node::{Home, parse, signal, wait};
 fn it_starts_the_node_and_speaks_the_protocol_alone() {
     let home = Home::new();
     let mut command = home.command(&["mcp", "--agent", "tester"]);
-    command.arg("--data").arg(home.data()).env("SYNCLINE_LISTEN", "127.0.0.1:0");
+    command
+        .arg("--data")
+        .arg(home.data())
+        .env("SYNCLINE_LISTEN", "127.0.0.1:0");
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -17,10 +20,22 @@ fn it_starts_the_node_and_speaks_the_protocol_alone() {
         writeln!(input, "{text}").unwrap();
         parse(&lines.next().unwrap().unwrap())
     };
-    let hello = call(r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#);
+    let hello = call(
+        r#"{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"t","version":"1"}}}"#,
+    );
     assert!(hello.get("result").is_some(), "{}", hello.to_text());
     let tools = call(r#"{"jsonrpc":"2.0","id":2,"method":"tools/list"}"#);
-    assert_eq!(tools.get("result").unwrap().get("tools").unwrap().as_array().unwrap().len(), 4);
+    assert_eq!(
+        tools
+            .get("result")
+            .unwrap()
+            .get("tools")
+            .unwrap()
+            .as_array()
+            .unwrap()
+            .len(),
+        4
+    );
     drop(input);
     assert_eq!(wait(&mut child).code(), Some(0));
 
@@ -29,7 +44,12 @@ fn it_starts_the_node_and_speaks_the_protocol_alone() {
     status.arg("--data").arg(home.data());
     assert_eq!(crate::node::finish(status).code, 0);
     let holder = std::fs::read_to_string(home.data().join("lock")).unwrap();
-    let process = holder.trim_start_matches("process ").split(',').next().unwrap().trim();
+    let process = holder
+        .trim_start_matches("process ")
+        .split(',')
+        .next()
+        .unwrap()
+        .trim();
     signal(process.parse().unwrap(), "KILL");
 }
 

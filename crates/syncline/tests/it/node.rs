@@ -39,13 +39,21 @@ impl Said {
 }
 
 pub fn parse(text: &str) -> Json {
-    Json::parse(text.as_bytes(), &Limits { bytes_max: 64 << 20, depth_max: 128 })
-        .unwrap_or_else(|error| panic!("{error}: {text}"))
+    Json::parse(
+        text.as_bytes(),
+        &Limits {
+            bytes_max: 64 << 20,
+            depth_max: 128,
+        },
+    )
+    .unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
 impl Home {
     pub fn new() -> Home {
-        Home { dir: tempfile::tempdir().unwrap() }
+        Home {
+            dir: tempfile::tempdir().unwrap(),
+        }
     }
 
     pub fn data(&self) -> PathBuf {
@@ -59,11 +67,23 @@ impl Home {
                 command.env_remove(name);
             }
         }
-        for name in ["XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_RUNTIME_DIR", "NO_COLOR"] {
+        for name in [
+            "XDG_DATA_HOME",
+            "XDG_CONFIG_HOME",
+            "XDG_STATE_HOME",
+            "XDG_RUNTIME_DIR",
+            "NO_COLOR",
+        ] {
             command.env_remove(name);
         }
-        command.env("HOME", self.dir.path()).args(arguments).current_dir(self.dir.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .env("HOME", self.dir.path())
+            .args(arguments)
+            .current_dir(self.dir.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -78,7 +98,11 @@ impl Home {
         let mut command = self.command(&["up", "--listen", "127.0.0.1:0"]);
         command.arg("--data").arg(&data);
         let (child, url) = ready(command);
-        Node { home: self, child: Some(child), url }
+        Node {
+            home: self,
+            child: Some(child),
+            url,
+        }
     }
 }
 
@@ -122,8 +146,13 @@ pub fn wait(child: &mut Child) -> ExitStatus {
 pub fn ready(mut command: Command) -> (Child, String) {
     let mut child = command.stderr(Stdio::null()).spawn().unwrap();
     let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let url = line.trim_end().strip_prefix("ready ").unwrap_or_else(|| panic!("{line:?}"));
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let url = line
+        .trim_end()
+        .strip_prefix("ready ")
+        .unwrap_or_else(|| panic!("{line:?}"));
     (child, url.to_owned())
 }
 
@@ -161,7 +190,12 @@ impl Node {
     pub fn with_input(&self, arguments: &[&str], input: &str) -> Said {
         let mut command = self.command(arguments);
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.as_bytes())
+            .unwrap();
         let ended = child.wait_with_output().unwrap();
         Said {
             code: ended.status.code().unwrap_or(-1),
@@ -201,7 +235,10 @@ impl Drop for Node {
 }
 
 pub fn signal(process: u32, name: &str) {
-    let sent = Command::new("kill").arg(format!("-{name}")).arg(process.to_string()).status();
+    let sent = Command::new("kill")
+        .arg(format!("-{name}"))
+        .arg(process.to_string())
+        .status();
     assert!(sent.unwrap().success());
 }
 
@@ -213,6 +250,9 @@ pub fn test_data() -> Option<PathBuf> {
     if dir.is_dir() {
         return Some(dir);
     }
-    assert!(std::env::var_os("CI").is_none(), "SYNCLINE_TEST_DATA is missing");
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "SYNCLINE_TEST_DATA is missing"
+    );
     None
 }

@@ -2,7 +2,8 @@
 
 use crate::node::{Node, parse};
 
-const HOSTILE: &str = "\u{1b}]0;owned\u{7}\u{1b}[31mred\u{9b}2J \u{202e}txt.exe\u{2028}next\r\nline\u{0}\u{7f}";
+const HOSTILE: &str =
+    "\u{1b}]0;owned\u{7}\u{1b}[31mred\u{9b}2J \u{202e}txt.exe\u{2028}next\r\nline\u{0}\u{7f}";
 
 fn quoted(text: &str) -> String {
     syncline_model::json::Json::from(text).to_text()
@@ -26,7 +27,10 @@ fn control_characters_never_reach_a_terminal() {
     );
     let said = node.with_input(&["put", "task/a", "-f", "-", "-m", "why\u{1b}[2J"], &body);
     assert_eq!(said.code, 0, "{said:?}");
-    let said = node.with_input(&["patch", "task/a", "-", "-m", "\u{202e}why"], &format!(r#"{{"data":{{"y":{hostile}}}}}"#));
+    let said = node.with_input(
+        &["patch", "task/a", "-", "-m", "\u{202e}why"],
+        &format!(r#"{{"data":{{"y":{hostile}}}}}"#),
+    );
     assert_eq!(said.code, 0, "{said:?}");
     for call in [
         vec!["get", "task/a"],
@@ -45,7 +49,9 @@ fn control_characters_never_reach_a_terminal() {
             arguments.extend(["--color", color]);
             let said = node.run(&arguments);
             let shown = without_colours(&format!("{}{}", said.out, said.err));
-            let bad = shown.chars().find(|c| *c != '\n' && syncline::clean::is_unsafe(*c));
+            let bad = shown
+                .chars()
+                .find(|c| *c != '\n' && syncline::clean::is_unsafe(*c));
             assert_eq!(bad, None, "{call:?}: {shown:?}");
             assert!(!shown.is_empty());
         }
@@ -61,13 +67,23 @@ fn colours_are_for_terminals() {
     assert!(node.ok(&["ls", "--color", "always"]).contains('\u{1b}'));
     let mut command = node.command(&["get", "task/none", "--color", "always"]);
     command.env("NO_COLOR", "1");
-    assert!(crate::node::finish(command).err.contains('\u{1b}'), "a flag is nearer than NO_COLOR");
+    assert!(
+        crate::node::finish(command).err.contains('\u{1b}'),
+        "a flag is nearer than NO_COLOR"
+    );
 }
 
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
     let node = Node::start();
-    let rows: String = (0..3_000).map(|n| format!("{{\"context\":\"task/t{n}\",\"title\":\"{}\"}}\n", "x".repeat(200))).collect();
+    let rows: String = (0..3_000)
+        .map(|n| {
+            format!(
+                "{{\"context\":\"task/t{n}\",\"title\":\"{}\"}}\n",
+                "x".repeat(200)
+            )
+        })
+        .collect();
     assert_eq!(node.with_input(&["import", "-"], &rows).code, 0);
     let mut child = node.command(&["export"]).spawn().unwrap();
     let mut first = [0u8; 100];
@@ -81,9 +97,67 @@ fn a_reader_that_goes_away_is_no_error() {
 #[test]
 fn lines_of_ndjson_end_at_newlines_only() {
     let node = Node::start();
-    let said = node.with_input(&["import", "-"], "{\"context\":\"task/a\",\"title\":\"one\u{2028}two\u{85}three\"}\n");
+    let said = node.with_input(
+        &["import", "-"],
+        "{\"context\":\"task/a\",\"title\":\"one\u{2028}two\u{85}three\"}\n",
+    );
     assert_eq!(said.code, 0, "{said:?}");
     let exported = node.ok(&["export"]);
-    let row = exported.lines().find(|line| line.contains("task/a")).map(parse).unwrap();
-    assert_eq!(row.get("title").unwrap().as_str(), Some("one\u{2028}two\u{85}three"));
+    let row = exported
+        .lines()
+        .find(|line| line.contains("task/a"))
+        .map(parse)
+        .unwrap();
+    assert_eq!(
+        row.get("title").unwrap().as_str(),
+        Some("one\u{2028}two\u{85}three")
+    );
+}
+
+/// Runs a command on a terminal of its own, if the machine can make one.
+fn on_a_terminal(node: &Node, arguments: &[&str], variables: &[(&str, &str)]) -> Option<String> {
+    let command = node.command(arguments);
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted: Vec<_> = words
+        .map(|word| format!("'{}'", word.to_string_lossy()))
+        .collect();
+    let mut script = std::process::Command::new("script");
+    script
+        .args(["-qec", &quoted.join(" "), "/dev/null"])
+        .stdin(std::process::Stdio::null());
+    script
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm")
+        .env("HOME", node.home.dir.path())
+        .envs(variables.iter().copied());
+    script
+        .output()
+        .ok()
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn a_terminal_gets_colours_and_pages_unless_told_otherwise() {
+    let node = Node::start();
+    node.ok(&["put", "task/a", "title=\u{1b}[31mA"]);
+    let Some(shown) = on_a_terminal(&node, &["ls"], &[]) else {
+        return;
+    };
+    assert!(
+        shown.contains("\u{1b}[36mtask/a") && shown.contains("\\u{1b}[31mA"),
+        "{shown:?}"
+    );
+    for plain in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let shown = on_a_terminal(&node, &["ls"], &[plain]).unwrap();
+        assert!(!shown.contains('\u{1b}'), "{shown:?}");
+    }
+    let paged = on_a_terminal(&node, &["log", "task/a"], &[("PAGER", "sed s/^/paged:/")]).unwrap();
+    assert!(paged.starts_with("paged:●"), "{paged:?}");
+    let plain = on_a_terminal(
+        &node,
+        &["log", "task/a", "--plain"],
+        &[("PAGER", "sed s/^/paged:/")],
+    )
+    .unwrap();
+    assert!(plain.starts_with('●'), "{plain:?}");
 }

@@ -6,7 +6,11 @@ use crate::node::{Node, parse};
 fn rot_on_disk_is_found_and_named() {
     let mut node = Node::start();
     for n in 0..30 {
-        node.ok(&["put", &format!("task/t{n}"), &format!("data.text=the quick brown fox number {n}")]);
+        node.ok(&[
+            "put",
+            &format!("task/t{n}"),
+            &format!("data.text=the quick brown fox number {n}"),
+        ]);
     }
     let running = node.run(&["verify"]);
     assert_eq!(running.code, 5, "{running:?}");
@@ -20,7 +24,12 @@ fn rot_on_disk_is_found_and_named() {
     let path = node.home.data().join("syncline.db");
     let mut bytes = std::fs::read(&path).unwrap();
     let needle = b"quick brown fox number 17";
-    let places: Vec<_> = bytes.windows(needle.len()).enumerate().filter(|(_, w)| w == needle).map(|(at, _)| at).collect();
+    let places: Vec<_> = bytes
+        .windows(needle.len())
+        .enumerate()
+        .filter(|(_, w)| w == needle)
+        .map(|(at, _)| at)
+        .collect();
     assert!(!places.is_empty(), "the text is stored as it is");
     // Some of them are bytes that the file no longer uses.
     for place in places {
@@ -29,7 +38,10 @@ fn rot_on_disk_is_found_and_named() {
     std::fs::write(&path, &bytes).unwrap();
     let rotten = node.run(&["verify"]);
     assert_eq!(rotten.code, 1, "{rotten:?}");
-    assert!(rotten.out.starts_with("rotten  ") && rotten.out.contains("task/t17"), "{rotten:?}");
+    assert!(
+        rotten.out.starts_with("rotten  ") && rotten.out.contains("task/t17"),
+        "{rotten:?}"
+    );
 }
 
 #[test]

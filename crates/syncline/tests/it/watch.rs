@@ -16,7 +16,11 @@ struct Watching {
 
 impl Watching {
     fn start(node: &Node, arguments: &[&str]) -> Watching {
-        let mut child = node.command(arguments).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = node
+            .command(arguments)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let out: ChildStdout = child.stdout.take().unwrap();
         let (tell, lines) = channel();
         std::thread::spawn(move || {
@@ -34,7 +38,11 @@ impl Watching {
     }
 
     fn next_context(&self) -> String {
-        parse(&self.next()).get("context").and_then(Json::as_str).unwrap().to_owned()
+        parse(&self.next())
+            .get("context")
+            .and_then(Json::as_str)
+            .unwrap()
+            .to_owned()
     }
 }
 
@@ -49,12 +57,20 @@ impl Drop for Watching {
 fn until_live(node: &Node, watching: &Watching) {
     for n in 0.. {
         node.ok(&["put", &format!("task/warm-{n}"), "data.n=1"]);
-        if watching.lines.recv_timeout(Duration::from_millis(200)).is_ok() {
+        if watching
+            .lines
+            .recv_timeout(Duration::from_millis(200))
+            .is_ok()
+        {
             break;
         }
         assert!(n < 100, "the watcher shows nothing");
     }
-    while watching.lines.recv_timeout(Duration::from_millis(200)).is_ok() {}
+    while watching
+        .lines
+        .recv_timeout(Duration::from_millis(200))
+        .is_ok()
+    {}
 }
 
 #[test]
@@ -62,11 +78,22 @@ fn changes_are_shown_a_line_each() {
     let node = Node::start();
     let watching = Watching::start(&node, &["watch"]);
     until_live(&node, &watching);
-    node.ok(&["put", "task/a", "title=A", "--agent", "claude-1", "-m", "first\nand more"]);
+    node.ok(&[
+        "put",
+        "task/a",
+        "title=A",
+        "--agent",
+        "claude-1",
+        "-m",
+        "first\nand more",
+    ]);
     node.ok(&["patch", "task/a", "data.status=done"]);
     node.ok(&["rm", "task/a"]);
     let lines = [watching.next(), watching.next(), watching.next()];
-    assert_eq!(&lines[0][8..], "  task/a  v1  claude-1   + under global/main   first");
+    assert_eq!(
+        &lines[0][8..],
+        "  task/a  v1  claude-1   + under global/main   first"
+    );
     assert_eq!(&lines[1][8..], "  task/a  v2  owner      ~ /data/status");
     assert_eq!(&lines[2][8..], "  task/a  v3  owner      - deleted");
 }
@@ -76,9 +103,15 @@ fn a_scope_is_kept() {
     let node = Node::start();
     node.ok(&["put", "project/in", "title=In"]);
     node.ok(&["put", "project/out", "title=Out"]);
-    let watching = Watching::start(&node, &["watch", "project/in", "--from", "snapshot", "--json"]);
+    let watching = Watching::start(
+        &node,
+        &["watch", "project/in", "--from", "snapshot", "--json"],
+    );
     let snapshot = parse(&watching.next());
-    assert_eq!(snapshot.get("type").and_then(Json::as_str), Some("snapshot"));
+    assert_eq!(
+        snapshot.get("type").and_then(Json::as_str),
+        Some("snapshot")
+    );
     node.ok(&["put", "task/out", "parent=project/out"]);
     node.ok(&["put", "task/in", "parent=project/in"]);
     assert_eq!(watching.next_context(), "task/in");
@@ -100,7 +133,17 @@ fn a_watch_survives_its_node_and_misses_nothing() {
         node.ok(&["put", &format!("{name}-after"), "data.n=1"]);
     }
     let seen: Vec<_> = (0..6).map(|_| watching.next_context()).collect();
-    assert_eq!(seen, ["task/r0", "task/r0-after", "task/r1", "task/r1-after", "task/r2", "task/r2-after"]);
+    assert_eq!(
+        seen,
+        [
+            "task/r0",
+            "task/r0-after",
+            "task/r1",
+            "task/r1-after",
+            "task/r2",
+            "task/r2-after"
+        ]
+    );
 }
 
 #[test]
@@ -115,7 +158,10 @@ fn at_last_goes_on_where_the_last_watch_stopped() {
     node.ok(&["put", "task/b", "data.n=1"]);
     node.ok(&["put", "task/c", "data.n=1"]);
     let out = node.ok(&["watch", "--since", "@last", "--json", "--count", "2"]);
-    let seen: Vec<_> = out.lines().map(|line| parse(line).get("context").unwrap().to_text()).collect();
+    let seen: Vec<_> = out
+        .lines()
+        .map(|line| parse(line).get("context").unwrap().to_text())
+        .collect();
     assert_eq!(seen, ["\"task/b\"", "\"task/c\""]);
 }
 

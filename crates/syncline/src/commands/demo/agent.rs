@@ -72,19 +72,38 @@ struct Agent<'a> {
 impl<'a> Agent<'a> {
     async fn open(args: &AgentArgs, run: &'a Run, name: &str) -> Result<Agent<'a>> {
         let agent = Name::parse(name).map_err(|error| Failure::usage(error.to_string()))?;
-        let options = ClientOptions { agent: Some(agent.clone()), ..run.client_options()? };
-        let (submitter, reader) = Live::open(&run.target(), options.clone()).await?.into_parts();
+        let options = ClientOptions {
+            agent: Some(agent.clone()),
+            ..run.client_options()?
+        };
+        let (submitter, reader) = Live::open(&run.target(), options.clone())
+            .await?
+            .into_parts();
         let notebook = Notebook::open(&submitter, reader).await?;
         let token = place::owner_key(&run.settings.data()).ok();
         let target = Target::Url(args.tcp.clone());
         let client = Client::connect(target, ClientOptions { token, ..options })?;
-        let actor = Actor { agent: Some(agent), ..Actor::from_principal(PrincipalId::owner()) };
-        Ok(Agent { run, submitter, client, notebook, actor, writes: 0 })
+        let actor = Actor {
+            agent: Some(agent),
+            ..Actor::from_principal(PrincipalId::owner())
+        };
+        Ok(Agent {
+            run,
+            submitter,
+            client,
+            notebook,
+            actor,
+            writes: 0,
+        })
     }
 
     /// Sends a proposal through the doors in turn, and reports the answer.
     async fn write(&mut self, proposal: &Proposal) -> Result<Answer> {
-        let door = if self.writes % 3 == 2 { Door::Http } else { Door::WebSocket };
+        let door = if self.writes % 3 == 2 {
+            Door::Http
+        } else {
+            Door::WebSocket
+        };
         self.writes += 1;
         let sent_us = now_us();
         let answer = match door {
@@ -103,7 +122,9 @@ impl<'a> Agent<'a> {
                 Ok(Answer::Done)
             }
             Err(problem) if problem.code == Code::PreconditionFailed => {
-                self.report(&Report::Clash { context: proposal.context.clone() })?;
+                self.report(&Report::Clash {
+                    context: proposal.context.clone(),
+                })?;
                 Ok(Answer::Moved)
             }
             Err(problem) if problem.code.decided() => {
@@ -116,7 +137,10 @@ impl<'a> Agent<'a> {
     }
 
     async fn over_websocket(&self, proposal: &Proposal) -> Result<ReceiptView, Problem> {
-        let mut answers = self.submitter.submit(std::slice::from_ref(proposal), None).await?;
+        let mut answers = self
+            .submitter
+            .submit(std::slice::from_ref(proposal), None)
+            .await?;
         match answers.pop() {
             Some(ReceiptOrProblem::Receipt(receipt)) => Ok(receipt),
             Some(ReceiptOrProblem::Refused { problem, .. }) => Err(problem),
@@ -148,8 +172,13 @@ impl<'a> Agent<'a> {
     }
 
     fn proposal(&self, address: &Address, operation: Operation, body: Json, why: &str) -> Proposal {
-        let mut proposal =
-            Proposal::new(fresh_id(), address.clone(), operation, body, self.actor.clone());
+        let mut proposal = Proposal::new(
+            fresh_id(),
+            address.clone(),
+            operation,
+            body,
+            self.actor.clone(),
+        );
         proposal.message = (!why.is_empty()).then(|| why.into());
         proposal
     }
@@ -205,7 +234,10 @@ async fn take(
         Step::Wait(context, pointer, value) => {
             let pointer = Pointer::from_static(pointer);
             let value = (!value.is_empty()).then(|| parse(value));
-            agent.notebook.wait(&address(context), &pointer, value.as_ref()).await?;
+            agent
+                .notebook
+                .wait(&address(context), &pointer, value.as_ref())
+                .await?;
         }
         Step::Look(context) => {
             let context = address(context);
@@ -219,7 +251,9 @@ async fn take(
         Step::Edit(context, body, why) => {
             let context = address(context);
             let seen = agent.notebook.wait(&context, &anywhere, None).await?.etag;
-            let seen = looked.take_if(|(of, _)| *of == context).map_or(seen, |(_, etag)| etag);
+            let seen = looked
+                .take_if(|(of, _)| *of == context)
+                .map_or(seen, |(_, etag)| etag);
             let proposal = agent.proposal(&context, Operation::Merge, parse(body), why);
             agent.write_on(seen, proposal).await?;
         }
@@ -267,20 +301,22 @@ async fn replay(args: &AgentArgs, run: &Run, input: &std::path::Path) -> Result 
     let mut planner: Option<Planner> = None;
     let share = f64::from(u32::try_from(args.agents).unwrap_or(1)) / REPLAY_PER_SECOND;
     let pause = (args.speed > 0.0).then(|| Duration::from_secs_f64(share / args.speed));
-    while let Some(row) = rows.next()? {
+    while let Some(row) = rows.next_row()? {
         if args.limit.is_some_and(|limit| row.number > limit) {
             break;
         }
         let planner = match &mut planner {
             Some(planner) => planner,
             empty => {
-                let bad = |why| Failure::usage(format!("{} cannot be replayed: {why}", input.display()));
+                let bad =
+                    |why| Failure::usage(format!("{} cannot be replayed: {why}", input.display()));
                 let format = Format::of(&row.json).map_err(bad)?;
                 empty.insert(Planner::new(format, address("document/replayed")))
             }
         };
         let planned = planner.plan(&row);
-        let planned = planned.map_err(|why| Failure::usage(format!("row {}: {why}", row.number)))?;
+        let planned =
+            planned.map_err(|why| Failure::usage(format!("row {}: {why}", row.number)))?;
         for proposal in planned {
             if share_of(&proposal.context, args.agents) == args.index {
                 agent.write(&proposal).await?;

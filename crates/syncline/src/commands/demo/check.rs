@@ -37,8 +37,16 @@ impl Told {
     /// Takes down a report.
     pub fn hear(&mut self, report: Report) {
         match report {
-            Report::Acknowledged { unchanged: true, .. } => self.unchanged += 1,
-            Report::Acknowledged { id, door, sent_us, acked_us, .. } => {
+            Report::Acknowledged {
+                unchanged: true, ..
+            } => self.unchanged += 1,
+            Report::Acknowledged {
+                id,
+                door,
+                sent_us,
+                acked_us,
+                ..
+            } => {
                 match door {
                     Door::WebSocket => self.websocket += 1,
                     Door::Http => self.http += 1,
@@ -69,7 +77,8 @@ impl Delivered {
         }
         let seq = change.seq.map_or(0, |seq| seq.0);
         if seq <= self.last_seq {
-            self.faults.push(format!("change {} came out of order", change.id));
+            self.faults
+                .push(format!("change {} came out of order", change.id));
         }
         self.last_seq = seq;
     }
@@ -84,12 +93,20 @@ pub struct Stored {
 
 /// Reads the log from its beginning and every head, and compares the two.
 pub async fn read_again(client: &Client) -> Result<Stored, Problem> {
-    let mut stored = Stored { changes: HashSet::new(), contexts: 0, faults: Vec::new() };
+    let mut stored = Stored {
+        changes: HashSet::new(),
+        contexts: 0,
+        faults: Vec::new(),
+    };
     let mut newest: BTreeMap<Address, WireChange> = BTreeMap::new();
     let mut after = None;
     let mut seq = 0;
     loop {
-        let query = ChangesQuery { after: after.clone(), limit: Some(500), ..Default::default() };
+        let query = ChangesQuery {
+            after: after.clone(),
+            limit: Some(500),
+            ..Default::default()
+        };
         let page = client.changes(&query).await?;
         let changes = page.changes()?;
         if changes.is_empty() {
@@ -105,7 +122,9 @@ pub async fn read_again(client: &Client) -> Result<Stored, Problem> {
             if change.actor.id != PrincipalId::system() {
                 stored.changes.insert(change.id);
             }
-            let before = newest.get(&change.context).map_or(0, |before| before.version.0);
+            let before = newest
+                .get(&change.context)
+                .map_or(0, |before| before.version.0);
             if change.version.0 != before + 1 {
                 let fault = format!("{} v{} follows v{before}", change.context, change.version);
                 stored.faults.push(fault);
@@ -153,15 +172,38 @@ impl Summary {
     fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         faults.extend(self.told.failed.iter().cloned());
-        faults.extend(self.told.refused.iter().map(|why| format!("refused: {why}")));
+        faults.extend(
+            self.told
+                .refused
+                .iter()
+                .map(|why| format!("refused: {why}")),
+        );
         faults.extend(self.stored.faults.iter().cloned());
         faults.extend(self.delivered.faults.iter().cloned());
         let count = |what: &str, count: usize| (count > 0).then(|| format!("{count} {what}"));
         let acknowledged = &self.told.acknowledged;
-        let lost = acknowledged.keys().filter(|id| !self.stored.changes.contains(id)).count();
-        let unknown = self.stored.changes.iter().filter(|id| !acknowledged.contains_key(id)).count();
-        let unheard = self.stored.changes.iter().filter(|id| !self.delivered.at_us.contains_key(id)).count();
-        let invented = self.delivered.at_us.keys().filter(|id| !self.stored.changes.contains(id)).count();
+        let lost = acknowledged
+            .keys()
+            .filter(|id| !self.stored.changes.contains(id))
+            .count();
+        let unknown = self
+            .stored
+            .changes
+            .iter()
+            .filter(|id| !acknowledged.contains_key(id))
+            .count();
+        let unheard = self
+            .stored
+            .changes
+            .iter()
+            .filter(|id| !self.delivered.at_us.contains_key(id))
+            .count();
+        let invented = self
+            .delivered
+            .at_us
+            .keys()
+            .filter(|id| !self.stored.changes.contains(id))
+            .count();
         faults.extend(count("acknowledged and not stored", lost));
         faults.extend(count("stored and never acknowledged", unknown));
         faults.extend(count("stored and not delivered", unheard));
@@ -175,50 +217,78 @@ impl Summary {
     /// Shows the summary, and says whether it adds up.
     pub fn show(&self, run: &Run) -> Result<bool> {
         let faults = self.faults();
-        let to_ack = self.told.acknowledged.values().map(|(sent, acked)| acked.saturating_sub(*sent));
+        let to_ack = self
+            .told
+            .acknowledged
+            .values()
+            .map(|(sent, acked)| acked.saturating_sub(*sent));
         let to_ack = Latency::of(to_ack.collect());
         let arrived = |(id, (sent, _)): (&ChangeId, &(u64, u64))| {
-            self.delivered.at_us.get(id).map(|at| at.saturating_sub(*sent))
+            self.delivered
+                .at_us
+                .get(id)
+                .map(|at| at.saturating_sub(*sent))
         };
-        let to_watcher =
-            Latency::of(self.told.acknowledged.iter().filter_map(arrived).collect());
+        let to_watcher = Latency::of(self.told.acknowledged.iter().filter_map(arrived).collect());
         if run.output.is_json() {
-            run.output.row(&self.to_json(&faults, &to_ack, &to_watcher))?;
+            run.output
+                .row(&self.to_json(&faults, &to_ack, &to_watcher))?;
             return Ok(faults.is_empty());
         }
         let told = &self.told;
         let acknowledged = told.acknowledged.len() as u64;
         let rows = [
-            ("acknowledged", acknowledged, format!(
-                "by {} in processes of their own: {} over WebSocket, {} over HTTP; {}",
-                show::count(self.agents as u64, "agent"),
-                told.websocket,
-                told.http,
-                show::count(told.clashes, "clash").replace("clashs", "clashes") + " read again and retried",
-            )),
-            ("stored", self.stored.changes.len() as u64, format!(
-                "in {}: the log read again over HTTP from its first record, and each head checked by hash",
-                show::count(self.stored.contexts as u64, "context")
-            )),
-            ("delivered", self.delivered.at_us.len() as u64, "to the watcher, each once, in order".to_owned()),
+            (
+                "acknowledged",
+                acknowledged,
+                format!(
+                    "by {} in processes of their own: {} over WebSocket, {} over HTTP; {}",
+                    show::count(self.agents as u64, "agent"),
+                    told.websocket,
+                    told.http,
+                    show::count(told.clashes, "clash").replace("clashs", "clashes")
+                        + " read again and retried",
+                ),
+            ),
+            (
+                "stored",
+                self.stored.changes.len() as u64,
+                format!(
+                    "in {}: the log read again over HTTP from its first record, and each head checked by hash",
+                    show::count(self.stored.contexts as u64, "context")
+                ),
+            ),
+            (
+                "delivered",
+                self.delivered.at_us.len() as u64,
+                "to the watcher, each once, in order".to_owned(),
+            ),
         ];
         run.output.line("")?;
         for (name, count, what) in rows {
             let number = show::number(count);
-            let line = Line::new().cell(Style::Bold, name, 15).cell(Style::Plain, number, 7);
+            let line = Line::new()
+                .cell(Style::Bold, name, 15)
+                .cell(Style::Plain, number, 7);
             run.output.line(line.styled(Style::Dim, what))?;
         }
         for (name, latency) in [("to the receipt", &to_ack), ("to the watcher", &to_watcher)] {
-            run.output.line(Line::new().cell(Style::Bold, name, 15).text(latency.to_string()))?;
+            run.output.line(
+                Line::new()
+                    .cell(Style::Bold, name, 15)
+                    .text(latency.to_string()),
+            )?;
         }
         for fault in faults.iter().take(20) {
-            run.output.line(Line::new().styled(Style::Red, "× ").text(fault))?;
+            run.output
+                .line(Line::new().styled(Style::Red, "× ").text(fault))?;
         }
         let (mark, style, word) = match faults.is_empty() {
             true => ("✅ ", Style::Green, "acknowledged = stored = delivered"),
             false => ("🔴 ", Style::Red, "it does not add up"),
         };
-        run.output.line(Line::new().text(mark).styled(style, word))?;
+        run.output
+            .line(Line::new().text(mark).styled(style, word))?;
         Ok(faults.is_empty())
     }
 
@@ -235,7 +305,13 @@ impl Summary {
             ("unchanged", Json::from(self.told.unchanged)),
             ("to_receipt_us", to_ack.to_json()),
             ("to_watcher_us", to_watcher.to_json()),
-            ("faults", faults.iter().map(|fault| Json::from(fault.as_str())).collect()),
+            (
+                "faults",
+                faults
+                    .iter()
+                    .map(|fault| Json::from(fault.as_str()))
+                    .collect(),
+            ),
             ("equal", Json::from(faults.is_empty())),
         ];
         Json::Object(members.into_iter().collect::<Object>())
@@ -250,12 +326,17 @@ struct Latency {
 impl Latency {
     fn of(mut times_us: Vec<u64>) -> Latency {
         times_us.sort_unstable();
-        Latency { sorted_us: times_us }
+        Latency {
+            sorted_us: times_us,
+        }
     }
 
     fn percentile(&self, percent: usize) -> u64 {
         let last = self.sorted_us.len().saturating_sub(1);
-        self.sorted_us.get(last * percent / 100).copied().unwrap_or(0)
+        self.sorted_us
+            .get(last * percent / 100)
+            .copied()
+            .unwrap_or(0)
     }
 
     fn to_json(&self) -> Json {

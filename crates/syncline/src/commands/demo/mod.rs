@@ -32,7 +32,9 @@ use crate::run::Run;
 /// scenario over WebSocket and HTTP, follows them with a watcher, and at the end reads everything
 /// again: what was acknowledged must be stored and delivered. Exit code 1 if it is not.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  syncline demo\n  syncline demo --input events.jsonl.zst --agents 8 --speed 5")]
+#[command(
+    after_help = "Examples:\n  syncline demo\n  syncline demo --input events.jsonl.zst --agents 8 --speed 5"
+)]
 pub struct DemoArgs {
     /// Replay recorded rows (as `import` reads them) instead of the scenario.
     #[arg(long, value_name = "FILE")]
@@ -54,7 +56,11 @@ pub struct DemoArgs {
 fn speed(text: &str) -> Result<f64, String> {
     let speed: f64 = text.parse().map_err(|_| "a number is meant".to_owned())?;
     let good = speed.is_finite() && (0.0..=10_000.0).contains(&speed);
-    if good { Ok(speed) } else { Err("0 to 10000 is meant".to_owned()) }
+    if good {
+        Ok(speed)
+    } else {
+        Err("0 to 10000 is meant".to_owned())
+    }
 }
 
 /// Rows that a replay takes unless it is told otherwise: some ten seconds at speed 1.
@@ -67,20 +73,34 @@ pub async fn run(args: &DemoArgs, run: &Run) -> Result {
     let folder = Folder::make(args.keep.as_deref())?;
     let node = NodeProcess::start(&folder).await?;
     let token = place::owner_key(folder.path()).ok();
-    let over_tcp = ClientOptions { token, ..ClientOptions::default() };
+    let over_tcp = ClientOptions {
+        token,
+        ..ClientOptions::default()
+    };
     let client = Client::connect(Target::Url(node.url.clone()), over_tcp)?;
-    say(run, &format!("a node at {}, in {}", node.url, folder.path().display()));
+    say(
+        run,
+        &format!("a node at {}, in {}", node.url, folder.path().display()),
+    );
 
     let delivered = Arc::new(Mutex::new(Delivered::default()));
     // The handle keeps the watcher's connection for as long as it is held.
     let (_watching, watcher) = watch(run, &folder, &delivered).await?;
-    let count = args.input.as_ref().map_or(AGENTS.len(), |_| args.agents.unwrap_or(4).into());
+    let count = args
+        .input
+        .as_ref()
+        .map_or(AGENTS.len(), |_| args.agents.unwrap_or(4).into());
     let told = let_work(args, run, &folder, &node, count).await?;
     catch_up(&delivered, told.acknowledged.len()).await;
     let stored = check::read_again(&client).await?;
     watcher.abort();
     let delivered = std::mem::take(&mut *delivered.lock().unwrap_or_else(PoisonError::into_inner));
-    let summary = Summary { told, stored, delivered, agents: count };
+    let summary = Summary {
+        told,
+        stored,
+        delivered,
+        agents: count,
+    };
     let equal = summary.show(run)?;
     node.stop().await;
     if equal { Ok(()) } else { Err(Failure::No) }
@@ -88,7 +108,8 @@ pub async fn run(args: &DemoArgs, run: &Run) -> Result {
 
 fn say(run: &Run, text: &str) {
     if !run.output.is_json() {
-        run.output.say(Line::new().styled(Style::Dim, format!("-- {text} --")));
+        run.output
+            .say(Line::new().styled(Style::Dim, format!("-- {text} --")));
     }
 }
 
@@ -99,7 +120,9 @@ async fn watch(
     delivered: &Arc<Mutex<Delivered>>,
 ) -> Result<(Submitter, tokio::task::JoinHandle<()>)> {
     let target = Target::Socket(place::socket(folder.path(), &run.environment));
-    let (submitter, mut reader) = Live::open(&target, ClientOptions::default()).await?.into_parts();
+    let (submitter, mut reader) = Live::open(&target, ClientOptions::default())
+        .await?
+        .into_parts();
     let subscribe = Subscribe {
         id: "watcher".to_owned(),
         scope: Scope::workspace(),
@@ -112,12 +135,18 @@ async fn watch(
     // No agent starts before the watcher listens.
     while let Some(event) = reader.next().await {
         match event {
-            Event::Message { message: ServerMessage::Subscribed { .. }, .. } => break,
+            Event::Message {
+                message: ServerMessage::Subscribed { .. },
+                ..
+            } => break,
             Event::Refused { problem, .. } | Event::Closed(problem) => return Err(problem.into()),
             _ => {}
         }
     }
-    Ok((submitter, tokio::spawn(follow(run.clone(), reader, delivered.clone()))))
+    Ok((
+        submitter,
+        tokio::spawn(follow(run.clone(), reader, delivered.clone())),
+    ))
 }
 
 async fn follow(run: Run, mut reader: LiveReader, delivered: Arc<Mutex<Delivered>>) {
@@ -125,7 +154,10 @@ async fn follow(run: Run, mut reader: LiveReader, delivered: Arc<Mutex<Delivered
         let now = now_us();
         let mut delivered = delivered.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            Event::Message { message: ServerMessage::Change { change, .. }, json } => {
+            Event::Message {
+                message: ServerMessage::Change { change, .. },
+                json,
+            } => {
                 delivered.hear(&change, now);
                 drop(delivered);
                 // A reader of the demo that went away does not end the demo.
@@ -135,7 +167,9 @@ async fn follow(run: Run, mut reader: LiveReader, delivered: Arc<Mutex<Delivered
                 };
             }
             Event::Hole { expected, got, .. } => {
-                delivered.faults.push(format!("the watcher missed change {expected} (got {got})"));
+                delivered
+                    .faults
+                    .push(format!("the watcher missed change {expected} (got {got})"));
             }
             _ => {}
         }
@@ -166,13 +200,19 @@ async fn let_work(
         processes::start_agent(folder, arguments, tell.clone())?;
     }
     drop(tell);
-    say(run, &format!("{count} agents start, each a process of its own"));
+    say(
+        run,
+        &format!("{count} agents start, each a process of its own"),
+    );
     let mut told = Told::default();
     while let Some(line) = hear.recv().await {
         match line {
             Ok(report) => {
                 if let Report::Clash { context } = &report {
-                    say(run, &format!("{context}: the head had moved; the agent reads again"));
+                    say(
+                        run,
+                        &format!("{context}: the head had moved; the agent reads again"),
+                    );
                 }
                 told.hear(report);
             }
@@ -185,7 +225,11 @@ async fn let_work(
 async fn catch_up(delivered: &Arc<Mutex<Delivered>>, expected: usize) {
     let deadline = tokio::time::Instant::now() + CATCH_UP_MAX;
     loop {
-        let heard = delivered.lock().unwrap_or_else(PoisonError::into_inner).at_us.len();
+        let heard = delivered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .at_us
+            .len();
         if heard >= expected || tokio::time::Instant::now() > deadline {
             return;
         }

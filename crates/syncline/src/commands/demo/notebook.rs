@@ -53,7 +53,11 @@ impl Notebook {
 
     /// Returns a context as it was last heard of.
     pub fn get(&self, address: &Address) -> Option<Seen> {
-        self.contexts.lock().unwrap_or_else(PoisonError::into_inner).get(address).cloned()
+        self.contexts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(address)
+            .cloned()
     }
 
     /// Waits until a context is there and, where a value is given, holds it at `pointer`.
@@ -89,11 +93,17 @@ async fn keep(
     rang: watch::Sender<u64>,
 ) {
     while let Some(event) = reader.next().await {
-        let Event::Message { message, .. } = event else { continue };
+        let Event::Message { message, .. } = event else {
+            continue;
+        };
         let mut known = contexts.lock().unwrap_or_else(PoisonError::into_inner);
         match message {
             ServerMessage::Snapshot { contexts, .. } => {
-                known.extend(contexts.iter().map(|context| (context.context.clone(), seen(context))));
+                known.extend(
+                    contexts
+                        .iter()
+                        .map(|context| (context.context.clone(), seen(context))),
+                );
             }
             ServerMessage::Enter { context, .. } => {
                 known.insert(context.context.clone(), seen(&context));
@@ -111,14 +121,23 @@ async fn keep(
 }
 
 fn seen(context: &ContextView) -> Seen {
-    Seen { etag: context.etag, document: context.document.to_json() }
+    Seen {
+        etag: context.etag,
+        document: context.document.to_json(),
+    }
 }
 
 fn hear(known: &mut HashMap<Address, Seen>, change: &WireChange) {
     match (&change.body, change.hash) {
         (WireBody::Snapshot(document), Some(hash)) => {
             let etag = Etag::new(change.version, change.id, &[], hash);
-            known.insert(change.context.clone(), Seen { etag, document: document.clone() });
+            known.insert(
+                change.context.clone(),
+                Seen {
+                    etag,
+                    document: document.clone(),
+                },
+            );
         }
         _ if change.kind == ChangeType::Delete => {
             known.remove(&change.context);

@@ -37,7 +37,10 @@ impl Folder {
         };
         // A folder that is there may hold a real node's data, and is never used.
         std::fs::create_dir(&path).map_err(|error| Failure::file("make", &path, &error))?;
-        Ok(Folder { path, keep: keep.is_some() })
+        Ok(Folder {
+            path,
+            keep: keep.is_some(),
+        })
     }
 
     /// Returns the path.
@@ -68,7 +71,10 @@ fn command(folder: &Folder) -> Result<Command> {
     // An empty settings file: what the user set for their own node is not meant here.
     command.env("SYNCLINE_CONFIG", "/dev/null");
     command.arg("--data").arg(folder.path());
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
     Ok(command)
 }
 
@@ -83,7 +89,9 @@ impl NodeProcess {
     /// Starts a node and waits until it is ready.
     pub async fn start(folder: &Folder) -> Result<NodeProcess> {
         let mut command = command(folder)?;
-        command.args(["up", "--listen", "127.0.0.1:0"]).stderr(Stdio::piped());
+        command
+            .args(["up", "--listen", "127.0.0.1:0"])
+            .stderr(Stdio::piped());
         let mut child = command
             .spawn()
             .map_err(|error| Failure::usage(format!("cannot start the node: {error}")))?;
@@ -98,7 +106,9 @@ impl NodeProcess {
             let _ = child.start_kill();
             let _ = stderr.read_to_string(&mut why).await;
             let why = why.lines().next().unwrap_or("it said nothing").to_owned();
-            return Err(Problem::new(Code::Unreachable, format!("the node did not start: {why}")).into());
+            return Err(
+                Problem::new(Code::Unreachable, format!("the node did not start: {why}")).into(),
+            );
         };
         // What it says later must not fill the pipe and stop it.
         tokio::spawn(async move { tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await });
@@ -110,7 +120,10 @@ impl NodeProcess {
         if let Some(id) = self.child.id() {
             system::terminate(id);
         }
-        if tokio::time::timeout(STOP_MAX, self.child.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_MAX, self.child.wait())
+            .await
+            .is_err()
+        {
             let _ = self.child.kill().await;
         }
     }
@@ -147,7 +160,9 @@ pub fn start_agent(
         let said = said.await.unwrap_or_default();
         if !ended.is_ok_and(|status| status.success()) {
             let said = said.lines().next().unwrap_or("it said nothing");
-            let _ = tell.send(Err(format!("the agent {name} failed: {said}"))).await;
+            let _ = tell
+                .send(Err(format!("the agent {name} failed: {said}")))
+                .await;
         }
     });
     Ok(())

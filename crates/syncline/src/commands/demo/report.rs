@@ -53,7 +53,9 @@ impl Door {
 
 /// Returns microseconds since 1970; all processes of a demo share one clock.
 pub fn now_us() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
@@ -63,7 +65,13 @@ impl Report {
         let mut w = JsonWriter::new();
         w.begin_object();
         match self {
-            Report::Acknowledged { id, door, sent_us, acked_us, unchanged } => {
+            Report::Acknowledged {
+                id,
+                door,
+                sent_us,
+                acked_us,
+                unchanged,
+            } => {
                 w.field_str("id", &id.to_string());
                 w.field_str("door", door.as_str());
                 w.field_u64("sent_us", *sent_us);
@@ -85,7 +93,9 @@ impl Report {
             return Some(Report::Clash { context });
         }
         if let Some(why) = f.string("refused").ok()? {
-            return Some(Report::Refused { why: why.to_owned() });
+            return Some(Report::Refused {
+                why: why.to_owned(),
+            });
         }
         let door = match f.string("door").ok()?? {
             "http" => Door::Http,
@@ -110,9 +120,19 @@ mod tests {
     fn reports_round_trip() {
         let id = ChangeId::from_parts(5, &[1; 10]);
         for report in [
-            Report::Acknowledged { id, door: Door::Http, sent_us: 1, acked_us: 2, unchanged: true },
-            Report::Clash { context: Address::parse("task/a").unwrap() },
-            Report::Refused { why: "no".to_owned() },
+            Report::Acknowledged {
+                id,
+                door: Door::Http,
+                sent_us: 1,
+                acked_us: 2,
+                unchanged: true,
+            },
+            Report::Clash {
+                context: Address::parse("task/a").unwrap(),
+            },
+            Report::Refused {
+                why: "no".to_owned(),
+            },
         ] {
             assert_eq!(Report::read(&report.to_text()), Some(report));
         }

@@ -85,7 +85,11 @@ pub struct Planner {
 impl Planner {
     /// Makes a planner for one file.
     pub fn new(format: Format, target: Address) -> Planner {
-        Planner { format, target, last: HashMap::new() }
+        Planner {
+            format,
+            target,
+            last: HashMap::new(),
+        }
     }
 
     /// Returns the proposals of a row; they are to be decided in this order.
@@ -176,9 +180,17 @@ impl Planner {
             proposals.push(self.next(row, "session", &address, Operation::Create, body));
         }
         let step = without(&row.json, &["session", "agent"]);
-        let mut proposal =
-            self.next(row, "step", &address, Operation::Patch, append("/data/steps/-", step));
-        let command = show::text(&row.json, "command").lines().next().unwrap_or_default();
+        let mut proposal = self.next(
+            row,
+            "step",
+            &address,
+            Operation::Patch,
+            append("/data/steps/-", step),
+        );
+        let command = show::text(&row.json, "command")
+            .lines()
+            .next()
+            .unwrap_or_default();
         proposal.message = Some(clean::shorten(command, 200).into());
         proposals.push(proposal);
         for proposal in &mut proposals {
@@ -214,10 +226,17 @@ impl Planner {
         }
         let append = append("/data/events/-", event);
         let mut proposal = self.next(row, "event", &address, Operation::Patch, append);
-        let what = [show::text(stdin, "hook_event_name"), show::text(stdin, "tool_name")].join(" ");
+        let what = [
+            show::text(stdin, "hook_event_name"),
+            show::text(stdin, "tool_name"),
+        ]
+        .join(" ");
         proposal.message = Some(message(what.trim(), &row.json).into());
         proposals.push(proposal);
-        let agent = stdin.get("agent_id").and_then(Json::as_str).unwrap_or("claude-code");
+        let agent = stdin
+            .get("agent_id")
+            .and_then(Json::as_str)
+            .unwrap_or("claude-code");
         for proposal in &mut proposals {
             proposal.actor.agent = Name::parse(agent).ok();
             proposal.actor.session = Name::parse(session).ok();
@@ -227,7 +246,10 @@ impl Planner {
 
     fn document(&mut self, row: &Row) -> Proposal {
         let address = self.target.clone();
-        let body = [("title", Json::from(address.id())), ("data", as_data(&row.json))];
+        let body = [
+            ("title", Json::from(address.id())),
+            ("data", as_data(&row.json)),
+        ];
         let body = Json::Object(body.into_iter().collect());
         self.next(row, "document", &address, Operation::Create, body)
     }
@@ -237,7 +259,13 @@ fn context(row: &Row) -> Result<Proposal, String> {
     let address = address_of(&row.json)?;
     let id = change_id(row, "context", &address);
     let body = strip_server_members(&row.json);
-    Ok(Proposal::new(id, address, Operation::Create, body, nobody()))
+    Ok(Proposal::new(
+        id,
+        address,
+        Operation::Create,
+        body,
+        nobody(),
+    ))
 }
 
 /// The node knows who imports; only the agent and its session are told, by the connection.
@@ -271,15 +299,25 @@ fn address_of(row: &Json) -> Result<Address, String> {
 pub fn address_for(kind: &str, name: &str) -> Result<Address, String> {
     const KEPT: usize = 120;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._~@:-".contains(c);
-    let plain: String = name.chars().map(|c| if allowed(c) { c } else { '-' }).collect();
+    let plain: String = name
+        .chars()
+        .map(|c| if allowed(c) { c } else { '-' })
+        .collect();
     let plain = plain.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
     if plain == name && name.len() <= KEPT {
         return Address::from_parts(kind, name).map_err(|error| error.to_string());
     }
     let digest = Sha256::digest(name.as_bytes());
-    let hex: String = digest[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex: String = digest[..4]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let plain: String = plain.chars().take(KEPT).collect();
-    let id = if plain.is_empty() { hex } else { format!("{plain}-{hex}") };
+    let id = if plain.is_empty() {
+        hex
+    } else {
+        format!("{plain}-{hex}")
+    };
     Address::from_parts(kind, &id).map_err(|error| error.to_string())
 }
 
@@ -311,7 +349,12 @@ fn event_body(document: &Json, row: &Json) -> Json {
 /// Keeps where a row came from: its own time and author are not the log's.
 fn metadata(row: &Json) -> Json {
     let mut source = Object::new();
-    for (name, of) in [("at", "at"), ("author", "author"), ("author", "actor"), ("commit", "commit")] {
+    for (name, of) in [
+        ("at", "at"),
+        ("author", "author"),
+        ("author", "actor"),
+        ("commit", "commit"),
+    ] {
         source.extend(row.get(of).map(|value| (name, value.clone())));
     }
     Json::Object([("source", Json::Object(source))].into_iter().collect())
@@ -319,15 +362,25 @@ fn metadata(row: &Json) -> Json {
 
 /// Returns a message's first lines, and below it who, when and which commit.
 fn message(text: &str, row: &Json) -> String {
-    let author = row.get("author").or_else(|| row.get("actor")).and_then(Json::as_str);
+    let author = row
+        .get("author")
+        .or_else(|| row.get("actor"))
+        .and_then(Json::as_str);
     let at = row.get("at").and_then(Json::as_str);
     let commit = row.get("commit").and_then(Json::as_str);
     let commit = commit.map(|commit| format!("commit {}", clean::shorten(commit, 40)));
-    let source: Vec<_> =
-        [author, at, commit.as_deref()].into_iter().flatten().map(str::to_owned).collect();
+    let source: Vec<_> = [author, at, commit.as_deref()]
+        .into_iter()
+        .flatten()
+        .map(str::to_owned)
+        .collect();
     let source = source.join(", ");
     let text = clean::shorten(text.trim(), MESSAGE_LENGTH_MAX / 2);
-    if source.is_empty() { text } else { format!("{text}\n\n{}", clean::shorten(&source, 500)) }
+    if source.is_empty() {
+        text
+    } else {
+        format!("{text}\n\n{}", clean::shorten(&source, 500))
+    }
 }
 
 fn without(json: &Json, names: &[&str]) -> Json {
@@ -339,13 +392,20 @@ fn without(json: &Json, names: &[&str]) -> Json {
 }
 
 fn append(path: &str, value: Json) -> Json {
-    let members = [("op", Json::from("add")), ("path", Json::from(path)), ("value", value)];
+    let members = [
+        ("op", Json::from("add")),
+        ("path", Json::from(path)),
+        ("value", value),
+    ];
     Json::from(vec![Json::Object(members.into_iter().collect())])
 }
 
 /// Says that a row cannot be imported.
 pub fn bad_row(path: &std::path::Path, number: u64, why: &str) -> Failure {
-    Failure::usage(format!("{}: row {number} cannot be imported: {why}", path.display()))
+    Failure::usage(format!(
+        "{}: row {number} cannot be imported: {why}",
+        path.display()
+    ))
 }
 
 #[cfg(test)]
@@ -356,7 +416,11 @@ mod tests {
 
     fn row(number: u64, text: &str) -> Row {
         let json = Json::parse(text.as_bytes(), &Limits::default()).unwrap();
-        Row { number, text: text.as_bytes().to_vec(), json }
+        Row {
+            number,
+            text: text.as_bytes().to_vec(),
+            json,
+        }
     }
 
     fn plan(rows: &[&str]) -> Vec<Proposal> {
@@ -364,7 +428,9 @@ mod tests {
         let target = Address::parse("document/a").unwrap();
         let mut planner = Planner::new(Format::of(&first.json).unwrap(), target);
         let numbered = rows.iter().zip(1..).map(|(text, number)| row(number, text));
-        numbered.flat_map(|row| planner.plan(&row).unwrap()).collect()
+        numbered
+            .flat_map(|row| planner.plan(&row).unwrap())
+            .collect()
     }
 
     #[test]
@@ -375,7 +441,10 @@ mod tests {
         ];
         let proposals = plan(&rows);
         assert_eq!(proposals[0].operation, Operation::Create);
-        assert_eq!(proposals[0].body.get("data").unwrap().to_text(), r#"{"n":1}"#);
+        assert_eq!(
+            proposals[0].body.get("data").unwrap().to_text(),
+            r#"{"n":1}"#
+        );
         assert_eq!(proposals[0].id.millis(), 1_348_007_863_000);
         assert_eq!(proposals[1].base, Some(Base::Change(proposals[0].id)));
         assert_eq!(
@@ -386,7 +455,11 @@ mod tests {
             proposals[1].body.get("metadata").unwrap().to_text(),
             r#"{"source":{"at":"2012-09-19T15:37:43-07:00","author":"author/2","commit":"c2"}}"#
         );
-        assert_eq!(plan(&rows), proposals, "the same rows give the same changes");
+        assert_eq!(
+            plan(&rows),
+            proposals,
+            "the same rows give the same changes"
+        );
     }
 
     #[test]
@@ -400,11 +473,20 @@ mod tests {
         let shown = |p: &Proposal| format!("{} {}", p.operation.as_str(), p.body.to_text());
         let source = r#""metadata":{"source":{"author":"agent/2"}}"#;
         assert!(shown(&proposals[0]).starts_with(r#"create {"data":{"x":1},"#));
-        assert_eq!(shown(&proposals[1]), format!(r#"merge {{"data":{{"x":null}},{source},"title":null}}"#));
+        assert_eq!(
+            shown(&proposals[1]),
+            format!(r#"merge {{"data":{{"x":null}},{source},"title":null}}"#)
+        );
         assert_eq!(proposals[2].base, Some(Base::Change(proposals[1].id)));
         assert_eq!(proposals[3].base, None);
-        assert_eq!(proposals[3].body.get("data").unwrap().to_text(), r#"{"title":7}"#);
-        assert_eq!(proposals[1].actor.agent.as_ref().unwrap().as_str(), "agent/2");
+        assert_eq!(
+            proposals[3].body.get("data").unwrap().to_text(),
+            r#"{"title":7}"#
+        );
+        assert_eq!(
+            proposals[1].actor.agent.as_ref().unwrap().as_str(),
+            "agent/2"
+        );
     }
 
     #[test]

@@ -31,7 +31,9 @@ use crate::show;
 /// of one document, events of a tracker, recorded steps of agents, calls of hooks, or one plain
 /// document. Importing a file again changes nothing, and an import that was cut off goes on.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  syncline import contexts.jsonl\n  syncline import package-history.jsonl.zst --as document/package")]
+#[command(
+    after_help = "Examples:\n  syncline import contexts.jsonl\n  syncline import package-history.jsonl.zst --as document/package"
+)]
 pub struct ImportArgs {
     /// The files; - for JSON lines on stdin.
     #[arg(required = true, value_name = "FILE")]
@@ -55,7 +57,9 @@ const TOLD_MAX: usize = 10;
 /// Runs the command.
 pub async fn run(args: &ImportArgs, run: &Run) -> Result {
     if args.target.is_some() && args.files.len() > 1 {
-        return Err(Failure::usage("--as names one context, and there are several files"));
+        return Err(Failure::usage(
+            "--as names one context, and there are several files",
+        ));
     }
     let client = run.client()?;
     let tail = tail(&client).await?;
@@ -69,12 +73,11 @@ pub async fn run(args: &ImportArgs, run: &Run) -> Result {
 
 async fn one_file(args: &ImportArgs, run: &Run, path: &Path, sender: &mut Sender) -> Result {
     let mut rows = Rows::open(path)?;
-    let Some(mut row) = rows.next()? else {
+    let Some(mut row) = rows.next_row()? else {
         run.output.warn(format!("{} is empty", path.display()));
         return Ok(());
     };
-    let format =
-        Format::of(&row.json).map_err(|why| formats::bad_row(path, row.number, why))?;
+    let format = Format::of(&row.json).map_err(|why| formats::bad_row(path, row.number, why))?;
     let target = match &args.target {
         Some(target) => target.clone(),
         None => default_target(path)?,
@@ -95,7 +98,7 @@ async fn one_file(args: &ImportArgs, run: &Run, path: &Path, sender: &mut Sender
         if args.limit.is_some_and(|limit| row.number >= limit) {
             break;
         }
-        row = match rows.next()? {
+        row = match rows.next_row()? {
             Some(row) => row,
             None => break,
         };
@@ -108,8 +111,14 @@ async fn one_file(args: &ImportArgs, run: &Run, path: &Path, sender: &mut Sender
 }
 
 fn default_target(path: &Path) -> Result<Address> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("stdin");
-    let name = name.trim_end_matches(".zst").trim_end_matches(".jsonl").trim_end_matches(".json");
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or("stdin");
+    let name = name
+        .trim_end_matches(".zst")
+        .trim_end_matches(".jsonl")
+        .trim_end_matches(".json");
     address_for("document", name).map_err(Failure::usage)
 }
 
@@ -120,7 +129,10 @@ fn bar(run: &Run, path: &Path, format: Format) -> Option<ProgressBar> {
     let bar = ProgressBar::new(1_000);
     let style = ProgressStyle::with_template("{prefix}  {bar:30}  {msg}");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
     bar.set_prefix(crate::clean::clean(&format!("{name} ({})", format.name())));
     Some(bar)
 }
@@ -147,7 +159,12 @@ async fn tail(client: &Client) -> Result<Seq> {
     ];
     let newest = client.list(&query).await?;
     let seq = |context: &Json| context.get("seq").and_then(Json::as_u64);
-    Ok(Seq(newest.contexts.iter().filter_map(seq).max().unwrap_or(0)))
+    Ok(Seq(newest
+        .contexts
+        .iter()
+        .filter_map(seq)
+        .max()
+        .unwrap_or(0)))
 }
 
 /// Tries again what can be helped: contexts whose parent came later, and those that are there.
@@ -202,7 +219,10 @@ async fn second_try(
     let parent = Pointer::from_static("/parent");
     if problem.code == Code::Invalid && problem.pointer.as_ref() == Some(&parent) {
         let id = proposal.id.derive(&format!("round {round}"));
-        return Ok(Second::Try(Box::new(Proposal { id, ..proposal.clone() })));
+        return Ok(Second::Try(Box::new(Proposal {
+            id,
+            ..proposal.clone()
+        })));
     }
     if problem.code != Code::PreconditionFailed {
         return Ok(Second::Refused);
@@ -227,16 +247,25 @@ async fn second_try(
 fn summary(run: &Run, sender: &Sender) -> Result {
     let counts = &sender.counts;
     for (proposal, problem) in sender.refused.iter().take(TOLD_MAX) {
-        let line = Line::new().styled(Style::Red, "refused ").styled(Style::Cyan, proposal.context.as_str());
+        let line = Line::new()
+            .styled(Style::Red, "refused ")
+            .styled(Style::Cyan, proposal.context.as_str());
         run.output.say(line.text(format!("  {problem}")));
     }
     let more = sender.refused.len().saturating_sub(TOLD_MAX);
     if more > 0 {
-        run.output.say(format!("and {} more", show::number(more as u64)));
+        run.output
+            .say(format!("and {} more", show::number(more as u64)));
     }
-    if counts.refused > 0 && sender.refused.iter().any(|(_, p)| p.code == Code::PreconditionFailed) {
+    if counts.refused > 0
+        && sender
+            .refused
+            .iter()
+            .any(|(_, p)| p.code == Code::PreconditionFailed)
+    {
         let hint = "what is there differs; --overwrite replaces it, --as puts it elsewhere";
-        run.output.say(Line::new().styled(Style::Cyan, "hint: ").text(hint));
+        run.output
+            .say(Line::new().styled(Style::Cyan, "hint: ").text(hint));
     }
     if run.output.is_json() {
         let refused: Json = sender.refused.iter().take(1_000).map(refusal).collect();
@@ -247,7 +276,8 @@ fn summary(run: &Run, sender: &Sender) -> Result {
             ("refused", Json::from(counts.refused)),
             ("refusals", refused),
         ];
-        run.output.document(&Json::Object(members.into_iter().collect::<Object>()))?;
+        run.output
+            .document(&Json::Object(members.into_iter().collect::<Object>()))?;
     } else {
         run.output.line(format!(
             "{} created, {} changed, {} unchanged, {} refused",
@@ -257,7 +287,11 @@ fn summary(run: &Run, sender: &Sender) -> Result {
             show::number(counts.refused)
         ))?;
     }
-    if counts.refused == 0 { Ok(()) } else { Err(Failure::Said(exit::REFUSED)) }
+    if counts.refused == 0 {
+        Ok(())
+    } else {
+        Err(Failure::Said(exit::REFUSED))
+    }
 }
 
 fn refusal((proposal, problem): &(Proposal, Problem)) -> Json {

@@ -46,19 +46,30 @@ impl Rows {
     /// Opens a file by what its name ends with.
     pub fn open(path: &Path) -> Result<Rows> {
         let failed = |error: std::io::Error| Failure::file("read", path, &error);
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
         let read = Arc::new(AtomicU64::new(0));
         let (reader, size): (Box<dyn Read>, u64) = if name == "-" {
             (Box::new(std::io::stdin()), 0)
         } else {
             let file = File::open(path).map_err(failed)?;
             let size = file.metadata().map(|file| file.len()).unwrap_or(0);
-            (Box::new(Counted { inner: file, read: read.clone() }), size)
+            (
+                Box::new(Counted {
+                    inner: file,
+                    read: read.clone(),
+                }),
+                size,
+            )
         };
         let packed = name.ends_with(".zst") || name.ends_with(".zstd");
         let mut reader: Box<dyn BufRead> = if packed {
             let mut decoder = zstd::stream::read::Decoder::new(reader).map_err(failed)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failed)?;
+            decoder
+                .window_log_max(ZSTD_WINDOW_LOG_MAX)
+                .map_err(failed)?;
             Box::new(BufReader::with_capacity(256 << 10, decoder))
         } else {
             Box::new(BufReader::with_capacity(256 << 10, reader))
@@ -69,45 +80,75 @@ impl Rows {
         } else {
             Source::Lines(reader)
         };
-        Ok(Rows { path: path.to_owned(), source, number: 0, read, size })
+        Ok(Rows {
+            path: path.to_owned(),
+            source,
+            number: 0,
+            read,
+            size,
+        })
     }
 
     /// Returns how far the file was read, from 0 to 1.
     pub fn progress(&self) -> f64 {
         let read = self.read.load(Ordering::Relaxed);
-        #[expect(clippy::cast_precision_loss, reason = "a progress bar has a hundred steps")]
-        let part = if self.size == 0 { 0.0 } else { read as f64 / self.size as f64 };
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a progress bar has a hundred steps"
+        )]
+        let part = if self.size == 0 {
+            0.0
+        } else {
+            read as f64 / self.size as f64
+        };
         part.min(1.0)
     }
 
     /// Returns the next row; empty lines are passed over.
-    pub fn next(&mut self) -> Result<Option<Row>> {
+    pub fn next_row(&mut self) -> Result<Option<Row>> {
         loop {
-            let Some(text) = self.next_text()? else { return Ok(None) };
+            let Some(text) = self.next_text()? else {
+                return Ok(None);
+            };
             self.number += 1;
             if text.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            let limits = Limits { bytes_max: ROW_BYTES_MAX, depth_max: 128 };
+            let limits = Limits {
+                bytes_max: ROW_BYTES_MAX,
+                depth_max: 128,
+            };
             let json = Json::parse(&text, &limits).map_err(|error| {
                 let at = self.path.display();
                 Failure::usage(format!("{at}: row {}: {error}", self.number))
             })?;
-            return Ok(Some(Row { number: self.number, text, json }));
+            return Ok(Some(Row {
+                number: self.number,
+                text,
+                json,
+            }));
         }
     }
 
     fn next_text(&mut self) -> Result<Option<Vec<u8>>> {
         let reader = match &mut self.source {
-            Source::Items(items) => return Ok(items.next().map(|json| json.to_text().into_bytes())),
+            Source::Items(items) => {
+                return Ok(items.next().map(|json| json.to_text().into_bytes()));
+            }
             Source::Lines(reader) => reader,
         };
         let mut text = Vec::new();
-        let read = reader.by_ref().take(ROW_BYTES_MAX as u64 + 1).read_until(b'\n', &mut text);
+        let read = reader
+            .by_ref()
+            .take(ROW_BYTES_MAX as u64 + 1)
+            .read_until(b'\n', &mut text);
         read.map_err(|error| Failure::file("read", &self.path, &error))?;
         if text.len() > ROW_BYTES_MAX {
             let at = self.path.display();
-            return Err(Failure::usage(format!("{at}: row {} is too long", self.number + 1)));
+            return Err(Failure::usage(format!(
+                "{at}: row {} is too long",
+                self.number + 1
+            )));
         }
         if text.last() == Some(&b'\n') {
             text.pop();
@@ -122,7 +163,10 @@ fn items(path: &Path, reader: &mut dyn BufRead) -> Result<Vec<Json>> {
     let mut text = Vec::new();
     let read = reader.take(ROW_BYTES_MAX as u64 + 1).read_to_end(&mut text);
     read.map_err(|error| Failure::file("read", path, &error))?;
-    let limits = Limits { bytes_max: ROW_BYTES_MAX, depth_max: 128 };
+    let limits = Limits {
+        bytes_max: ROW_BYTES_MAX,
+        depth_max: 128,
+    };
     let json = Json::parse(&text, &limits)
         .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
     Ok(match json.as_array() {

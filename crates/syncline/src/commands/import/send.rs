@@ -75,7 +75,10 @@ impl Sender {
     /// Takes a proposal; it is sent once a batch is full, or another actor's turn comes.
     pub async fn send(&mut self, proposal: Proposal) -> Result {
         let weight = proposal.body.weight() + 300;
-        let other = self.batch.first().is_some_and(|first| who(first) != who(&proposal));
+        let other = self
+            .batch
+            .first()
+            .is_some_and(|first| who(first) != who(&proposal));
         let full = self.batch.len() >= BATCH_MAX || self.bytes + weight > BATCH_BYTES_MAX;
         if !self.batch.is_empty() && (other || full) {
             self.flush().await?;
@@ -89,7 +92,9 @@ impl Sender {
     pub async fn flush(&mut self) -> Result {
         let batch = std::mem::take(&mut self.batch);
         self.bytes = 0;
-        let Some(first) = batch.first() else { return Ok(()) };
+        let Some(first) = batch.first() else {
+            return Ok(());
+        };
         let submitter = self.connection(who(first)).await?;
         let answered = tokio::time::timeout(BATCH_TIME_MAX, submitter.submit(&batch, None)).await;
         let answers = answered.unwrap_or_else(|_| {
