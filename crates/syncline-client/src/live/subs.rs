@@ -235,7 +235,7 @@ mod tests {
         let cursor = cursor
             .map(|cursor| format!(r#","cursor":"{cursor}""#))
             .unwrap_or_default();
-        format!(r#"{{"type":"leave","sub":"s","n":{n},"address":"task/a"{cursor}}}"#)
+        format!(r#"{{"type":"leave","sub":"s","n":{n},"context":"task/a"{cursor}}}"#)
     }
 
     fn resumes_from(subs: &mut Subs) -> From {

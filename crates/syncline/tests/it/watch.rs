@@ -118,6 +118,7 @@ fn a_scope_is_kept() {
     node.ok(&["patch", "task/in", "parent=project/out"]);
     let left = parse(&watching.next());
     assert_eq!(left.get("type").and_then(Json::as_str), Some("leave"));
+    assert_eq!(left.get("context").and_then(Json::as_str), Some("task/in"));
 }
 
 #[test]
