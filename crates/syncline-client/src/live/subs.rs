@@ -287,7 +287,7 @@ mod tests {
         hear(&mut subs, &leave(1, None));
         hear(&mut subs, &leave(2, None));
         let end = format!(r#"{{"type":"end","sub":"s","bulk":"{BULK}","cursor":"c3"}}"#);
-        assert_eq!(hear(&mut subs, &end), Some(3));
+        assert_eq!(hear(&mut subs, &end), Some(4), "begin, two parts, end");
         assert_eq!(resumes_from(&mut subs), From::Cursor("c3".into()));
     }
 
