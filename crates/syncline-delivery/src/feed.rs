@@ -102,9 +102,10 @@ impl Feed {
             From::Now | From::Snapshot => (tail, None),
             From::Cursor(cursor) => match workspace.resume(cursor).await {
                 Ok(position) => (position, None),
-                Err(problem) if problem.code == Code::Reset => {
-                    (workspace.tail(), Some(problem.reason.unwrap_or(ResetReason::Epoch)))
-                }
+                Err(problem) if problem.code == Code::Reset => (
+                    workspace.tail(),
+                    Some(problem.reason.unwrap_or(ResetReason::Epoch)),
+                ),
                 Err(problem) => return Err(problem),
             },
         };
@@ -206,10 +207,18 @@ impl Feed {
     }
 
     async fn snapshot_page(&mut self, items_max: usize) -> Result<Vec<Item>, Problem> {
-        let Some(mut pager) = self.pager.take() else { return Ok(Vec::new()) };
+        let Some(mut pager) = self.pager.take() else {
+            return Ok(Vec::new());
+        };
         let limit = items_max.clamp(1, SNAPSHOT_PAGE);
         let (contexts, last) = pager
-            .next(&self.workspace, &self.principal, &self.scope, &self.inherited, limit)
+            .next(
+                &self.workspace,
+                &self.principal,
+                &self.scope,
+                &self.inherited,
+                limit,
+            )
             .await?;
         if last && self.workspace.faults().live_before_listen {
             self.at = self.workspace.tail();
@@ -218,7 +227,11 @@ impl Feed {
         if !last {
             self.pager = Some(pager);
         }
-        Ok(vec![Item::Snapshot { contexts, last, cursor }])
+        Ok(vec![Item::Snapshot {
+            contexts,
+            last,
+            cursor,
+        }])
     }
 
     async fn read(&mut self, limit: usize, page: &mut Page) -> Result<Vec<Arc<Entry>>, Problem> {
@@ -243,7 +256,7 @@ impl Feed {
         }
         self.at = entry.position();
         page.bulk_at = entry.change.bulk;
-        if self.workspace.faults().drop_event && entry.seq.0 % 50 == 0 {
+        if self.workspace.faults().drop_event && entry.seq.0.is_multiple_of(50) {
             return Ok(());
         }
         let change = &entry.change;
@@ -254,7 +267,9 @@ impl Feed {
             page.items.push(item);
             return Ok(());
         }
-        if verdict == Verdict::Outside || !visible(&self.principal, &Subject::of_change(change), rules) {
+        if verdict == Verdict::Outside
+            || !visible(&self.principal, &Subject::of_change(change), rules)
+        {
             return Ok(());
         }
         let cursor = change.bulk.is_none().then(|| entry.cursor().to_owned());
@@ -268,10 +283,18 @@ impl Feed {
                 Item::Change(ChangeItem { entry, body })
             }
             Verdict::Enters => match self.as_of(&entry).await? {
-                Some(head) => Item::Enter { head, entry, cursor },
+                Some(head) => Item::Enter {
+                    head,
+                    entry,
+                    cursor,
+                },
                 None => return Ok(()),
             },
-            Verdict::Leaves => Item::Leave { address: change.context.clone(), entry, cursor },
+            Verdict::Leaves => Item::Leave {
+                address: change.context.clone(),
+                entry,
+                cursor,
+            },
         };
         page.push(item);
         Ok(())
@@ -283,14 +306,20 @@ impl Feed {
         if self.moves_a_line(change) {
             return Ok(true);
         }
-        let moved = change.before.as_ref().is_some_and(|b| b.ancestors != change.place.ancestors);
+        let moved = change
+            .before
+            .as_ref()
+            .is_some_and(|b| b.ancestors != change.place.ancestors);
         let crosses = matches!(verdict, Verdict::Enters | Verdict::Leaves);
         Ok(moved && crosses && self.workspace.has_children(&change.context).await?)
     }
 
     /// Says whether the line of ancestors of an `inherited` term is not what it was.
     fn moves_a_line(&self, change: &Change) -> bool {
-        let moved = change.before.as_ref().is_some_and(|b| b.ancestors != change.place.ancestors);
+        let moved = change
+            .before
+            .as_ref()
+            .is_some_and(|b| b.ancestors != change.place.ancestors);
         let named = self.scope.0.iter().filter_map(|term| match term {
             ScopeTerm::Inherited(context) => Some(context),
             _ => None,
@@ -298,24 +327,27 @@ impl Feed {
         named.zip(&self.inherited).any(|(context, line)| {
             // The line that is known here is today's, and the record may be older: so each record
             // that gives the context a line counts, whether or not it is today's.
-            let gives_line = moved
-                || change.kind == ChangeType::Create
-                || *line != *change.place.ancestors;
-            (*context == change.context && gives_line)
-                || (moved && line.contains(&change.context))
+            let gives_line =
+                moved || change.kind == ChangeType::Create || *line != *change.place.ancestors;
+            (*context == change.context && gives_line) || (moved && line.contains(&change.context))
         })
     }
 
     /// Returns the context as of the version that the change made.
     async fn as_of(&self, entry: &Entry) -> Result<Option<Arc<Head>>, Problem> {
         let change = &entry.change;
-        if let Some(head) = self.workspace.head_if_any(&change.context).await? {
-            if head.version == change.version && head.change == change.id {
-                return Ok(Some(head));
-            }
+        if let Some(head) = self.workspace.head_if_any(&change.context).await?
+            && head.version == change.version
+            && head.change == change.id
+        {
+            return Ok(Some(head));
         }
         let when = When::Version(change.version);
-        match self.workspace.get(&self.principal, &change.context, when).await {
+        match self
+            .workspace
+            .get(&self.principal, &change.context, when)
+            .await
+        {
             Ok(head) => Ok(Some(head)),
             Err(problem) if matches!(problem.code, Code::Deleted | Code::NotFound) => Ok(None),
             Err(problem) => Err(problem),
@@ -380,7 +412,14 @@ struct Page {
 
 impl Page {
     fn new(items_max: usize, bytes_max: usize) -> Page {
-        Page { items: Vec::new(), items_max, bytes: 0, bytes_max, bulk_at: None, open: None }
+        Page {
+            items: Vec::new(),
+            items_max,
+            bytes: 0,
+            bytes_max,
+            bulk_at: None,
+            open: None,
+        }
     }
 
     fn is_full(&self) -> bool {

@@ -70,9 +70,10 @@ impl Item {
     /// Returns about how many bytes it takes on the wire.
     pub fn weight(&self) -> usize {
         match self {
-            Item::Snapshot { contexts, .. } => {
-                contexts.iter().map(|head| head.document.weight() + 400).sum()
-            }
+            Item::Snapshot { contexts, .. } => contexts
+                .iter()
+                .map(|head| head.document.weight() + 400)
+                .sum(),
             Item::Change(change) => change.body.len() + 60,
             Item::Enter { head, .. } => head.document.weight() + 460,
             _ => 120,

@@ -76,19 +76,32 @@ fn list_of(scope: &Scope, inherited: &[Vec<Address>], term: usize) -> Option<Con
     let list = ContextList::default();
     Some(match scope.0.get(term)? {
         ScopeTerm::Workspace => list,
-        ScopeTerm::Context(context) => {
-            ContextList { addresses: Some(vec![context.clone()]), ..list }
-        }
-        ScopeTerm::Subtree(root) => ContextList { within: Some(root.clone()), ..list },
+        ScopeTerm::Context(context) => ContextList {
+            addresses: Some(vec![context.clone()]),
+            ..list
+        },
+        ScopeTerm::Subtree(root) => ContextList {
+            within: Some(root.clone()),
+            ..list
+        },
         ScopeTerm::Inherited(context) => {
             let before = &scope.0[..term];
-            let nth = before.iter().filter(|t| matches!(t, ScopeTerm::Inherited(_))).count();
+            let nth = before
+                .iter()
+                .filter(|t| matches!(t, ScopeTerm::Inherited(_)))
+                .count();
             let mut addresses = inherited.get(nth).cloned().unwrap_or_default();
             addresses.push(context.clone());
-            ContextList { addresses: Some(addresses), ..list }
+            ContextList {
+                addresses: Some(addresses),
+                ..list
+            }
         }
         ScopeTerm::Label(labels) => ContextList {
-            labels: labels.iter().map(|(key, value)| (key.clone(), Some(value.clone()))).collect(),
+            labels: labels
+                .iter()
+                .map(|(key, value)| (key.clone(), Some(value.clone())))
+                .collect(),
             ..list
         },
     })

@@ -2,32 +2,25 @@
 //! change ids up, decides each proposal on what the one before left, appends, moves the tail,
 //! and answers.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use syncline_api::{BulkMode, Code, Problem};
-use syncline_model::change::{Change, Effect, Outcome, Receipt};
-use syncline_model::head::Head;
+use syncline_model::change::{Outcome, Receipt};
 use syncline_model::ids::{Address, ChangeId, Seq};
 use syncline_model::proposal::Proposal;
-use syncline_model::record::{IdRow, RecordHash, StoredRecord, pack};
+use syncline_model::record::RecordHash;
 use syncline_model::time::{Hlc, Timestamp};
 use syncline_rules::{Decision, Need, Now, Principal, Refusal, Step, View, decide, may_write};
-use syncline_store::{Append, HeadBody, HeadRow, StoreError, VersionRow};
+use syncline_store::StoreError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use crate::heads::{Cached, CachedHead};
+use crate::batch::{Batch, Log, writes_body};
+use crate::heads::Cached;
 use crate::load::{base_state, head_of_row, rotten, store_problem, unknown_outcome};
 use crate::outcome::{Settled, reused};
 use crate::workspace::Shared;
 
-/// A head up to this size is written whole with each change (DESIGN, section 7).
-const BODY_WHOLE_MAX: usize = 8 << 10;
-/// A larger head's body is written when the effects since outgrow this part of it.
-const BODY_PART: usize = 4;
-/// Every so many versions a whole document is kept beside the log, so that an old version is
-/// rebuilt from at most this many effects.
-const SNAPSHOT_EVERY: u64 = 64;
 /// Another node may move the log under us; after so many tries the writers are told to come back.
 const TRIES_MAX: usize = 5;
 /// A decision names its head, its base, and its ancestors; each is loaded at most once.
@@ -57,30 +50,11 @@ pub struct Job {
 
 impl Job {
     fn weight(&self) -> usize {
-        self.proposals.iter().map(|proposal| proposal.body.weight()).sum()
+        self.proposals
+            .iter()
+            .map(|proposal| proposal.body.weight())
+            .sum()
     }
-}
-
-/// Where the log ends for the next decision.
-struct Log {
-    last: Seq,
-    last_hash: RecordHash,
-    last_committed_at: Timestamp,
-    hlc: Hlc,
-}
-
-/// What one batch decided, until it is on disk.
-#[derive(Default)]
-struct Batch {
-    view: View,
-    records: Vec<StoredRecord>,
-    changes: Vec<Change>,
-    /// In the order in which they were first touched, so that a commit is the same each time.
-    touched: Vec<Address>,
-    heads: HashMap<Address, CachedHead>,
-    snapshots: Vec<Option<Arc<[u8]>>>,
-    ids: Vec<IdRow>,
-    settled: HashMap<ChangeId, ([u8; 32], Settled)>,
 }
 
 /// One workspace's committer.
@@ -91,9 +65,18 @@ pub struct Committer {
 
 impl Committer {
     /// Makes the committer of a workspace whose log ends as `shared` says.
-    pub fn new(shared: Arc<Shared>, last_hash: RecordHash, last_committed_at: Timestamp) -> Committer {
+    pub fn new(
+        shared: Arc<Shared>,
+        last_hash: RecordHash,
+        last_committed_at: Timestamp,
+    ) -> Committer {
         let last = shared.tail.end().seq;
-        let log = Log { last, last_hash, last_committed_at, hlc: Hlc::default() };
+        let log = Log {
+            last,
+            last_hash,
+            last_committed_at,
+            hlc: Hlc::default(),
+        };
         Committer { shared, log }
     }
 
@@ -170,8 +153,17 @@ impl Committer {
     // The change id is looked up before `decide`: a resend must hear what happened the first
     // time, even if the writer has lost the right since.
     async fn look_up_ids(&self, jobs: &[Job], batch: &mut Batch) -> Result<(), Problem> {
-        let ids: Vec<_> = jobs.iter().flat_map(|job| &job.proposals).map(|p| p.id).collect();
-        let rows = self.shared.store.ids(&self.shared.id, &ids).await.map_err(store_problem)?;
+        let ids: Vec<_> = jobs
+            .iter()
+            .flat_map(|job| &job.proposals)
+            .map(|p| p.id)
+            .collect();
+        let rows = self
+            .shared
+            .store
+            .ids(&self.shared.id, &ids)
+            .await
+            .map_err(store_problem)?;
         for row in rows.into_iter().flatten() {
             let (settled, _) =
                 Settled::from_bytes(row.id, &row.outcome).map_err(|rot| rotten(&rot))?;
@@ -181,7 +173,10 @@ impl Committer {
     }
 
     async fn prefetch(&self, jobs: &[Job], view: &mut View) -> Result<(), Problem> {
-        let named = jobs.iter().flat_map(|job| &job.proposals).map(|p| p.context.clone());
+        let named = jobs
+            .iter()
+            .flat_map(|job| &job.proposals)
+            .map(|p| p.context.clone());
         let named: HashSet<_> = named.collect();
         let mut missing = Vec::new();
         for address in named {
@@ -198,7 +193,11 @@ impl Committer {
             return Ok(());
         }
         let shared = &self.shared;
-        let rows = shared.store.heads(&shared.id, &missing).await.map_err(store_problem)?;
+        let rows = shared
+            .store
+            .heads(&shared.id, &missing)
+            .await
+            .map_err(store_problem)?;
         for (address, row) in missing.into_iter().zip(rows) {
             let cached = match row {
                 Some(row) => Cached::Head(head_of_row(&*shared.store, &shared.id, row).await?),
@@ -227,8 +226,15 @@ impl Committer {
             }
         }
         if let (Some(mark), Some(index)) = (before, refused_at) {
+            let cause = answers
+                .pop()
+                .and_then(Result::err)
+                .expect("the last one was refused");
+            let cause = match batch.settled.get(&job.proposals[index].id) {
+                Some((_, Settled::Refused(refusal))) => (**refusal).clone(),
+                _ => Refusal::from(cause),
+            };
             batch.rewind(mark);
-            let cause = answers.pop().and_then(Result::err).expect("the last one was refused");
             return self.refuse_bulk(job, (index, &cause), batch, now).await;
         }
         Ok(answers)
@@ -241,7 +247,7 @@ impl Committer {
     async fn refuse_bulk(
         &self,
         job: &Job,
-        (at, cause): (usize, &Problem),
+        (at, cause): (usize, &Refusal),
         batch: &mut Batch,
         now: Now,
     ) -> Result<Answers, Problem> {
@@ -251,15 +257,18 @@ impl Committer {
                 answers.push(self.decide_one(job, index, batch, now).await?);
                 continue;
             }
-            let problem = match index == at {
+            let refusal = match index == at {
                 true => cause.clone(),
-                false => bulk_refused(at, &job.proposals[at], cause),
+                false => bulk_refused(at, &job.proposals[at], &cause.problem).into(),
             };
-            if cause.code.decided() && !self.shared.settings.faults.forget_id {
-                let settled = Settled::Refused(Box::new(Refusal::from(problem.clone())));
-                batch.keep(proposal.id, job.digests[index], settled);
+            answers.push(Err(refusal.problem.clone()));
+            if cause.problem.code.decided() && !self.shared.settings.faults.forget_id {
+                batch.keep(
+                    proposal.id,
+                    job.digests[index],
+                    Settled::Refused(Box::new(refusal)),
+                );
             }
-            answers.push(Err(problem));
         }
         Ok(answers)
     }
@@ -283,13 +292,20 @@ impl Committer {
                 }
             };
         }
-        if !may_write(&job.principal, &proposal.context, &self.shared.settings.rules) {
+        if !may_write(
+            &job.principal,
+            &proposal.context,
+            &self.shared.settings.rules,
+        ) {
             let detail = format!("{} may not write in this workspace", job.principal.id);
             return Ok(Err(Problem::new(Code::Forbidden, detail)));
         }
         let settled = match self.decide_loaded(proposal, batch, now).await? {
             Decision::Needs(need) => {
-                return Err(Problem::new(Code::Internal, format!("{need:?} could not be loaded")));
+                return Err(Problem::new(
+                    Code::Internal,
+                    format!("{need:?} could not be loaded"),
+                ));
             }
             Decision::Refused(refusal) => Settled::Refused(refusal),
             Decision::Unchanged { head, blind } => Settled::Accepted(Receipt {
@@ -339,13 +355,20 @@ impl Committer {
                 decision => return Ok(decision),
             }
         }
-        Err(Problem::new(Code::Internal, "a decision kept asking for more"))
+        Err(Problem::new(
+            Code::Internal,
+            "a decision kept asking for more",
+        ))
     }
 
     /// Takes a decision's changes into the batch, and returns the receipt of the last.
     fn take_steps(&self, job: &Job, steps: Vec<Step>, batch: &mut Batch) -> Receipt {
         let mut receipt = None;
-        for Step { mut change, mut head } in steps {
+        for Step {
+            mut change,
+            mut head,
+        } in steps
+        {
             if job.bulk.is_some() {
                 change.bulk = job.bulk;
             }
@@ -372,13 +395,20 @@ impl Committer {
         }
         batch.seal(&self.log);
         let append = batch.to_append();
-        self.shared.store.append(&self.shared.id, self.log.last, append).await.map(|_| ())
+        self.shared
+            .store
+            .append(&self.shared.id, self.log.last, append)
+            .await
+            .map(|_| ())
     }
 
     /// Makes what was committed visible: heads first, then records, then the bell.
     fn publish(&mut self, batch: Batch) {
         let shared = &self.shared;
-        let _showing = shared.showing.lock().expect("nothing panics while records are shown");
+        let _showing = shared
+            .showing
+            .lock()
+            .expect("nothing panics while records are shown");
         for address in &batch.touched {
             let mut cached = batch.heads[address].clone();
             if writes_body(&cached) {
@@ -400,7 +430,12 @@ impl Committer {
 
     /// Learns where the log ends after another node moved it.
     async fn reload(&mut self) -> Result<(), Problem> {
-        let rows = self.shared.store.workspaces().await.map_err(store_problem)?;
+        let rows = self
+            .shared
+            .store
+            .workspaces()
+            .await
+            .map_err(store_problem)?;
         self.take_end(rows).await
     }
 
@@ -408,17 +443,23 @@ impl Committer {
     ///
     /// Until that succeeds the workspace takes no writes: what waits is told to come back.
     async fn recover(&mut self) {
-        self.shared.recovering.store(true, std::sync::atomic::Ordering::SeqCst);
+        self.shared
+            .recovering
+            .store(true, std::sync::atomic::Ordering::SeqCst);
         let mut pause = std::time::Duration::from_millis(50);
         loop {
             match self.try_recover().await {
                 Ok(()) => break,
-                Err(problem) => tracing::error!(workspace = %self.shared.id, %problem, "the store does not reopen"),
+                Err(problem) => {
+                    tracing::error!(workspace = %self.shared.id, %problem, "the store does not reopen")
+                }
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(std::time::Duration::from_secs(5));
         }
-        self.shared.recovering.store(false, std::sync::atomic::Ordering::SeqCst);
+        self.shared
+            .recovering
+            .store(false, std::sync::atomic::Ordering::SeqCst);
         tracing::warn!(workspace = %self.shared.id, seq = %self.log.last, "the store reopened");
     }
 
@@ -449,7 +490,11 @@ impl Committer {
         self.log.last = row.last;
         self.log.last_hash = row.last_hash;
         self.log.last_committed_at = row.last_committed_at;
-        let _showing = self.shared.showing.lock().expect("nothing panics while records are shown");
+        let _showing = self
+            .shared
+            .showing
+            .lock()
+            .expect("nothing panics while records are shown");
         // Whatever was cached may be older than what is shown now.
         self.shared.heads.clear();
         self.shared.tail.push(entries);
@@ -457,139 +502,12 @@ impl Committer {
     }
 }
 
-impl Batch {
-    /// Keeps what became of an id.
-    fn keep(&mut self, id: ChangeId, digest: [u8; 32], settled: Settled) {
-        self.ids.push(IdRow { id, digest, outcome: settled.to_bytes() });
-        self.settled.insert(id, (digest, settled));
-    }
-
-    /// Takes a change and the head that it leaves.
-    fn take(&mut self, shared: &Shared, change: Change, head: Arc<Head>) {
-        let address = head.address.clone();
-        let known = self.heads.get(&address).cloned();
-        let known = known.or_else(|| match shared.heads.get(&shared.id, &address) {
-            Some(Cached::Head(cached)) => Some(cached),
-            _ => None,
-        });
-        let since = known.map_or(0, |cached| cached.effects_since_body);
-        let effect = match &change.effect {
-            // A whole document is its own body.
-            Effect::Snapshot(_) => usize::MAX / 2,
-            Effect::Patch(patch) => patch.weight(),
-            Effect::Gone => 0,
-        };
-        let cached = CachedHead::new(head.clone(), since.saturating_add(effect));
-        let whole = matches!(change.effect, Effect::Snapshot(_));
-        let due = !whole && change.version.0 % SNAPSHOT_EVERY == 0;
-        self.snapshots.push(due.then(|| pack(&head.document.to_json().to_text())));
-        if !self.heads.contains_key(&address) {
-            self.touched.push(address.clone());
-        }
-        self.heads.insert(address.clone(), cached);
-        self.view.put_head(address, Some(head));
-        self.changes.push(change);
-    }
-
-    fn mark(&self) -> Mark {
-        Mark {
-            view: self.view.clone(),
-            heads: self.heads.clone(),
-            touched: self.touched.len(),
-            changes: self.changes.len(),
-            ids: self.ids.len(),
-        }
-    }
-
-    /// Takes back everything since the mark.
-    fn rewind(&mut self, mark: Mark) {
-        self.view = mark.view;
-        self.heads = mark.heads;
-        self.touched.truncate(mark.touched);
-        self.changes.truncate(mark.changes);
-        self.snapshots.truncate(mark.changes);
-        for row in self.ids.split_off(mark.ids) {
-            self.settled.remove(&row.id);
-        }
-    }
-
-    /// Chains the records. Done last, so that a bulk that was taken back leaves no trace.
-    fn seal(&mut self, log: &Log) {
-        let mut salts = vec![0u8; 16 * self.changes.len()];
-        getrandom::fill(&mut salts).expect("the system gives random bytes");
-        let mut before = log.last_hash;
-        self.records.clear();
-        for (index, change) in self.changes.iter().enumerate() {
-            let salt = salts[16 * index..16 * (index + 1)].try_into().expect("16 bytes");
-            let seq = Seq(log.last.0 + index as u64 + 1);
-            let record = StoredRecord::seal(seq, change, salt, &before);
-            before = record.header.hash;
-            self.records.push(record);
-        }
-    }
-
-    fn to_append(&self) -> Append {
-        let versions = self.changes.iter().zip(&self.records).zip(&self.snapshots);
-        let versions = versions
-            .map(|((change, record), snapshot)| VersionRow {
-                address: change.context.clone(),
-                version: change.version,
-                seq: record.header.seq,
-                committed_at: change.committed_at,
-                change: change.id,
-                hash: change.hash,
-                snapshot: snapshot.clone(),
-                whole: matches!(change.effect, Effect::Snapshot(_)),
-            })
-            .collect();
-        let heads = self.touched.iter().map(|address| head_row(&self.heads[address])).collect();
-        Append { records: self.records.clone(), versions, heads, ids: self.ids.clone() }
-    }
-}
-
-/// Where a batch stood before an atomic bulk.
-struct Mark {
-    view: View,
-    heads: HashMap<Address, CachedHead>,
-    touched: usize,
-    changes: usize,
-    ids: usize,
-}
-
-fn writes_body(cached: &CachedHead) -> bool {
-    cached.weight <= BODY_WHOLE_MAX || cached.effects_since_body > cached.weight / BODY_PART
-}
-
-fn head_row(cached: &CachedHead) -> HeadRow {
-    let head = &cached.head;
-    let document = &head.document;
-    let body = writes_body(cached).then(|| HeadBody {
-        version: head.version,
-        bytes: pack(&document.to_json().to_text()),
-    });
-    HeadRow {
-        address: head.address.clone(),
-        parent: document.parent(),
-        state: document.state().to_owned(),
-        level: document.level(),
-        owner: document.owner().map(|owner| owner.to_string()),
-        labels: document.labels().clone(),
-        title: document.title().map(str::to_owned),
-        version: head.version,
-        seq: head.seq,
-        change: head.change,
-        hash: head.hash,
-        deleted: head.deleted,
-        actor: head.actor.clone(),
-        created_at: head.created_at,
-        updated_at: head.updated_at,
-        body,
-    }
-}
-
 fn bulk_refused(at: usize, part: &Proposal, cause: &Problem) -> Problem {
     let context = &part.context;
-    let detail = format!("part {at} of the bulk, for context \"{context}\", was refused: {}", cause.detail);
+    let detail = format!(
+        "part {at} of the bulk, for context \"{context}\", was refused: {}",
+        cause.detail
+    );
     Problem::new(Code::BulkRefused, detail)
         .hint("mend that part, and send all again with new change ids")
 }

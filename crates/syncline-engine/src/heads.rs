@@ -57,20 +57,29 @@ impl Heads {
         // Guesses how many entries fit, to size the table; the bytes are what bounds it.
         let entries = (bytes_max / 8_192).max(64);
         let cache = Cache::with_weighter(entries, bytes_max as u64, ByBytes);
-        Heads { cache, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        Heads {
+            cache,
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        }
     }
 
     /// Looks an address up.
     pub fn get(&self, workspace: &WorkspaceId, address: &Address) -> Option<Cached> {
         let found = self.cache.get(&(workspace.clone(), address.clone()));
-        let count = if found.is_some() { &self.hits } else { &self.misses };
+        let count = if found.is_some() {
+            &self.hits
+        } else {
+            &self.misses
+        };
         count.fetch_add(1, Ordering::Relaxed);
         found
     }
 
     /// Puts in what a commit left.
     pub fn put(&self, workspace: &WorkspaceId, address: &Address, value: Cached) {
-        self.cache.insert((workspace.clone(), address.clone()), value);
+        self.cache
+            .insert((workspace.clone(), address.clone()), value);
     }
 
     /// Forgets everything: what was in it may not be what the store has.
@@ -93,6 +102,10 @@ impl CachedHead {
     /// Returns a head that was just written or loaded.
     pub fn new(head: Arc<Head>, effects_since_body: usize) -> CachedHead {
         let weight = head.document.weight();
-        CachedHead { head, effects_since_body, weight }
+        CachedHead {
+            head,
+            effects_since_body,
+            weight,
+        }
     }
 }

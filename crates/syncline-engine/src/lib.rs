@@ -4,6 +4,7 @@
 //! appends with one fsync, moves the [`tail`], answers, and rings. Readers follow the tail. The
 //! engine knows no doors and no subscribers, and every call carries the principal who acts.
 
+mod batch;
 pub mod clock;
 mod committer;
 mod heads;
@@ -23,12 +24,9 @@ use syncline_api::{Code, Problem};
 use syncline_model::cursor::{CursorKey, Position};
 use syncline_model::ids::{ChangeId, Epoch, PrincipalId, Seq, WorkspaceId};
 use syncline_model::proposal::Actor;
-use syncline_model::record::{IdRow, RecordHash, StoredRecord, pack};
+use syncline_model::record::{IdRow, RecordHash, StoredRecord};
 use syncline_model::time::Timestamp;
-use syncline_store::{
-    Append, HeadBody, HeadRow, NewWorkspace, Store, VerifyReport, VerifyStep, VersionRow,
-    WorkspaceRow,
-};
+use syncline_store::{Append, NewWorkspace, Store, VerifyReport, VerifyStep, WorkspaceRow};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
@@ -40,8 +38,9 @@ pub use syncline_rules::{Principal, Role};
 pub use tail::Entry;
 pub use workspace::{BulkAnswer, Workspace};
 
+use batch::{head_row, version_row};
 use committer::{Committer, Job};
-use heads::Heads;
+use heads::{CachedHead, Heads};
 use load::store_problem;
 use workspace::{Parts, Shared, Totals, fresh_id};
 
@@ -85,13 +84,17 @@ impl Engine {
             committers: Mutex::default(),
             creating: tokio::sync::Mutex::default(),
         };
-        let engine = Engine { inner: Arc::new(inner) };
+        let engine = Engine {
+            inner: Arc::new(inner),
+        };
         for row in rows {
             engine.start(row).await?;
         }
         let default = WorkspaceId::default_workspace();
         if engine.workspace(&default).is_err() {
-            engine.create_workspace(&Principal::owner(), &default).await?;
+            engine
+                .create_workspace(&Principal::owner(), &default)
+                .await?;
         }
         Ok(engine)
     }
@@ -116,10 +119,11 @@ impl Engine {
         all
     }
 
-    fn read_workspaces(
-        &self,
-    ) -> std::sync::RwLockReadGuard<'_, HashMap<WorkspaceId, Workspace>> {
-        self.inner.workspaces.read().expect("nothing panics while the workspaces are locked")
+    fn read_workspaces(&self) -> std::sync::RwLockReadGuard<'_, HashMap<WorkspaceId, Workspace>> {
+        self.inner
+            .workspaces
+            .read()
+            .expect("nothing panics while the workspaces are locked")
     }
 
     /// Makes a workspace; one that is there already is returned as it is.
@@ -134,27 +138,45 @@ impl Engine {
         }
         let limit = self.inner.settings.workspaces_max;
         if self.read_workspaces().len() >= limit {
-            return Err(Problem::new(Code::TooMany, format!("a node has at most {limit} workspaces"))
-                .limit(limit as u64, "max_workspaces"));
+            return Err(Problem::new(
+                Code::TooMany,
+                format!("a node has at most {limit} workspaces"),
+            )
+            .limit(limit as u64, "max_workspaces"));
         }
         let mut random = [0u8; 56];
         getrandom::fill(&mut random).expect("the system gives random bytes");
         let new = NewWorkspace {
             id: id.clone(),
             log: random[..16].try_into().expect("16 bytes"),
-            epoch: Epoch(u64::from_be_bytes(random[16..24].try_into().expect("8 bytes"))),
+            epoch: Epoch(u64::from_be_bytes(
+                random[16..24].try_into().expect("8 bytes"),
+            )),
             cursor_key: random[24..].try_into().expect("32 bytes"),
             created_at: self.now(),
         };
-        let row = self.inner.store.create_workspace(new).await.map_err(store_problem)?;
+        let row = self
+            .inner
+            .store
+            .create_workspace(new)
+            .await
+            .map_err(store_problem)?;
         self.start(row).await
     }
 
     /// Starts the committer of a workspace, writing its first record if that is missing.
     async fn start(&self, row: WorkspaceRow) -> Result<Workspace, Problem> {
-        let row = if row.last == Seq::ZERO { self.begin_log(row).await? } else { row };
+        let row = if row.last == Seq::ZERO {
+            self.begin_log(row).await?
+        } else {
+            row
+        };
         let inner = &self.inner;
-        let end = Position { epoch: row.epoch, seq: row.last, tag: row.last_hash.tag() };
+        let end = Position {
+            epoch: row.epoch,
+            seq: row.last,
+            tag: row.last_hash.tag(),
+        };
         let shared = Arc::new(Shared::new(Parts {
             key: CursorKey::new(&row.cursor_key, &row.id),
             id: row.id.clone(),
@@ -170,7 +192,11 @@ impl Engine {
         let (jobs, waiting) = mpsc::channel::<Job>(JOBS_MAX);
         let committer = Committer::new(shared.clone(), row.last_hash, row.last_committed_at);
         let task = tokio::spawn(committer.run(waiting));
-        inner.committers.lock().expect("nothing panics while the committers are locked").push(task);
+        inner
+            .committers
+            .lock()
+            .expect("nothing panics while the committers are locked")
+            .push(task);
         let workspace = Workspace { shared, jobs };
         inner
             .workspaces
@@ -189,10 +215,20 @@ impl Engine {
         let before = RecordHash::genesis(&row.log);
         let record = StoredRecord::seal(Seq(1), &step.change, salt, &before);
         let last_hash = record.header.hash;
-        let append = first_append(&step, record);
         let last_committed_at = step.change.committed_at;
-        self.inner.store.append(&row.id, Seq::ZERO, append).await.map_err(store_problem)?;
-        Ok(WorkspaceRow { last: Seq(1), last_hash, last_committed_at, contexts: 1, ..row })
+        let append = first_append(step, record);
+        self.inner
+            .store
+            .append(&row.id, Seq::ZERO, append)
+            .await
+            .map_err(store_problem)?;
+        Ok(WorkspaceRow {
+            last: Seq(1),
+            last_hash,
+            last_committed_at,
+            contexts: 1,
+            ..row
+        })
     }
 
     /// Draws a change id, for writers that sent none.
@@ -209,9 +245,16 @@ impl Engine {
     pub fn health(&self) -> Health {
         let slow = self.inner.settings.commit_slow;
         let workspaces = self.workspaces();
-        let stuck = workspaces.iter().filter_map(|w| w.shared.committing.elapsed()).max();
-        let stuck = stuck.filter(|elapsed| *elapsed > slow).map(|elapsed| elapsed.as_millis());
-        let recovering = workspaces.iter().any(|w| w.shared.recovering.load(Ordering::SeqCst));
+        let stuck = workspaces
+            .iter()
+            .filter_map(|w| w.shared.committing.elapsed())
+            .max();
+        let stuck = stuck
+            .filter(|elapsed| *elapsed > slow)
+            .map(|elapsed| elapsed.as_millis());
+        let recovering = workspaces
+            .iter()
+            .any(|w| w.shared.recovering.load(Ordering::SeqCst));
         Health::judge(&self.inner.store.health(), stuck, recovering)
     }
 
@@ -241,7 +284,11 @@ impl Engine {
         &self,
         progress: &(dyn Fn(VerifyStep) + Send + Sync),
     ) -> Result<VerifyReport, Problem> {
-        self.inner.store.verify(progress).await.map_err(store_problem)
+        self.inner
+            .store
+            .verify(progress)
+            .await
+            .map_err(store_problem)
     }
 
     /// Lets the committers finish what waits, then closes the store. Handles that are still out
@@ -254,7 +301,11 @@ impl Engine {
             .clear();
         self.inner.room.close();
         let tasks: Vec<_> = {
-            let mut tasks = self.inner.committers.lock().expect("nothing panics while locked");
+            let mut tasks = self
+                .inner
+                .committers
+                .lock()
+                .expect("nothing panics while locked");
             tasks.drain(..).collect()
         };
         for task in tasks {
@@ -268,40 +319,12 @@ impl Engine {
     }
 }
 
-fn first_append(step: &syncline_rules::Step, record: StoredRecord) -> Append {
-    let (change, head) = (&step.change, &step.head);
-    let document = &head.document;
-    let version = VersionRow {
-        address: change.context.clone(),
-        version: change.version,
-        seq: Seq(1),
-        committed_at: change.committed_at,
-        change: change.id,
-        hash: change.hash,
-        snapshot: None,
-        whole: true,
-    };
-    let row = HeadRow {
-        address: head.address.clone(),
-        parent: None,
-        state: document.state().to_owned(),
-        level: document.level(),
-        owner: None,
-        labels: document.labels().clone(),
-        title: document.title().map(str::to_owned),
-        version: head.version,
-        seq: Seq(1),
-        change: head.change,
-        hash: head.hash,
-        deleted: false,
-        actor: head.actor.clone(),
-        created_at: head.created_at,
-        updated_at: head.updated_at,
-        body: Some(HeadBody {
-            version: head.version,
-            bytes: pack(&document.to_json().to_text()),
-        }),
-    };
+fn first_append(step: syncline_rules::Step, record: StoredRecord) -> Append {
+    let change = step.change;
+    let mut head = step.head;
+    head.seq = Seq(1);
+    let version = version_row(&change, Seq(1), None);
+    let row = head_row(&CachedHead::new(Arc::new(head), 0));
     let receipt = syncline_model::change::Receipt {
         id: change.id,
         outcome: change.outcome,
@@ -314,6 +337,15 @@ fn first_append(step: &syncline_rules::Step, record: StoredRecord) -> Append {
     };
     let outcome = outcome::Settled::Accepted(receipt).to_bytes();
     // Nobody sent this id: no digest matches it.
-    let id = IdRow { id: change.id, digest: [0; 32], outcome };
-    Append { records: vec![record], versions: vec![version], heads: vec![row], ids: vec![id] }
+    let id = IdRow {
+        id: change.id,
+        digest: [0; 32],
+        outcome,
+    };
+    Append {
+        records: vec![record],
+        versions: vec![version],
+        heads: vec![row],
+        ids: vec![id],
+    }
 }

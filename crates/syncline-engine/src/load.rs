@@ -23,10 +23,16 @@ pub fn store_problem(error: StoreError) -> Problem {
         StoreError::NoWorkspace(name) => {
             Problem::new(Code::NotFound, format!("there is no workspace \"{name}\""))
         }
-        StoreError::Moved { .. } | StoreError::NotWritten(_) | StoreError::Closed | StoreError::Read(_) => {
+        StoreError::Moved { .. }
+        | StoreError::NotWritten(_)
+        | StoreError::Closed
+        | StoreError::Read(_) => {
             tracing::warn!(error = %error, "the store failed");
-            Problem::new(Code::Unavailable, "the store did not answer; nothing was written")
-                .hint("try again; `syncline status` says how the store is")
+            Problem::new(
+                Code::Unavailable,
+                "the store did not answer; nothing was written",
+            )
+            .hint("try again; `syncline status` says how the store is")
         }
         other => {
             tracing::error!(error = %other, "the store failed");
@@ -37,8 +43,11 @@ pub fn store_problem(error: StoreError) -> Problem {
 
 /// The answer to the writers of a commit that failed half-way.
 pub fn unknown_outcome() -> Problem {
-    Problem::new(Code::UnknownOutcome, "the commit failed half-way, and its outcome is not known yet")
-        .hint("send the same change id again: it learns the truth and takes effect at most once")
+    Problem::new(
+        Code::UnknownOutcome,
+        "the commit failed half-way, and its outcome is not known yet",
+    )
+    .hint("send the same change id again: it learns the truth and takes effect at most once")
 }
 
 /// The answer where stored bytes are not what was written: they are never served.
@@ -65,13 +74,19 @@ pub async fn head_of_row(
             let effects = rebuild.records.iter().map(|record| record.body.len()).sum();
             let found = replay(&rebuild).map_err(|rot| rotten(&rot))?;
             let Some((document, _)) = found else {
-                return Err(rotten(&RotError::Document(format!("{} v{}", row.address, row.version))));
+                return Err(rotten(&RotError::Document(format!(
+                    "{} v{}",
+                    row.address, row.version
+                ))));
             };
             (document, effects)
         }
     };
     if document.hash() != row.hash {
-        return Err(rotten(&RotError::Document(format!("{} v{}", row.address, row.version))));
+        return Err(rotten(&RotError::Document(format!(
+            "{} v{}",
+            row.address, row.version
+        ))));
     }
     let head = Head {
         address: row.address,
@@ -95,12 +110,21 @@ pub async fn version_as_head(
     address: &Address,
     version: Version,
 ) -> Result<Option<Head>, Problem> {
-    let Some(row) = store.version(workspace, address, version).await.map_err(store_problem)? else {
+    let Some(row) = store
+        .version(workspace, address, version)
+        .await
+        .map_err(store_problem)?
+    else {
         return Ok(None);
     };
-    let rebuild = store.rebuild(workspace, address, version).await.map_err(store_problem)?;
+    let rebuild = store
+        .rebuild(workspace, address, version)
+        .await
+        .map_err(store_problem)?;
     let replayed = replay(&rebuild).map_err(|rot| rotten(&rot))?;
-    let Some((document, last)) = replayed else { return Ok(None) };
+    let Some((document, last)) = replayed else {
+        return Ok(None);
+    };
     if document.hash() != row.hash {
         return Err(rotten(&RotError::Document(format!("{address} v{version}"))));
     }
@@ -118,7 +142,10 @@ pub async fn version_as_head(
             record.open().map_err(|rot| rotten(&rot))?
         }
     };
-    let first = store.version(workspace, address, Version(1)).await.map_err(store_problem)?;
+    let first = store
+        .version(workspace, address, Version(1))
+        .await
+        .map_err(store_problem)?;
     Ok(Some(Head {
         address: address.clone(),
         version,
@@ -160,7 +187,10 @@ pub async fn base_state(
         return Ok(BaseState::Unknown);
     }
     let document: Document = head.document;
-    Ok(BaseState::Known { version, document: Arc::new(document) })
+    Ok(BaseState::Known {
+        version,
+        document: Arc::new(document),
+    })
 }
 
 /// Finds the version of a context that a change id made, by its stored outcome.
@@ -171,11 +201,20 @@ async fn version_of_change(
     id: &syncline_model::ids::ChangeId,
 ) -> Result<Option<Version>, Problem> {
     let rows = store.ids(workspace, &[*id]).await.map_err(store_problem)?;
-    let Some(Some(row)) = rows.into_iter().next() else { return Ok(None) };
+    let Some(Some(row)) = rows.into_iter().next() else {
+        return Ok(None);
+    };
     let (settled, _) =
         crate::outcome::Settled::from_bytes(*id, &row.outcome).map_err(|rot| rotten(&rot))?;
-    let crate::outcome::Settled::Accepted(receipt) = settled else { return Ok(None) };
-    let Some(version) = receipt.version else { return Ok(None) };
-    let row = store.version(workspace, address, version).await.map_err(store_problem)?;
+    let crate::outcome::Settled::Accepted(receipt) = settled else {
+        return Ok(None);
+    };
+    let Some(version) = receipt.version else {
+        return Ok(None);
+    };
+    let row = store
+        .version(workspace, address, version)
+        .await
+        .map_err(store_problem)?;
     Ok(row.filter(|row| row.change == *id).map(|row| row.version))
 }

@@ -83,7 +83,9 @@ fn read(id: ChangeId, json: &Json) -> Result<(Settled, bool), FieldError> {
     }
     let receipt = Receipt {
         id,
-        outcome: f.parse("outcome", str::parse::<Outcome>)?.unwrap_or_default(),
+        outcome: f
+            .parse("outcome", str::parse::<Outcome>)?
+            .unwrap_or_default(),
         seq: f.u64("seq")?.map(Seq),
         version: f.u64("version")?.map(Version),
         etag: f.parse("etag", Etag::parse)?,
@@ -96,6 +98,9 @@ fn read(id: ChangeId, json: &Json) -> Result<(Settled, bool), FieldError> {
 
 /// Makes the answer to an id that stands for other content.
 pub fn reused(id: ChangeId) -> Problem {
-    Problem::new(Code::ChangeIdReused, format!("change id {id} was sent before with other content"))
-        .hint("a new write takes a new change id")
+    Problem::new(
+        Code::ChangeIdReused,
+        format!("change id {id} was sent before with other content"),
+    )
+    .hint("a new write takes a new change id")
 }

@@ -71,7 +71,10 @@ fn not_found(address: &Address) -> Problem {
 fn deleted(head: &Head) -> Problem {
     Problem::new(
         Code::Deleted,
-        format!("context \"{}\" was deleted at version {}", head.address, head.version),
+        format!(
+            "context \"{}\" was deleted at version {}",
+            head.address, head.version
+        ),
     )
     .hint("read an older version with ?version=, or restore it")
 }
@@ -102,9 +105,19 @@ impl Workspace {
             }
         };
         let head = head
-            .filter(|head| visible(principal, &Subject::of_head(head), &self.shared.settings.rules))
+            .filter(|head| {
+                visible(
+                    principal,
+                    &Subject::of_head(head),
+                    &self.shared.settings.rules,
+                )
+            })
             .ok_or_else(|| not_found(address))?;
-        if head.deleted { Err(deleted(&head)) } else { Ok(head) }
+        if head.deleted {
+            Err(deleted(&head))
+        } else {
+            Ok(head)
+        }
     }
 
     /// Returns the head, deleted or not.
@@ -122,7 +135,9 @@ impl Workspace {
             .heads(&shared.id, std::slice::from_ref(address))
             .await
             .map_err(store_problem)?;
-        let Some(row) = rows.into_iter().next().flatten() else { return Ok(None) };
+        let Some(row) = rows.into_iter().next().flatten() else {
+            return Ok(None);
+        };
         let loaded = self.row_to_head(row).await?;
         let head = loaded.head.clone();
         if head.seq <= before.seq {
@@ -135,7 +150,10 @@ impl Workspace {
     /// touched the context since.
     fn cache_unless_touched(&self, seq: Seq, address: &Address, loaded: CachedHead) {
         let shared = &self.shared;
-        let _showing = shared.showing.lock().expect("nothing panics while records are shown");
+        let _showing = shared
+            .showing
+            .lock()
+            .expect("nothing panics while records are shown");
         if shared.tail.touched_since(seq, address) == Some(false) {
             shared.heads.put(&shared.id, address, Cached::Head(loaded));
         }
@@ -163,14 +181,21 @@ impl Workspace {
     /// Says whether anything lies below a context.
     pub async fn has_children(&self, address: &Address) -> Result<bool, Problem> {
         let query = ListQuery {
-            contexts: ContextList { parent: Some(address.clone()), ..Default::default() },
+            contexts: ContextList {
+                parent: Some(address.clone()),
+                ..Default::default()
+            },
             sort: Sort::default(),
             after: None,
             limit: 1,
             bodies: false,
         };
         let shared = &self.shared;
-        let page = shared.store.list(&shared.id, &query).await.map_err(store_problem)?;
+        let page = shared
+            .store
+            .list(&shared.id, &query)
+            .await
+            .map_err(store_problem)?;
         Ok(!page.heads.is_empty())
     }
 
@@ -179,8 +204,15 @@ impl Workspace {
     }
 
     async fn check_seen(&self, principal: &Principal, address: &Address) -> Result<(), Problem> {
-        let head = self.head(address).await?.ok_or_else(|| not_found(address))?;
-        if visible(principal, &Subject::of_head(&head), &self.shared.settings.rules) {
+        let head = self
+            .head(address)
+            .await?
+            .ok_or_else(|| not_found(address))?;
+        if visible(
+            principal,
+            &Subject::of_head(&head),
+            &self.shared.settings.rules,
+        ) {
             return Ok(());
         }
         Err(not_found(address))
@@ -188,9 +220,17 @@ impl Workspace {
 
     async fn head_at(&self, address: &Address, time: Timestamp) -> Result<Option<Head>, Problem> {
         let shared = &self.shared;
-        let seq = shared.store.seq_at(&shared.id, time).await.map_err(store_problem)?;
+        let seq = shared
+            .store
+            .seq_at(&shared.id, time)
+            .await
+            .map_err(store_problem)?;
         let seq = seq.min(self.tail().seq);
-        let row = shared.store.version_at(&shared.id, address, seq).await.map_err(store_problem)?;
+        let row = shared
+            .store
+            .version_at(&shared.id, address, seq)
+            .await
+            .map_err(store_problem)?;
         match row {
             Some(row) => version_as_head(&*shared.store, &shared.id, address, row.version).await,
             None => Err(Problem::new(
@@ -215,7 +255,11 @@ impl Workspace {
         let mut bytes = 0;
         loop {
             query.limit = wanted - heads.len();
-            let page = shared.store.list(&shared.id, &query).await.map_err(store_problem)?;
+            let page = shared
+                .store
+                .list(&shared.id, &query)
+                .await
+                .map_err(store_problem)?;
             let mut left = page.heads.as_slice();
             while !left.is_empty() && bytes < PAGE_BYTES_MAX {
                 let (some, rest) = left.split_at(left.len().min(LOAD_AT_ONCE));
@@ -255,7 +299,11 @@ impl Workspace {
         }
         let addresses: Vec<_> = missing.iter().map(|(_, address)| address.clone()).collect();
         if !addresses.is_empty() {
-            let found = shared.store.heads(&shared.id, &addresses).await.map_err(store_problem)?;
+            let found = shared
+                .store
+                .heads(&shared.id, &addresses)
+                .await
+                .map_err(store_problem)?;
             for ((at, _), row) in missing.into_iter().zip(found) {
                 if let Some(row) = row {
                     heads.push((at, self.row_to_head(row).await?.head));
@@ -315,11 +363,20 @@ impl Workspace {
         for version in [from, to] {
             let shared = &self.shared;
             let head = version_as_head(&*shared.store, &shared.id, address, version).await?;
-            sides.push(head.ok_or_else(|| no_version(address, version))?.document.to_json());
+            sides.push(
+                head.ok_or_else(|| no_version(address, version))?
+                    .document
+                    .to_json(),
+            );
         }
         let patch = diff(&sides[0], &sides[1]);
         let text = readable(&sides[0], &sides[1]);
-        Ok(Diff { from, to, patch, text })
+        Ok(Diff {
+            from,
+            to,
+            patch,
+            text,
+        })
     }
 
     /// Deletes a context and all below it, as one atomic bulk whose id is the proposal's.
@@ -335,22 +392,36 @@ impl Workspace {
         }
         let limit = self.shared.settings.bulk_max;
         let query = ListQuery {
-            contexts: ContextList { within: Some(proposal.context.clone()), ..Default::default() },
+            contexts: ContextList {
+                within: Some(proposal.context.clone()),
+                ..Default::default()
+            },
             sort: Sort::default(),
             after: None,
             limit: limit + 1,
             bodies: false,
         };
         let shared = &self.shared;
-        let page = shared.store.list(&shared.id, &query).await.map_err(store_problem)?;
+        let page = shared
+            .store
+            .list(&shared.id, &query)
+            .await
+            .map_err(store_problem)?;
         if page.heads.len() > limit || page.next.is_some() {
-            let detail = format!("more than {limit} contexts lie at or below \"{}\"", proposal.context);
+            let detail = format!(
+                "more than {limit} contexts lie at or below \"{}\"",
+                proposal.context
+            );
             return Err(Problem::new(Code::TooLarge, detail)
                 .hint("delete its parts first")
                 .limit(limit as u64, "max_bulk"));
         }
         let mut parts = Vec::with_capacity(page.heads.len() + 1);
-        for row in page.heads.into_iter().filter(|row| row.address != proposal.context) {
+        for row in page
+            .heads
+            .into_iter()
+            .filter(|row| row.address != proposal.context)
+        {
             let mut part = proposal.clone();
             part.id = bulk.derive(row.address.as_str());
             part.base = Some(Base::Version(row.version));
@@ -358,8 +429,12 @@ impl Workspace {
             part.context = row.address;
             parts.push(part);
         }
-        parts.push(Proposal { id: root_id, ..proposal });
-        self.submit_bulk(principal, BulkMode::Atomic, Some(bulk), parts).await
+        parts.push(Proposal {
+            id: root_id,
+            ..proposal
+        });
+        self.submit_bulk(principal, BulkMode::Atomic, Some(bulk), parts)
+            .await
     }
 
     /// Answers a subtree's deletion that was done before from its records.
@@ -369,13 +444,23 @@ impl Workspace {
         root: ChangeId,
     ) -> Result<Option<BulkAnswer>, Problem> {
         let shared = &self.shared;
-        let rows = shared.store.ids(&shared.id, &[root]).await.map_err(store_problem)?;
-        let Some(row) = rows.into_iter().next().flatten() else { return Ok(None) };
+        let rows = shared
+            .store
+            .ids(&shared.id, &[root])
+            .await
+            .map_err(store_problem)?;
+        let Some(row) = rows.into_iter().next().flatten() else {
+            return Ok(None);
+        };
         let settled = crate::outcome::Settled::from_bytes(root, &row.outcome)
             .map_err(|rot| crate::load::rotten(&rot))?
             .0;
-        let crate::outcome::Settled::Accepted(receipt) = settled else { return Ok(None) };
-        let Some(last) = receipt.seq else { return Ok(None) };
+        let crate::outcome::Settled::Accepted(receipt) = settled else {
+            return Ok(None);
+        };
+        let Some(last) = receipt.seq else {
+            return Ok(None);
+        };
         let first = Seq(last.0.saturating_sub(shared.settings.bulk_max as u64));
         let limit = shared.settings.bulk_max;
         let mut answers = Vec::new();
@@ -407,6 +492,9 @@ fn receipt_of(entry: &Entry) -> syncline_model::change::Receipt {
 }
 
 fn no_version(address: &Address, version: Version) -> Problem {
-    Problem::new(Code::NotFound, format!("context \"{address}\" has no version {version}"))
-        .hint("`syncline log` shows which there are")
+    Problem::new(
+        Code::NotFound,
+        format!("context \"{address}\" has no version {version}"),
+    )
+    .hint("`syncline log` shows which there are")
 }

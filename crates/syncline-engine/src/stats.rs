@@ -27,7 +27,9 @@ impl Health {
             }
             StoreHealth::Unknown(why) => {
                 ready = false;
-                reasons.push(format!("a commit's outcome is unknown, the store reopens: {why}"));
+                reasons.push(format!(
+                    "a commit's outcome is unknown, the store reopens: {why}"
+                ));
             }
             StoreHealth::Slow(ms) => {
                 ready = false;
@@ -46,7 +48,11 @@ impl Health {
             ready = false;
             reasons.push("the store reopens after a failed commit".to_owned());
         }
-        Health { healthy: reasons.is_empty(), ready, reasons }
+        Health {
+            healthy: reasons.is_empty(),
+            ready,
+            reasons,
+        }
     }
 }
 
@@ -81,7 +87,11 @@ impl Stats {
     /// Returns the share of look-ups that the cache answered, from 0 to 1.
     pub fn cache_hit_rate(&self) -> f64 {
         let all = self.cache_hits + self.cache_misses;
-        if all == 0 { 0.0 } else { self.cache_hits as f64 / all as f64 }
+        if all == 0 {
+            0.0
+        } else {
+            self.cache_hits as f64 / all as f64
+        }
     }
 
     /// Returns the wire form.
@@ -104,6 +114,7 @@ impl Stats {
         w.field_u64("refusals", self.refusals);
         w.field_u64("store_bytes", self.store_bytes);
         w.end_object();
-        Json::parse(w.into_string().as_bytes(), &Limits::default()).expect("what was written is JSON")
+        Json::parse(w.into_string().as_bytes(), &Limits::default())
+            .expect("what was written is JSON")
     }
 }

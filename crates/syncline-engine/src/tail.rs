@@ -38,27 +38,53 @@ impl Entry {
         key: Arc<CursorKey>,
     ) -> Entry {
         let (cursor, delta, part) = Default::default();
-        Entry { seq, tag, change, epoch, key, cursor, delta, part }
+        Entry {
+            seq,
+            tag,
+            change,
+            epoch,
+            key,
+            cursor,
+            delta,
+            part,
+        }
     }
 
     /// Returns the place after this record.
     pub fn position(&self) -> Position {
-        Position { epoch: self.epoch, seq: self.seq, tag: self.tag }
+        Position {
+            epoch: self.epoch,
+            seq: self.seq,
+            tag: self.tag,
+        }
     }
 
     /// Returns the change's cursor, sealed once.
     pub fn cursor(&self) -> &str {
-        self.cursor.get_or_init(|| self.key.seal(&self.position()).into())
+        self.cursor
+            .get_or_init(|| self.key.seal(&self.position()).into())
     }
 
     /// Returns the change as delta readers of the whole workspace get it, encoded once; parts of
     /// a bulk carry no cursor.
     pub fn delta_json(&self) -> &Arc<str> {
-        let cell = if self.change.bulk.is_some() { &self.part } else { &self.delta };
+        let cell = if self.change.bulk.is_some() {
+            &self.part
+        } else {
+            &self.delta
+        };
         cell.get_or_init(|| {
             let mut w = JsonWriter::with_capacity(512);
             let cursor = self.change.bulk.is_none().then(|| self.cursor());
-            write_change(&mut w, &self.change, Some(self.seq), cursor, Mode::Delta, true, false);
+            write_change(
+                &mut w,
+                &self.change,
+                Some(self.seq),
+                cursor,
+                Mode::Delta,
+                true,
+                false,
+            );
             w.into_string().into()
         })
     }
@@ -90,7 +116,11 @@ struct Recent {
 
 impl Tail {
     pub(crate) fn new(end: Position, bytes_max: usize) -> Tail {
-        Tail { recent: Mutex::default(), end: watch::Sender::new(end), bytes_max }
+        Tail {
+            recent: Mutex::default(),
+            end: watch::Sender::new(end),
+            bytes_max,
+        }
     }
 
     /// Returns the end that readers may see.
@@ -155,6 +185,8 @@ impl Tail {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Recent> {
-        self.recent.lock().expect("nothing panics while the recent records are locked")
+        self.recent
+            .lock()
+            .expect("nothing panics while the recent records are locked")
     }
 }

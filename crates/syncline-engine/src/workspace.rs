@@ -66,7 +66,10 @@ impl Committing {
     }
 
     pub(crate) fn elapsed(&self) -> Option<Duration> {
-        self.0.lock().expect("nothing panics while this is locked").map(|since| since.elapsed())
+        self.0
+            .lock()
+            .expect("nothing panics while this is locked")
+            .map(|since| since.elapsed())
     }
 }
 
@@ -112,7 +115,10 @@ impl Shared {
     }
 
     pub(crate) fn epoch(&self) -> Epoch {
-        *self.epoch.lock().expect("nothing panics while the epoch is locked")
+        *self
+            .epoch
+            .lock()
+            .expect("nothing panics while the epoch is locked")
     }
 
     pub(crate) fn entry(&self, seq: Seq, tag: Tag8, change: Change) -> Arc<Entry> {
@@ -121,7 +127,9 @@ impl Shared {
 
     pub(crate) fn note_commit(&self, changes: usize) {
         self.totals.commits.fetch_add(1, Ordering::Relaxed);
-        self.totals.changes.fetch_add(changes as u64, Ordering::Relaxed);
+        self.totals
+            .changes
+            .fetch_add(changes as u64, Ordering::Relaxed);
     }
 
     /// Reads records from the store and checks their commitments.
@@ -164,8 +172,12 @@ impl Shared {
             });
         }
         let base = heads[0].as_ref().map(|head| (head.version, &head.document));
-        problem.sides =
-            Some(Box::new(sides(proposal, base, heads[1].as_ref(), &self.settings.rules)));
+        problem.sides = Some(Box::new(sides(
+            proposal,
+            base,
+            heads[1].as_ref(),
+            &self.settings.rules,
+        )));
         Ok(problem)
     }
 
@@ -174,8 +186,14 @@ impl Shared {
         let mut bytes = [0u8; 8];
         getrandom::fill(&mut bytes).expect("the system gives random bytes");
         let epoch = Epoch(u64::from_be_bytes(bytes));
-        self.store.set_epoch(&self.id, epoch).await.map_err(store_problem)?;
-        *self.epoch.lock().expect("nothing panics while the epoch is locked") = epoch;
+        self.store
+            .set_epoch(&self.id, epoch)
+            .await
+            .map_err(store_problem)?;
+        *self
+            .epoch
+            .lock()
+            .expect("nothing panics while the epoch is locked") = epoch;
         let end = self.tail.end();
         self.tail.reset(Position { epoch, ..end });
         tracing::warn!(workspace = %self.id, %epoch, "the log was restored from a backup; it takes a new epoch");
@@ -224,7 +242,11 @@ impl Workspace {
     }
 
     /// Submits one proposal, and waits until it is durable or refused.
-    pub async fn submit(&self, principal: &Principal, proposal: Proposal) -> Result<Receipt, Problem> {
+    pub async fn submit(
+        &self,
+        principal: &Principal,
+        proposal: Proposal,
+    ) -> Result<Receipt, Problem> {
         let job = (BulkMode::Independent, None, vec![proposal]);
         let mut answers = self.send(principal, job).await?;
         answers.pop().expect("a job of one proposal has one answer")
@@ -240,13 +262,19 @@ impl Workspace {
     ) -> Result<BulkAnswer, Problem> {
         let limit = self.shared.settings.bulk_max;
         if proposals.is_empty() || proposals.len() > limit {
-            let detail = format!("a bulk has 1 to {limit} proposals, and this has {}", proposals.len());
+            let detail = format!(
+                "a bulk has 1 to {limit} proposals, and this has {}",
+                proposals.len()
+            );
             return Err(Problem::new(Code::TooLarge, detail).limit(limit as u64, "max_bulk"));
         }
         let bulk = bulk.unwrap_or_else(|| fresh_id(&*self.shared.clock));
         let ids: Vec<_> = proposals.iter().map(|proposal| proposal.id).collect();
         let answers = self.send(principal, (mode, Some(bulk), proposals)).await?;
-        Ok(BulkAnswer { bulk, answers: ids.into_iter().zip(answers).collect() })
+        Ok(BulkAnswer {
+            bulk,
+            answers: ids.into_iter().zip(answers).collect(),
+        })
     }
 
     async fn send(
@@ -256,8 +284,10 @@ impl Workspace {
     ) -> Result<Answers, Problem> {
         let shared = &self.shared;
         if shared.recovering.load(Ordering::SeqCst) {
-            return Err(Problem::new(Code::Unavailable, "the store reopens after a failed commit")
-                .hint("send the same change id again in a moment"));
+            return Err(
+                Problem::new(Code::Unavailable, "the store reopens after a failed commit")
+                    .hint("send the same change id again in a moment"),
+            );
         }
         let weight: usize = proposals.iter().map(|p| p.body.weight() + 512).sum();
         let all = shared.settings.queue_bytes_max;
@@ -271,13 +301,27 @@ impl Workspace {
             .map_err(|_| stopping())?;
         let (reply, answer) = oneshot::channel();
         let principal = principal.clone();
-        let digests = proposals.iter().map(|proposal| proposal.digest().0).collect();
-        let job = Job { principal, mode, bulk, proposals, digests, reply, permit };
+        let digests = proposals
+            .iter()
+            .map(|proposal| proposal.digest().0)
+            .collect();
+        let job = Job {
+            principal,
+            mode,
+            bulk,
+            proposals,
+            digests,
+            reply,
+            permit,
+        };
         self.jobs.send(job).await.map_err(|_| stopping())?;
         // Without an answer the committer stopped with the batch in hand: its outcome is not known.
         let answers: Answers = answer.await.map_err(|_| crate::load::unknown_outcome())?;
         let refused = answers.iter().filter(|answer| answer.is_err()).count();
-        shared.totals.refusals.fetch_add(refused as u64, Ordering::Relaxed);
+        shared
+            .totals
+            .refusals
+            .fetch_add(refused as u64, Ordering::Relaxed);
         Ok(answers)
     }
 
@@ -313,7 +357,9 @@ impl Workspace {
 
     /// Returns the cursor of what a receipt tells of, for reading one's own write.
     pub async fn receipt_cursor(&self, receipt: &Receipt) -> Result<Option<String>, Problem> {
-        let Some(seq) = receipt.seq else { return Ok(None) };
+        let Some(seq) = receipt.seq else {
+            return Ok(None);
+        };
         let position = self.position_at(seq).await?;
         Ok(position.map(|position| self.seal(&position)))
     }
@@ -322,10 +368,19 @@ impl Workspace {
         let shared = &self.shared;
         let epoch = shared.epoch();
         if seq == Seq::ZERO {
-            return Ok(Some(Position { epoch, seq, tag: Tag8::default() }));
+            return Ok(Some(Position {
+                epoch,
+                seq,
+                tag: Tag8::default(),
+            }));
         }
         let before = Seq(seq.0 - 1);
-        if let Some(entry) = shared.tail.recent(before, 1).as_deref().and_then(<[_]>::first) {
+        if let Some(entry) = shared
+            .tail
+            .recent(before, 1)
+            .as_deref()
+            .and_then(<[_]>::first)
+        {
             return Ok(Some(entry.position()));
         }
         let records = shared

@@ -52,10 +52,10 @@ pub enum RotError {
 
 /// Adds the format byte to a text, compressing it where that pays.
 pub fn pack(text: &str) -> Arc<[u8]> {
-    if text.len() >= COMPRESS_FROM {
-        if let Ok(packed) = zstd::bulk::compress(text.as_bytes(), COMPRESS_LEVEL) {
-            return [&[FORMAT_JSON_ZSTD][..], &packed].concat().into();
-        }
+    if text.len() >= COMPRESS_FROM
+        && let Ok(packed) = zstd::bulk::compress(text.as_bytes(), COMPRESS_LEVEL)
+    {
+        return [&[FORMAT_JSON_ZSTD][..], &packed].concat().into();
     }
     [&[FORMAT_JSON][..], text.as_bytes()].concat().into()
 }

@@ -26,7 +26,10 @@ pub struct Principal {
 impl Principal {
     /// Returns the owner of the node, whom its key and its Unix socket stand for.
     pub fn owner() -> Principal {
-        Principal { id: PrincipalId::owner(), role: Role::Owner }
+        Principal {
+            id: PrincipalId::owner(),
+            role: Role::Owner,
+        }
     }
 
     /// Says whether the principal may read the whole workspace, and so may be told seqs and
@@ -48,12 +51,18 @@ pub struct Subject<'a> {
 impl<'a> Subject<'a> {
     /// Returns a context as it is now.
     pub fn of_head(head: &'a Head) -> Subject<'a> {
-        Subject { address: &head.address, level: head.document.level() }
+        Subject {
+            address: &head.address,
+            level: head.document.level(),
+        }
     }
 
     /// Returns a context as a change left it.
     pub fn of_change(change: &'a Change) -> Subject<'a> {
-        Subject { address: &change.context, level: change.place.level }
+        Subject {
+            address: &change.context,
+            level: change.place.level,
+        }
     }
 }
 

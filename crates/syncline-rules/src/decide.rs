@@ -2,22 +2,23 @@
 
 use std::sync::Arc;
 
-use syncline_api::{Code, Problem, Sides};
+use syncline_api::Problem;
 use syncline_merge::{diff, old_values};
 use syncline_model::change::{Change, ChangeType, Effect, Intent, Outcome};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, ChangeId, Seq, Version};
 use syncline_model::json::{Json, Pointer};
-use syncline_model::proposal::{
-    Base, MESSAGE_LENGTH_MAX, Operation, Precondition, Proposal,
-};
+use syncline_model::proposal::{Base, Operation, Precondition, Proposal};
 use syncline_model::time::{Hlc, Timestamp};
 
 use crate::Rules;
+use crate::conditions::{
+    Refused, check_base, check_operation, check_precondition, check_supported, with_sides,
+};
 use crate::document::propose;
 use crate::hierarchy::{ANCESTORS_MAX, check_kinds, check_parent, place_of};
-use crate::view::{BaseState, Need, View};
+use crate::view::{Need, View};
 
 /// The time of a decision.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +51,11 @@ pub struct Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Refusal {
-        Refusal { problem, base: None, theirs: None }
+        Refusal {
+            problem,
+            base: None,
+            theirs: None,
+        }
     }
 }
 
@@ -100,12 +105,6 @@ fn missing(view: &View, proposal: &Proposal) -> Option<Need> {
         .map(|base| Need::Base(proposal.context.clone(), base))
 }
 
-type Refused<T> = Result<T, Box<Refusal>>;
-
-fn refuse<T>(problem: Problem) -> Refused<T> {
-    Err(Box::new(problem.into()))
-}
-
 fn try_decide(view: &View, proposal: &Proposal, rules: &Rules, now: Now) -> Refused<Decision> {
     check_supported(proposal)?;
     let head = view.head(&proposal.context);
@@ -118,12 +117,15 @@ fn try_decide(view: &View, proposal: &Proposal, rules: &Rules, now: Now) -> Refu
         && proposal.precondition == Precondition::None
         && matches!(proposal.operation, Operation::Merge | Operation::Patch);
 
-    if kind == ChangeType::Restore && live.is_some() {
-        let head = live.expect("just looked at").clone();
-        return Ok(Decision::Unchanged { head, blind: false });
+    if let (ChangeType::Restore, Some(head)) = (kind, live) {
+        return Ok(Decision::Unchanged {
+            head: head.clone(),
+            blind: false,
+        });
     }
     let before = before_document(proposal, kind, head);
-    let proposed = propose(&before, proposal, rules).map_err(|p| with_sides(p, view, proposal, rules, head))?;
+    let proposed = propose(&before, proposal, rules)
+        .map_err(|p| with_sides(p, view, proposal, rules, head))?;
     let mut document = proposed.document;
     if kind == ChangeType::Create && document.owner().is_none() {
         document = document.with("owner", Json::from(proposal.actor.id.as_str()));
@@ -131,35 +133,51 @@ fn try_decide(view: &View, proposal: &Proposal, rules: &Rules, now: Now) -> Refu
     if document.parent().is_none() && proposal.context.kind() != "global" {
         document = document.with("parent", Json::from("global/main"));
     }
-    if let Some(head) = live.filter(|head| kind == ChangeType::Update && head.document == document) {
-        return Ok(Decision::Unchanged { head: head.clone(), blind });
+    if let Some(head) = live.filter(|head| kind == ChangeType::Update && head.document == document)
+    {
+        return Ok(Decision::Unchanged {
+            head: head.clone(),
+            blind,
+        });
     }
 
-    let lines = [document.parent(), head.and_then(|head| head.document.parent())];
-    if let Some(address) = lines.into_iter().find_map(|parent| view.gap(parent, ANCESTORS_MAX + 1)) {
+    let lines = [
+        document.parent(),
+        head.and_then(|head| head.document.parent()),
+    ];
+    if let Some(address) = lines
+        .into_iter()
+        .find_map(|parent| view.gap(parent, ANCESTORS_MAX + 1))
+    {
         return Ok(Decision::Needs(Need::Head(address)));
     }
     let mut steps = Vec::new();
     let mut grown;
     let mut view = view;
-    if proposal.create_parents && kind != ChangeType::Delete {
-        if let Some(parent) = document.parent().filter(|parent| view.head(parent).is_none()) {
-            let step = missing_parent(view, proposal, &parent, now)?;
-            let root = Address::global_main();
-            if !view.knows(&root) {
-                return Ok(Decision::Needs(Need::Head(root)));
-            }
-            grown = view.clone();
-            grown.put_head(parent, Some(Arc::new(step.head.clone())));
-            steps.push(step);
-            view = &grown;
+    if proposal.create_parents
+        && kind != ChangeType::Delete
+        && let Some(parent) = document
+            .parent()
+            .filter(|parent| view.head(parent).is_none())
+    {
+        let step = missing_parent(view, proposal, &parent, now)?;
+        let root = Address::global_main();
+        if !view.knows(&root) {
+            return Ok(Decision::Needs(Need::Head(root)));
         }
+        grown = view.clone();
+        grown.put_head(parent, Some(Arc::new(step.head.clone())));
+        steps.push(step);
+        view = &grown;
     }
     if kind != ChangeType::Delete {
-        check_parent(view, &proposal.context, document.parent().as_ref()).map_err(|p| Box::new(p.into()))?;
+        check_parent(view, &proposal.context, document.parent().as_ref())
+            .map_err(|p| Box::new(p.into()))?;
     }
     let own_patch = proposed.patch.filter(|_| kind == ChangeType::Update);
-    let mut step = make_step(view, proposal, kind, head, &before, document, own_patch, now);
+    let mut step = make_step(
+        view, proposal, kind, head, &before, document, own_patch, now,
+    );
     step.change.base = base;
     step.change.blind = blind;
     if !steps.is_empty() {
@@ -169,157 +187,6 @@ fn try_decide(view: &View, proposal: &Proposal, rules: &Rules, now: Now) -> Refu
     }
     steps.push(step);
     Ok(Decision::Commit(steps))
-}
-
-/// Refuses, undecided, what is fixed on the wire but not built yet: nothing may be done half.
-fn check_supported(proposal: &Proposal) -> Refused<()> {
-    let at = |name: &str| Pointer::root().child(name);
-    if proposal.branch.is_some() {
-        return refuse(Problem::not_built("writing to a branch").at(at("branch")));
-    }
-    if proposal.strategy.is_some() {
-        return refuse(Problem::not_built("choosing a strategy").at(at("strategy")));
-    }
-    if proposal.context.kind().starts_with("syncline_") {
-        return refuse(
-            Problem::new(Code::Invalid, "kinds that begin with syncline_ are the node's own")
-                .at(at("context")),
-        );
-    }
-    match &proposal.message {
-        Some(message) if message.chars().count() > MESSAGE_LENGTH_MAX => refuse(
-            Problem::new(Code::TooLarge, format!("a message has at most {MESSAGE_LENGTH_MAX} characters"))
-                .at(at("message"))
-                .limit(MESSAGE_LENGTH_MAX as u64, "message_length_max"),
-        ),
-        _ => Ok(()),
-    }
-}
-
-fn check_precondition(
-    view: &View,
-    proposal: &Proposal,
-    rules: &Rules,
-    head: Option<&Arc<Head>>,
-) -> Refused<()> {
-    let live = head.filter(|head| !head.deleted);
-    let context = &proposal.context;
-    let failed = |detail: String, hint: &str| {
-        let problem = Problem::new(Code::PreconditionFailed, detail).hint(hint);
-        Err(with_sides(problem, view, proposal, rules, head))
-    };
-    match (&proposal.precondition, live) {
-        (Precondition::None, _) | (Precondition::MatchAny, Some(_)) | (Precondition::NoneMatchAny, None) => Ok(()),
-        (Precondition::MatchAny, None) => {
-            failed(format!("there is no context \"{context}\" to overwrite"), "leave If-Match out to create it")
-        }
-        (Precondition::NoneMatchAny, Some(head)) => failed(
-            format!("context \"{context}\" is there already, at version {}", head.version),
-            "read it, and write with If-Match or Syncline-Base",
-        ),
-        (Precondition::Match(_), None) => {
-            failed(format!("there is no context \"{context}\" any more"), "read it again")
-        }
-        (Precondition::Match(etags), Some(head)) => {
-            if etags.contains(&head.etag()) {
-                return Ok(());
-            }
-            let hint = if etags.iter().any(|etag| etag.is_partial()) {
-                "the ETag is of a partial answer; read the whole context"
-            } else {
-                "read it again, or send Syncline-Base instead of If-Match"
-            };
-            failed(format!("context \"{context}\" is at {}, not at what If-Match names", head.etag()), hint)
-        }
-    }
-}
-
-/// Resolves the base, and returns its version if the write may go on from it.
-///
-/// Merging comes next; until then a base that the head has left behind is answered with the
-/// three sides.
-fn check_base(
-    view: &View,
-    proposal: &Proposal,
-    rules: &Rules,
-    head: Option<&Arc<Head>>,
-) -> Refused<Option<Version>> {
-    let (Some(base), Some(head)) = (&proposal.base, head) else {
-        if let (Some(base), None) = (&proposal.base, head) {
-            let detail = format!("context \"{}\" never existed, so {base} is not its base", proposal.context);
-            return refuse(Problem::new(Code::BaseUnknown, detail).at(Pointer::root().child("base")));
-        }
-        return Ok(None);
-    };
-    if matches!(base, Base::Etag(etag) if etag.is_partial()) {
-        let problem = Problem::new(Code::Invalid, "the base is the ETag of a partial answer")
-            .at(Pointer::root().child("base"))
-            .hint("read the whole context, and send that ETag");
-        return refuse(problem);
-    }
-    match view.base(&proposal.context, base) {
-        BaseState::Known { version, .. } if version == head.version => Ok(Some(version)),
-        BaseState::Known { version, .. } => {
-            let detail = format!(
-                "context \"{}\" is at version {}, and the write was made on version {version}",
-                proposal.context, head.version
-            );
-            let problem = Problem::new(Code::StaleBase, detail)
-                .hint("bring the sides together, and write again on the head with a new change id");
-            Err(with_sides(problem, view, proposal, rules, Some(head)))
-        }
-        BaseState::Unknown => refuse(
-            Problem::new(
-                Code::BaseUnknown,
-                format!("{base} is no base that the history of \"{}\" holds", proposal.context),
-            )
-            .at(Pointer::root().child("base"))
-            .hint("read the context, and send its ETag as the base"),
-        ),
-    }
-}
-
-/// Says what kind of change the operation makes of this head, or why it makes none.
-fn check_operation(proposal: &Proposal, head: Option<&Arc<Head>>) -> Refused<ChangeType> {
-    let context = &proposal.context;
-    let conditional = proposal.base.is_some() || proposal.precondition != Precondition::None;
-    let missing = || {
-        refuse(Problem::new(Code::NotFound, format!("there is no context \"{context}\"")).hint("create it first"))
-    };
-    let deleted = |head: &Head| {
-        refuse(
-            Problem::new(Code::Deleted, format!("context \"{context}\" was deleted at version {}", head.version))
-                .hint("restore it first"),
-        )
-    };
-    let live = head.filter(|head| !head.deleted);
-    match (proposal.operation, head, live) {
-        (Operation::Create, _, Some(head)) => refuse(
-            Problem::new(
-                Code::PreconditionFailed,
-                format!("context \"{context}\" is there already, at version {}", head.version),
-            )
-            .hint("read it, and write with a base"),
-        ),
-        (Operation::Create, _, None) => Ok(ChangeType::Create),
-        (Operation::Replace | Operation::Delete, _, Some(_)) if !conditional => refuse(
-            Problem::new(
-                Code::PreconditionRequired,
-                format!("context \"{context}\" is there, and the write does not say what it was made on"),
-            )
-            .hint("send If-Match or Syncline-Base with the ETag that a read gave; If-Match: * overwrites on purpose"),
-        ),
-        (Operation::Delete, _, Some(_)) if context.as_str() == "global/main" => {
-            refuse(Problem::new(Code::Invalid, "global/main always exists and cannot be deleted"))
-        }
-        (Operation::Delete, _, Some(_)) => Ok(ChangeType::Delete),
-        (Operation::Restore, _, Some(_)) | (Operation::Restore, Some(_), None) => Ok(ChangeType::Restore),
-        (_, _, Some(_)) => Ok(ChangeType::Update),
-        (Operation::Delete | Operation::Restore, None, _) => missing(),
-        (_, _, None) if proposal.create => Ok(ChangeType::Create),
-        (_, Some(head), None) => deleted(head),
-        (_, None, None) => missing(),
-    }
 }
 
 fn before_document(proposal: &Proposal, kind: ChangeType, head: Option<&Arc<Head>>) -> Document {
@@ -338,21 +205,39 @@ fn missing_parent(view: &View, proposal: &Proposal, parent: &Address, now: Now) 
     let grandparent = (parent.kind() != "global").then_some(&root);
     check_kinds(parent, grandparent).map_err(|problem| {
         let hint = format!("create {parent} first, and say under which project it lies");
-        Box::new(Refusal::from(problem.at(Pointer::root().child("parent")).hint(hint)))
+        Box::new(Refusal::from(
+            problem.at(Pointer::root().child("parent")).hint(hint),
+        ))
     })?;
-    let mut document =
-        Document::empty().with("owner", Json::from(proposal.actor.id.as_str()));
+    let mut document = Document::empty().with("owner", Json::from(proposal.actor.id.as_str()));
     if let Some(grandparent) = grandparent {
         document = document.with("parent", Json::from(grandparent.as_str()));
     }
     let id = proposal.id.derive(parent.as_str());
-    let creation =
-        Proposal::new(id, parent.clone(), Operation::Create, Json::Null, proposal.actor.clone());
+    let creation = Proposal::new(
+        id,
+        parent.clone(),
+        Operation::Create,
+        Json::Null,
+        proposal.actor.clone(),
+    );
     let before = Document::empty();
-    Ok(make_step(view, &creation, ChangeType::Create, None, &before, document, None, now))
+    Ok(make_step(
+        view,
+        &creation,
+        ChangeType::Create,
+        None,
+        &before,
+        document,
+        None,
+        now,
+    ))
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one change, gathered in one place")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the parts of one change, gathered in one place"
+)]
 fn make_step(
     view: &View,
     proposal: &Proposal,
@@ -367,13 +252,14 @@ fn make_step(
     let version = from.next();
     let verbatim = own_patch.is_some();
     let (effect, changed, old) = match kind {
-        ChangeType::Create | ChangeType::Restore => {
-            (Effect::Snapshot(document.to_json()), vec![Pointer::root()], Vec::new())
-        }
+        ChangeType::Create | ChangeType::Restore => (
+            Effect::Snapshot(document.to_json()),
+            vec![Pointer::root()],
+            Vec::new(),
+        ),
         ChangeType::Delete => (Effect::Gone, vec![Pointer::root()], Vec::new()),
         ChangeType::Update => {
-            let patch =
-                own_patch.unwrap_or_else(|| diff(&before.to_json(), &document.to_json()));
+            let patch = own_patch.unwrap_or_else(|| diff(&before.to_json(), &document.to_json()));
             let changed = patch.touched();
             let old = old_values(&before.to_json(), &changed);
             (Effect::Patch(patch.to_json()), changed, old)
@@ -381,7 +267,9 @@ fn make_step(
     };
     let body = match (kind, proposal.operation) {
         _ if verbatim => None,
-        (ChangeType::Update, _) | (_, Operation::Merge | Operation::Patch) => Some(proposal.body.clone()),
+        (ChangeType::Update, _) | (_, Operation::Merge | Operation::Patch) => {
+            Some(proposal.body.clone())
+        }
         _ => None,
     };
     let place = place_of(view, &proposal.context, &document);
@@ -398,7 +286,11 @@ fn make_step(
         context: proposal.context.clone(),
         branch: None,
         version,
-        from: if kind == ChangeType::Update || kind == ChangeType::Delete { from } else { Version::ZERO },
+        from: if kind == ChangeType::Update || kind == ChangeType::Delete {
+            from
+        } else {
+            Version::ZERO
+        },
         base: None,
         bulk: None,
         actor: proposal.actor.clone(),
@@ -409,7 +301,11 @@ fn make_step(
         place,
         before: before_place,
         changed,
-        intent: Intent { operation: proposal.operation, body, old },
+        intent: Intent {
+            operation: proposal.operation,
+            body,
+            old,
+        },
         effect,
         outcome: Outcome::Applied,
         blind: false,
@@ -430,78 +326,26 @@ fn make_step(
     Step { change, head }
 }
 
-fn with_sides(
-    problem: Problem,
-    view: &View,
-    proposal: &Proposal,
-    rules: &Rules,
-    head: Option<&Arc<Head>>,
-) -> Box<Refusal> {
-    if !matches!(problem.code, Code::StaleBase | Code::PreconditionFailed | Code::TestFailed) {
-        return Box::new(problem.into());
-    }
-    let live = head.filter(|head| !head.deleted);
-    let base = seen(view, proposal);
-    let mut problem = problem;
-    let seen = base.as_ref().map(|(version, document)| (*version, &**document));
-    problem.sides = Some(Box::new(sides(proposal, seen, live.map(|head| &**head), rules)));
-    Box::new(Refusal {
-        problem,
-        base: base.map(|(version, _)| version),
-        theirs: live.map(|head| head.version),
-    })
-}
-
-/// Returns what the writer had seen: its base, or the version that its `If-Match` names.
-fn seen(view: &View, proposal: &Proposal) -> Option<(Version, Arc<Document>)> {
-    let by_etag = match &proposal.precondition {
-        Precondition::Match(etags) => etags.first().map(|etag| Base::Etag(*etag)),
-        _ => None,
-    };
-    match view.base(&proposal.context, &proposal.base.clone().or(by_etag)?) {
-        BaseState::Known { version, document } => Some((version, document)),
-        BaseState::Unknown => None,
-    }
-}
-
-/// Returns the three sides of a proposal: the document that its writer had seen, that document
-/// with the proposal applied (or the bare body where the base is not known), and the head.
-pub fn sides(
-    proposal: &Proposal,
-    base: Option<(Version, &Document)>,
-    theirs: Option<&Head>,
-    rules: &Rules,
-) -> Sides {
-    let ours = match (proposal.operation, base) {
-        (Operation::Delete, _) => None,
-        (_, Some((_, base))) => match propose(base, proposal, rules) {
-            Ok(proposed) => Some(proposed.document.to_json()),
-            Err(_) => Some(proposal.body.clone()),
-        },
-        (_, None) => Some(proposal.body.clone()),
-    };
-    let base = base.map(|(version, document)| {
-        let mut side = document.object().clone();
-        side.insert("version", Json::from(version.0));
-        Json::Object(side)
-    });
-    let theirs = theirs.map(|head| {
-        let mut side = head.document.object().clone();
-        side.insert("version", Json::from(head.version.0));
-        side.insert("etag", Json::from(head.etag().to_string()));
-        Json::Object(side)
-    });
-    Sides { base, ours, theirs }
-}
-
 /// Returns the record that every log begins with: `global/main`, with a fixed change id and no owner.
 pub fn genesis(committed_at: Timestamp, actor: syncline_model::proposal::Actor) -> Step {
     let id = ChangeId::from_parts(0, b"\0syncline\0");
     let address = Address::global_main();
     let proposal = Proposal::new(id, address, Operation::Create, Json::Null, actor);
-    let now = Now { committed_at, hlc: Hlc::default().tick(Hlc::default(), committed_at) };
+    let now = Now {
+        committed_at,
+        hlc: Hlc::default().tick(Hlc::default(), committed_at),
+    };
     let document = Document::empty()
         .with("title", Json::from("Global"))
         .with("level", Json::from("public"));
-    make_step(&View::new(), &proposal, ChangeType::Create, None, &Document::empty(), document, None, now)
+    make_step(
+        &View::new(),
+        &proposal,
+        ChangeType::Create,
+        None,
+        &Document::empty(),
+        document,
+        None,
+        now,
+    )
 }

@@ -27,8 +27,9 @@ pub fn propose(before: &Document, proposal: &Proposal, rules: &Rules) -> Result<
             (apply_merge_patch(&before.to_json(), &body), None)
         }
         Operation::Patch => {
-            let patch = Patch::from_json(&proposal.body, &Pointer::root(), rules.patch_operations_max)
-                .map_err(bad_patch)?;
+            let patch =
+                Patch::from_json(&proposal.body, &Pointer::root(), rules.patch_operations_max)
+                    .map_err(bad_patch)?;
             let json = apply(&patch, before, rules)?;
             (json, Some(patch))
         }
@@ -38,7 +39,10 @@ pub fn propose(before: &Document, proposal: &Proposal, rules: &Rules) -> Result<
     if depth > rules.document_depth_max {
         return Err(Problem::new(
             Code::TooLarge,
-            format!("the document nests {depth} deep, and {} is the limit", rules.document_depth_max),
+            format!(
+                "the document nests {depth} deep, and {} is the limit",
+                rules.document_depth_max
+            ),
         )
         .limit(rules.document_depth_max as u64, "max_document_depth"));
     }
@@ -46,7 +50,10 @@ pub fn propose(before: &Document, proposal: &Proposal, rules: &Rules) -> Result<
     if weight > rules.document_bytes_max {
         return Err(Problem::new(
             Code::TooLarge,
-            format!("the document has {weight} bytes, and {} is the limit", rules.document_bytes_max),
+            format!(
+                "the document has {weight} bytes, and {} is the limit",
+                rules.document_bytes_max
+            ),
         )
         .hint("split it into several contexts")
         .limit(rules.document_bytes_max as u64, "max_document_bytes"));
@@ -86,19 +93,24 @@ fn replace_members(before: &Document, named: Object) -> Json {
 }
 
 fn apply(patch: &Patch, before: &Document, rules: &Rules) -> Result<Json, Problem> {
-    patch.apply(&before.to_json(), &rules.apply_limits()).map_err(|error| {
-        let (code, hint) = match error.kind {
-            ApplyErrorKind::TestFailed => {
-                (Code::TestFailed, "read the context again and decide anew")
-            }
-            ApplyErrorKind::TooDeep { .. } | ApplyErrorKind::TooLarge { .. } => {
-                (Code::TooLarge, "split the document into several contexts")
-            }
-            _ => (Code::Invalid, "paths start at the context: /data/…, /title, /labels/…"),
-        };
-        let at = Pointer::root().index(error.index).child("path");
-        Problem::new(code, error.to_string()).at(at).hint(hint)
-    })
+    patch
+        .apply(&before.to_json(), &rules.apply_limits())
+        .map_err(|error| {
+            let (code, hint) = match error.kind {
+                ApplyErrorKind::TestFailed => {
+                    (Code::TestFailed, "read the context again and decide anew")
+                }
+                ApplyErrorKind::TooDeep { .. } | ApplyErrorKind::TooLarge { .. } => {
+                    (Code::TooLarge, "split the document into several contexts")
+                }
+                _ => (
+                    Code::Invalid,
+                    "paths start at the context: /data/…, /title, /labels/…",
+                ),
+            };
+            let at = Pointer::root().index(error.index).child("path");
+            Problem::new(code, error.to_string()).at(at).hint(hint)
+        })
 }
 
 fn bad_patch(error: PatchError) -> Problem {

@@ -16,8 +16,11 @@ pub fn check_kinds(child: &Address, parent: Option<&Address>) -> Result<(), Prob
     let at = || Pointer::root().child("parent");
     let wrong = |rule: &str| {
         let under = parent.map_or("nothing".to_owned(), ToString::to_string);
-        Err(Problem::new(Code::Invalid, format!("context \"{child}\" cannot lie under {under}: {rule}"))
-            .at(at()))
+        Err(Problem::new(
+            Code::Invalid,
+            format!("context \"{child}\" cannot lie under {under}: {rule}"),
+        )
+        .at(at()))
     };
     match (child.kind(), parent.map(Address::kind)) {
         ("global", None) => Ok(()),
@@ -26,9 +29,8 @@ pub fn check_kinds(child: &Address, parent: Option<&Address>) -> Result<(), Prob
         ("project", Some("global")) => Ok(()),
         ("project", Some(_)) => wrong("a project lies under a global context"),
         ("branch", Some("project")) => Ok(()),
-        ("branch", Some(_)) => wrong("a branch lies under a project").map_err(|problem: Problem| {
-            problem.hint("name the project as parent")
-        }),
+        ("branch", Some(_)) => wrong("a branch lies under a project")
+            .map_err(|problem: Problem| problem.hint("name the project as parent")),
         ("task", Some("global" | "project" | "branch")) => Ok(()),
         ("task", Some(_)) => wrong("a task lies under a global context, a project or a branch"),
         _ => Ok(()),
@@ -43,19 +45,32 @@ pub fn check_parent(view: &View, child: &Address, parent: Option<&Address>) -> R
     let Some(parent) = parent else { return Ok(()) };
     let at = || Pointer::root().child("parent");
     if parent == child {
-        return Err(Problem::new(Code::Invalid, format!("context \"{child}\" cannot be its own parent"))
-            .at(at()));
+        return Err(Problem::new(
+            Code::Invalid,
+            format!("context \"{child}\" cannot be its own parent"),
+        )
+        .at(at()));
     }
     if view.head(parent).is_none() {
-        return Err(Problem::new(Code::Invalid, format!("there is no context \"{parent}\" to be the parent"))
-            .at(at())
-            .hint("create it first, or write with create_parents"));
+        return Err(Problem::new(
+            Code::Invalid,
+            format!("there is no context \"{parent}\" to be the parent"),
+        )
+        .at(at())
+        .hint("create it first, or write with create_parents"));
     }
     let chain = view.chain(Some(parent.clone()), ANCESTORS_MAX + 1);
     if chain.contains(child) {
-        let way = chain.iter().map(Address::as_str).collect::<Vec<_>>().join(" < ");
-        return Err(Problem::new(Code::Invalid, format!("context \"{child}\" would lie below itself: {way}"))
-            .at(at()));
+        let way = chain
+            .iter()
+            .map(Address::as_str)
+            .collect::<Vec<_>>()
+            .join(" < ");
+        return Err(Problem::new(
+            Code::Invalid,
+            format!("context \"{child}\" would lie below itself: {way}"),
+        )
+        .at(at()));
     }
     if chain.len() > ANCESTORS_MAX {
         return Err(Problem::new(

@@ -4,6 +4,7 @@
 //! of a write enters at [`decide`], that of a reader at [`visible`] and [`judge`].
 
 pub mod access;
+mod conditions;
 mod decide;
 mod document;
 mod hierarchy;
@@ -11,7 +12,8 @@ mod scope;
 mod view;
 
 pub use access::{Principal, Role, Subject, may_write, visible};
-pub use decide::{Decision, Now, Refusal, Step, decide, genesis, sides};
+pub use conditions::sides;
+pub use decide::{Decision, Now, Refusal, Step, decide, genesis};
 pub use hierarchy::{ANCESTORS_MAX, place_of};
 pub use scope::{Verdict, judge, place_in};
 pub use view::{BaseState, Need, View};
@@ -41,6 +43,9 @@ impl Default for Rules {
 
 impl Rules {
     fn apply_limits(&self) -> ApplyLimits {
-        ApplyLimits { depth_max: self.document_depth_max, weight_max: self.document_bytes_max }
+        ApplyLimits {
+            depth_max: self.document_depth_max,
+            weight_max: self.document_bytes_max,
+        }
     }
 }

@@ -37,9 +37,9 @@ pub fn place_in(
             let line = lines.next().map_or(&[][..], Vec::as_slice);
             context == address || line.contains(address)
         }
-        ScopeTerm::Label(labels) => labels
-            .iter()
-            .all(|(key, value)| place.labels.get(key).and_then(Json::as_str) == Some(value.as_str())),
+        ScopeTerm::Label(labels) => labels.iter().all(|(key, value)| {
+            place.labels.get(key).and_then(Json::as_str) == Some(value.as_str())
+        }),
     })
 }
 

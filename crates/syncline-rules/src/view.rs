@@ -81,7 +81,10 @@ impl View {
             };
             if is_head {
                 let document = Arc::new(head.document.clone());
-                return BaseState::Known { version: head.version, document };
+                return BaseState::Known {
+                    version: head.version,
+                    document,
+                };
             }
         }
         let key = (address.clone(), base.clone());
@@ -99,7 +102,9 @@ impl View {
         let mut next = parent;
         for _ in 0..length_max {
             let address = next?;
-            let Some(head) = self.heads.get(&address) else { return Some(address) };
+            let Some(head) = self.heads.get(&address) else {
+                return Some(address);
+            };
             next = head.as_ref().and_then(|head| head.document.parent());
         }
         None

@@ -27,7 +27,16 @@ pub struct Follower {
 impl Follower {
     pub fn new(scope: Scope) -> Follower {
         let (held, wrong) = (BTreeMap::new(), Vec::new());
-        Follower { scope, held, resets: 0, wrong, feed: None, cursor: None, last: Seq::ZERO, in_bulk: false }
+        Follower {
+            scope,
+            held,
+            resets: 0,
+            wrong,
+            feed: None,
+            cursor: None,
+            last: Seq::ZERO,
+            in_bulk: false,
+        }
     }
 
     async fn connect(&mut self, node: &Node) {
@@ -43,7 +52,9 @@ impl Follower {
             old: false,
         };
         let owner = Principal::owner();
-        let (feed, opening) = Feed::open(node.workspace.clone(), owner, request).await.unwrap();
+        let (feed, opening) = Feed::open(node.workspace.clone(), owner, request)
+            .await
+            .unwrap();
         if opening.snapshot {
             self.held.clear();
             self.cursor = None;
@@ -89,9 +100,16 @@ impl Follower {
 
     fn take(&mut self, item: Item) {
         match item {
-            Item::Snapshot { contexts, last, cursor } => {
+            Item::Snapshot {
+                contexts,
+                last,
+                cursor,
+            } => {
                 for head in contexts.iter().filter(|head| !head.deleted) {
-                    self.held.insert(head.address.clone(), (head.version, head.document.to_json()));
+                    self.held.insert(
+                        head.address.clone(),
+                        (head.version, head.document.to_json()),
+                    );
                 }
                 if last {
                     self.cursor = cursor;
@@ -104,12 +122,23 @@ impl Follower {
                     self.cursor = Some(change.entry.cursor().to_owned());
                 }
             }
-            Item::Enter { head, entry, cursor } => {
+            Item::Enter {
+                head,
+                entry,
+                cursor,
+            } => {
                 self.in_order(entry.seq);
-                self.held.insert(head.address.clone(), (head.version, head.document.to_json()));
+                self.held.insert(
+                    head.address.clone(),
+                    (head.version, head.document.to_json()),
+                );
                 self.cursor = cursor.or(self.cursor.take());
             }
-            Item::Leave { address, entry, cursor } => {
+            Item::Leave {
+                address,
+                entry,
+                cursor,
+            } => {
                 self.in_order(entry.seq);
                 self.held.remove(&address);
                 self.cursor = cursor.or(self.cursor.take());
@@ -139,7 +168,10 @@ impl Follower {
     fn apply(&mut self, change: &syncline_model::change::Change) {
         let held = self.held.get(&change.context).cloned();
         // After a snapshot in fuzzy pages, what is not above the version held is dropped.
-        if held.as_ref().is_some_and(|(version, _)| *version >= change.version) {
+        if held
+            .as_ref()
+            .is_some_and(|(version, _)| *version >= change.version)
+        {
             return;
         }
         let document = match (&change.effect, held) {
@@ -150,26 +182,37 @@ impl Follower {
             }
             (Effect::Patch(patch), Some((version, document))) => {
                 if version != change.from {
-                    let what = format!("{} holds {version}, and the change is from {}", change.context, change.from);
+                    let what = format!(
+                        "{} holds {version}, and the change is from {}",
+                        change.context, change.from
+                    );
                     self.wrong.push(what);
                 }
                 let patch = Patch::from_json(patch, &Pointer::root(), usize::MAX).unwrap();
-                let limits = ApplyLimits { depth_max: 200, weight_max: usize::MAX };
+                let limits = ApplyLimits {
+                    depth_max: 200,
+                    weight_max: usize::MAX,
+                };
                 match patch.apply(&document, &limits) {
                     Ok(document) => document,
                     Err(error) => {
-                        self.wrong.push(format!("{} v{}: {error}", change.context, change.version));
+                        self.wrong
+                            .push(format!("{} v{}: {error}", change.context, change.version));
                         return;
                     }
                 }
             }
             (Effect::Patch(_), None) => {
-                let what = format!("{} v{} patches what was never sent", change.context, change.version);
+                let what = format!(
+                    "{} v{} patches what was never sent",
+                    change.context, change.version
+                );
                 assert_eq!(change.kind, ChangeType::Update);
                 self.wrong.push(what);
                 return;
             }
         };
-        self.held.insert(change.context.clone(), (change.version, document));
+        self.held
+            .insert(change.context.clone(), (change.version, document));
     }
 }

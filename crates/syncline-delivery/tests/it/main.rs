@@ -1,5 +1,5 @@
 //! Feeds over the memory store: seeded writers, and followers that drop and resume at random.
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, missing_docs)]
 
 mod follower;
 mod p5;
@@ -48,7 +48,11 @@ impl Node {
     pub async fn start(faults: TestFaults) -> Node {
         let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000_000)));
         let store = Arc::new(MemoryStore::new());
-        let settings = Settings { recent_bytes_max: 40_000, faults, ..Settings::default() };
+        let settings = Settings {
+            recent_bytes_max: 40_000,
+            faults,
+            ..Settings::default()
+        };
         let engine = Engine::open(store, clock, settings).await.unwrap();
         let workspace = engine.workspace(&WorkspaceId::default_workspace()).unwrap();
         let node = Node { engine, workspace };
@@ -69,9 +73,17 @@ impl Node {
         proposal
     }
 
-    pub async fn write(&self, context: &str, operation: Operation, body: &str) -> Result<(), Problem> {
+    pub async fn write(
+        &self,
+        context: &str,
+        operation: Operation,
+        body: &str,
+    ) -> Result<(), Problem> {
         let proposal = self.proposal(context, operation, body);
-        self.workspace.submit(&Principal::owner(), proposal).await.map(|_| ())
+        self.workspace
+            .submit(&Principal::owner(), proposal)
+            .await
+            .map(|_| ())
     }
 
     /// Does one random thing; what is refused (a deletion of what is gone) is no matter.
@@ -82,7 +94,10 @@ impl Node {
         let parent = ["project/p", "project/q", "global/main"][dice.roll(3) as usize];
         let (operation, body) = match dice.roll(12) {
             0..=5 => (Operation::Merge, format!(r#"{{"data":{{"n":{n}}}}}"#)),
-            6 => (Operation::Merge, format!(r#"{{"labels":{{"area":"{labels}"}}}}"#)),
+            6 => (
+                Operation::Merge,
+                format!(r#"{{"labels":{{"area":"{labels}"}}}}"#),
+            ),
             7 => (Operation::Merge, format!(r#"{{"parent":"{parent}"}}"#)),
             8 => (Operation::Delete, "null".to_owned()),
             9 => (Operation::Restore, "null".to_owned()),
@@ -99,6 +114,9 @@ impl Node {
             parts.push(self.proposal(&context, Operation::Merge, &body));
         }
         let owner = Principal::owner();
-        self.workspace.submit_bulk(&owner, BulkMode::Independent, None, parts).await.unwrap();
+        self.workspace
+            .submit_bulk(&owner, BulkMode::Independent, None, parts)
+            .await
+            .unwrap();
     }
 }

@@ -16,9 +16,15 @@ fn scopes() -> Vec<Scope> {
     let label = [("area".to_owned(), "auth".to_owned())].into();
     vec![
         Scope::workspace(),
-        Scope(vec![ScopeTerm::Context(address("task/t1")), ScopeTerm::Context(address("task/t2"))]),
+        Scope(vec![
+            ScopeTerm::Context(address("task/t1")),
+            ScopeTerm::Context(address("task/t2")),
+        ]),
         Scope(vec![ScopeTerm::Subtree(address("project/p"))]),
-        Scope(vec![ScopeTerm::Label(label), ScopeTerm::Subtree(address("project/q"))]),
+        Scope(vec![
+            ScopeTerm::Label(label),
+            ScopeTerm::Subtree(address("project/q")),
+        ]),
         Scope(vec![ScopeTerm::Inherited(address("task/t3"))]),
     ]
 }
@@ -32,13 +38,23 @@ async fn held_by(node: &Node, scope: &Scope) -> BTreeMap<Address, (Version, Json
         limit: 1_000,
         bodies: true,
     };
-    let page = node.workspace.list(&Principal::owner(), query).await.unwrap();
+    let page = node
+        .workspace
+        .list(&Principal::owner(), query)
+        .await
+        .unwrap();
     let mut lines = Vec::new();
     for term in &scope.0 {
         if let ScopeTerm::Inherited(context) = term {
             let head = node.workspace.head_if_any(context).await.unwrap();
             lines.push(match head {
-                Some(head) => node.workspace.place(&head).await.unwrap().ancestors.to_vec(),
+                Some(head) => node
+                    .workspace
+                    .place(&head)
+                    .await
+                    .unwrap()
+                    .ancestors
+                    .to_vec(),
                 None => Vec::new(),
             });
         }
@@ -47,7 +63,10 @@ async fn held_by(node: &Node, scope: &Scope) -> BTreeMap<Address, (Version, Json
     for head in page.heads {
         let place = node.workspace.place(&head).await.unwrap();
         if place_in(scope, &lines, &head.address, &place) {
-            held.insert(head.address.clone(), (head.version, head.document.to_json()));
+            held.insert(
+                head.address.clone(),
+                (head.version, head.document.to_json()),
+            );
         }
     }
     held
@@ -74,9 +93,19 @@ async fn run(seed: u64, faults: TestFaults) -> Vec<String> {
         wrong.append(&mut follower.wrong);
         let truth = held_by(&node, &follower.scope).await;
         if follower.held != truth {
-            let held: Vec<_> = follower.held.iter().map(|(a, (v, _))| format!("{a} v{v}")).collect();
-            let right: Vec<_> = truth.iter().map(|(a, (v, _))| format!("{a} v{v}")).collect();
-            wrong.push(format!("{:?} holds {held:?} and should hold {right:?}", follower.scope));
+            let held: Vec<_> = follower
+                .held
+                .iter()
+                .map(|(a, (v, _))| format!("{a} v{v}"))
+                .collect();
+            let right: Vec<_> = truth
+                .iter()
+                .map(|(a, (v, _))| format!("{a} v{v}"))
+                .collect();
+            wrong.push(format!(
+                "{:?} holds {held:?} and should hold {right:?}",
+                follower.scope
+            ));
         }
     }
     wrong
@@ -100,12 +129,18 @@ async fn caught(faults: TestFaults) -> usize {
 
 #[tokio::test]
 async fn p5_a_dropped_event_is_caught() {
-    let faults = TestFaults { drop_event: true, ..TestFaults::default() };
+    let faults = TestFaults {
+        drop_event: true,
+        ..TestFaults::default()
+    };
     assert!(caught(faults).await >= 10);
 }
 
 #[tokio::test]
 async fn p5_going_live_before_listening_is_caught() {
-    let faults = TestFaults { live_before_listen: true, ..TestFaults::default() };
+    let faults = TestFaults {
+        live_before_listen: true,
+        ..TestFaults::default()
+    };
     assert!(caught(faults).await >= 5);
 }

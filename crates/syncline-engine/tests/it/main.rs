@@ -35,7 +35,11 @@ impl Bench {
         let store = Arc::new(MemoryStore::new());
         let engine = Engine::open(store, clock.clone(), settings).await.unwrap();
         let workspace = engine.workspace(&WorkspaceId::default_workspace()).unwrap();
-        Bench { engine, workspace, clock }
+        Bench {
+            engine,
+            workspace,
+            clock,
+        }
     }
 
     pub fn proposal(&self, context: &str, operation: Operation, body: &str) -> Proposal {
@@ -53,15 +57,21 @@ impl Bench {
     }
 
     pub async fn create(&self, context: &str, body: &str) -> Receipt {
-        self.submit(self.proposal(context, Operation::Create, body)).await.unwrap()
+        self.submit(self.proposal(context, Operation::Create, body))
+            .await
+            .unwrap()
     }
 
     pub async fn merge(&self, context: &str, body: &str) -> Result<Receipt, Problem> {
-        self.submit(self.proposal(context, Operation::Merge, body)).await
+        self.submit(self.proposal(context, Operation::Merge, body))
+            .await
     }
 
     pub async fn head(&self, context: &str) -> Arc<Head> {
-        self.workspace.get(&Principal::owner(), &address(context), When::Head).await.unwrap()
+        self.workspace
+            .get(&Principal::owner(), &address(context), When::Head)
+            .await
+            .unwrap()
     }
 }
 

@@ -31,7 +31,10 @@ async fn p3_refused_and_unchanged_outcomes_are_kept() {
     let missing = bench.proposal("task/b", Operation::Merge, r#"{"title":"x"}"#);
     let stale = {
         bench.merge("task/a", r#"{"data":{"n":2}}"#).await.unwrap();
-        based(bench.proposal("task/a", Operation::Replace, r#"{"data":{"n":3}}"#), "1")
+        based(
+            bench.proposal("task/a", Operation::Replace, r#"{"data":{"n":3}}"#),
+            "1",
+        )
     };
     // The head says 2 now, so this would be applied; only its first answer is asked for later.
     bench.merge("task/a", r#"{"data":{"n":1}}"#).await.unwrap();
@@ -43,7 +46,11 @@ async fn p3_refused_and_unchanged_outcomes_are_kept() {
     bench.create("task/b", "{}").await;
     assert_eq!(bench.submit(unchanged).await.unwrap(), said_unchanged);
     assert_eq!(bench.submit(missing).await.unwrap_err(), said_missing);
-    assert_eq!(bench.submit(stale).await.unwrap_err(), said_stale, "the sides are those of then");
+    assert_eq!(
+        bench.submit(stale).await.unwrap_err(),
+        said_stale,
+        "the sides are those of then"
+    );
     assert_eq!(said_stale.code, Code::StaleBase);
 }
 
@@ -66,7 +73,12 @@ async fn p3_resends_that_race_take_effect_once() {
     let mut racing = tokio::task::JoinSet::new();
     for _ in 0..32 {
         let (workspace, proposal) = (bench.workspace.clone(), proposal.clone());
-        racing.spawn(async move { workspace.submit(&Principal::owner(), proposal).await.unwrap() });
+        racing.spawn(async move {
+            workspace
+                .submit(&Principal::owner(), proposal)
+                .await
+                .unwrap()
+        });
     }
     let receipts = racing.join_all().await;
     assert!(receipts.iter().all(|receipt| *receipt == receipts[0]));

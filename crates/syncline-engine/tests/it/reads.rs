@@ -14,20 +14,32 @@ async fn p2_every_version_can_be_read_and_the_log_has_no_gap() {
     let bench = Bench::new().await;
     let owner = Principal::owner();
     let big = "x".repeat(20_000);
-    bench.create("task/a", &format!(r#"{{"data":{{"big":"{big}","n":0}}}}"#)).await;
+    bench
+        .create("task/a", &format!(r#"{{"data":{{"big":"{big}","n":0}}}}"#))
+        .await;
     for n in 1..=200 {
         bench.clock.advance_ms(10);
-        bench.merge("task/a", &format!(r#"{{"data":{{"n":{n}}}}}"#)).await.unwrap();
+        bench
+            .merge("task/a", &format!(r#"{{"data":{{"n":{n}}}}}"#))
+            .await
+            .unwrap();
     }
     for n in [0u64, 1, 63, 64, 65, 127, 199, 200] {
         let when = When::Version(Version(n + 1));
-        let head = bench.workspace.get(&owner, &address("task/a"), when).await.unwrap();
+        let head = bench
+            .workspace
+            .get(&owner, &address("task/a"), when)
+            .await
+            .unwrap();
         let data = head.document.object().get("data").unwrap();
         assert_eq!(data.get("n").and_then(Json::as_u64), Some(n));
         assert_eq!(head.version, Version(n + 1));
     }
     let missing = When::Version(Version(300));
-    let missing = bench.workspace.get(&owner, &address("task/a"), missing).await;
+    let missing = bench
+        .workspace
+        .get(&owner, &address("task/a"), missing)
+        .await;
     assert_eq!(code(missing), Code::NotFound);
 
     let mut after = Seq::ZERO;
@@ -38,9 +50,17 @@ async fn p2_every_version_can_be_read_and_the_log_has_no_gap() {
         }
     }
     assert_eq!(after, Seq(202));
-    let diff = bench.workspace.diff(&owner, &address("task/a"), Version(1), Version(201)).await.unwrap();
+    let diff = bench
+        .workspace
+        .diff(&owner, &address("task/a"), Version(1), Version(201))
+        .await
+        .unwrap();
     assert!(diff.text.contains("/data/n"), "{}", diff.text);
-    let page = bench.workspace.versions(&owner, &address("task/a"), None, 50).await.unwrap();
+    let page = bench
+        .workspace
+        .versions(&owner, &address("task/a"), None, 50)
+        .await
+        .unwrap();
     assert_eq!(page.changes[0].change.version, Version(201));
     assert_eq!(page.next, Some(Version(152)));
 }
@@ -55,28 +75,51 @@ async fn a_time_shows_what_was_then() {
     bench.merge("task/a", r#"{"title":"two"}"#).await.unwrap();
     for (ms, title) in [(0, "one"), (999, "one"), (1_000, "two"), (50_000, "two")] {
         let at = When::At(syncline_model::time::Timestamp(first.0 + ms));
-        let head = bench.workspace.get(&owner, &address("task/a"), at).await.unwrap();
+        let head = bench
+            .workspace
+            .get(&owner, &address("task/a"), at)
+            .await
+            .unwrap();
         assert_eq!(head.document.title(), Some(title), "after {ms} ms");
     }
     let before = When::At(syncline_model::time::Timestamp(first.0 - 1));
-    assert_eq!(code(bench.workspace.get(&owner, &address("task/a"), before).await), Code::NotFound);
+    assert_eq!(
+        code(
+            bench
+                .workspace
+                .get(&owner, &address("task/a"), before)
+                .await
+        ),
+        Code::NotFound
+    );
 }
 
 #[tokio::test]
 async fn lists_page_by_key() {
     let bench = Bench::new().await;
     for n in 0..25 {
-        bench.create(&format!("task/t{n:02}"), r#"{"labels":{"area":"auth"}}"#).await;
+        bench
+            .create(&format!("task/t{n:02}"), r#"{"labels":{"area":"auth"}}"#)
+            .await;
     }
     let contexts = ContextList {
         labels: vec![("area".to_owned(), Some("auth".to_owned()))],
         ..ContextList::default()
     };
-    let mut query =
-        ListQuery { contexts, sort: Sort::default(), after: None, limit: 10, bodies: true };
+    let mut query = ListQuery {
+        contexts,
+        sort: Sort::default(),
+        after: None,
+        limit: 10,
+        bodies: true,
+    };
     let mut seen = Vec::new();
     loop {
-        let page = bench.workspace.list(&Principal::owner(), query.clone()).await.unwrap();
+        let page = bench
+            .workspace
+            .list(&Principal::owner(), query.clone())
+            .await
+            .unwrap();
         seen.extend(page.heads.iter().map(|head| head.address.to_string()));
         match page.next {
             Some(next) => query.after = Some(next),
@@ -95,19 +138,44 @@ async fn p5_a_cursor_that_the_log_does_not_hold_is_told_reset() {
     let here = workspace.tail();
     let cursor = workspace.seal(&here);
     assert_eq!(workspace.resume(&cursor).await.unwrap(), here);
-    assert_eq!(workspace.resume(&workspace.seal_fresh(&here)).await.unwrap(), here);
+    assert_eq!(
+        workspace
+            .resume(&workspace.seal_fresh(&here))
+            .await
+            .unwrap(),
+        here
+    );
     assert_eq!(code(workspace.resume("nonsense").await), Code::BadCursor);
 
     let reason = |position: Position| async move {
-        workspace.resume(&workspace.seal(&position)).await.unwrap_err().reason.unwrap()
+        workspace
+            .resume(&workspace.seal(&position))
+            .await
+            .unwrap_err()
+            .reason
+            .unwrap()
     };
-    assert_eq!(reason(Position { epoch: Epoch(1), ..here }).await, ResetReason::Epoch);
+    assert_eq!(
+        reason(Position {
+            epoch: Epoch(1),
+            ..here
+        })
+        .await,
+        ResetReason::Epoch
+    );
     let epoch = workspace.epoch();
-    let other_log = Position { tag: Tag8([7; 8]), ..here };
+    let other_log = Position {
+        tag: Tag8([7; 8]),
+        ..here
+    };
     assert_eq!(reason(other_log).await, ResetReason::Rewound);
     assert_ne!(workspace.epoch(), epoch, "a restored log takes a new epoch");
     // What was handed out before is of the old life now.
     assert_eq!(reason(here).await, ResetReason::Epoch);
-    let ahead = Position { epoch: workspace.epoch(), seq: Seq(99), tag: Tag8::default() };
+    let ahead = Position {
+        epoch: workspace.epoch(),
+        seq: Seq(99),
+        tag: Tag8::default(),
+    };
     assert_eq!(reason(ahead).await, ResetReason::Rewound);
 }

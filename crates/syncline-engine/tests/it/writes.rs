@@ -12,42 +12,72 @@ use crate::{Bench, based, code, json, when};
 async fn a_creation_gets_its_defaults() {
     let bench = Bench::new().await;
     let receipt = bench.create("task/a", r#"{"title":"A"}"#).await;
-    assert_eq!((receipt.version, receipt.outcome), (Some(Version(1)), Outcome::Applied));
+    assert_eq!(
+        (receipt.version, receipt.outcome),
+        (Some(Version(1)), Outcome::Applied)
+    );
     let head = bench.head("task/a").await;
     assert_eq!(head.document.parent().unwrap().as_str(), "global/main");
     assert_eq!(head.document.owner().unwrap().as_str(), "person/owner");
-    assert_eq!((head.document.state(), head.document.level().as_str()), ("active", "private"));
+    assert_eq!(
+        (head.document.state(), head.document.level().as_str()),
+        ("active", "private")
+    );
     assert_eq!(head.etag(), receipt.etag.unwrap());
 }
 
 #[tokio::test]
 async fn each_operation_does_what_it_says() {
     let bench = Bench::new().await;
-    bench.create("task/a", r#"{"title":"A","data":{"x":1,"y":{"z":2}}}"#).await;
-    let merged = bench.merge("task/a", r#"{"data":{"x":null,"w":3}}"#).await.unwrap();
+    bench
+        .create("task/a", r#"{"title":"A","data":{"x":1,"y":{"z":2}}}"#)
+        .await;
+    let merged = bench
+        .merge("task/a", r#"{"data":{"x":null,"w":3}}"#)
+        .await
+        .unwrap();
     assert!(merged.blind);
     let data = |head: &syncline_model::head::Head| head.document.object().get("data").cloned();
-    assert_eq!(data(&*bench.head("task/a").await), Some(json(r#"{"y":{"z":2},"w":3}"#)));
+    assert_eq!(
+        data(&*bench.head("task/a").await),
+        Some(json(r#"{"y":{"z":2},"w":3}"#))
+    );
 
     let patch = r#"[{"op":"test","path":"/data/w","value":3},{"op":"add","path":"/data/l","value":[1]},{"op":"add","path":"/data/l/-","value":2}]"#;
-    bench.submit(bench.proposal("task/a", Operation::Patch, patch)).await.unwrap();
-    assert_eq!(data(&*bench.head("task/a").await), Some(json(r#"{"y":{"z":2},"w":3,"l":[1,2]}"#)));
+    bench
+        .submit(bench.proposal("task/a", Operation::Patch, patch))
+        .await
+        .unwrap();
+    assert_eq!(
+        data(&*bench.head("task/a").await),
+        Some(json(r#"{"y":{"z":2},"w":3,"l":[1,2]}"#))
+    );
 
     let replace = bench.proposal("task/a", Operation::Replace, r#"{"data":{"n":1}}"#);
     let receipt = bench.submit(based(replace, "3")).await.unwrap();
     assert_eq!((receipt.version, receipt.blind), (Some(Version(4)), false));
     let head = bench.head("task/a").await;
     assert_eq!(data(&head), Some(json(r#"{"n":1}"#)));
-    assert_eq!(head.document.title(), Some("A"), "a member that is not named stays");
+    assert_eq!(
+        head.document.title(),
+        Some("A"),
+        "a member that is not named stays"
+    );
 
     let delete = bench.proposal("task/a", Operation::Delete, "null");
     bench.submit(based(delete, "4")).await.unwrap();
     let gone = bench.merge("task/a", r#"{"title":"B"}"#).await;
     assert_eq!(code(gone), Code::Deleted);
-    let restored = bench.submit(bench.proposal("task/a", Operation::Restore, "null")).await.unwrap();
+    let restored = bench
+        .submit(bench.proposal("task/a", Operation::Restore, "null"))
+        .await
+        .unwrap();
     assert_eq!(restored.version, Some(Version(6)));
     assert_eq!(bench.head("task/a").await.document, head.document);
-    let again = bench.submit(bench.proposal("task/a", Operation::Restore, "null")).await.unwrap();
+    let again = bench
+        .submit(bench.proposal("task/a", Operation::Restore, "null"))
+        .await
+        .unwrap();
     assert_eq!((again.outcome, again.seq), (Outcome::Unchanged, None));
 }
 
@@ -56,27 +86,57 @@ async fn what_changes_nothing_makes_no_version() {
     let bench = Bench::new().await;
     bench.create("task/a", r#"{"data":{"n":1}}"#).await;
     let tail = bench.workspace.tail();
-    let receipt = bench.merge("task/a", r#"{"data":{"n":1.0}}"#).await.unwrap();
-    assert_eq!((receipt.outcome, receipt.version), (Outcome::Unchanged, Some(Version(1))));
+    let receipt = bench
+        .merge("task/a", r#"{"data":{"n":1.0}}"#)
+        .await
+        .unwrap();
+    assert_eq!(
+        (receipt.outcome, receipt.version),
+        (Outcome::Unchanged, Some(Version(1)))
+    );
     assert_eq!(bench.workspace.tail(), tail);
 }
 
 #[tokio::test]
 async fn conditions_are_strict() {
     let bench = Bench::new().await;
-    let first = bench.create("task/a", r#"{"data":{"n":1}}"#).await.etag.unwrap();
-    let second = bench.merge("task/a", r#"{"data":{"n":2}}"#).await.unwrap().etag.unwrap();
+    let first = bench
+        .create("task/a", r#"{"data":{"n":1}}"#)
+        .await
+        .etag
+        .unwrap();
+    let second = bench
+        .merge("task/a", r#"{"data":{"n":2}}"#)
+        .await
+        .unwrap()
+        .etag
+        .unwrap();
     let write = |body: &str| bench.proposal("task/a", Operation::Replace, body);
-    assert_eq!(code(bench.submit(write("{}")).await), Code::PreconditionRequired);
+    assert_eq!(
+        code(bench.submit(write("{}")).await),
+        Code::PreconditionRequired
+    );
 
-    let old = when(write(r#"{"data":{"n":3}}"#), Precondition::Match(vec![first]));
+    let old = when(
+        write(r#"{"data":{"n":3}}"#),
+        Precondition::Match(vec![first]),
+    );
     let problem = bench.submit(old).await.unwrap_err();
     assert_eq!(problem.code, Code::PreconditionFailed);
     let sides = problem.sides.unwrap();
     let n = |side: &Option<syncline_model::json::Json>| {
-        side.as_ref().unwrap().get("data").unwrap().get("n").unwrap().as_u64()
+        side.as_ref()
+            .unwrap()
+            .get("data")
+            .unwrap()
+            .get("n")
+            .unwrap()
+            .as_u64()
     };
-    assert_eq!((n(&sides.base), n(&sides.ours), n(&sides.theirs)), (Some(1), Some(3), Some(2)));
+    assert_eq!(
+        (n(&sides.base), n(&sides.ours), n(&sides.theirs)),
+        (Some(1), Some(3), Some(2))
+    );
 
     let stale = based(write(r#"{"data":{"n":3}}"#), "1");
     assert_eq!(code(bench.submit(stale).await), Code::StaleBase);
@@ -89,9 +149,15 @@ async fn conditions_are_strict() {
     let overwrite = when(write(r#"{"data":{"n":4}}"#), Precondition::MatchAny);
     bench.submit(overwrite).await.unwrap();
     let by_id = bench.head("task/a").await.change.to_string();
-    bench.submit(based(write(r#"{"data":{"n":5}}"#), &by_id)).await.unwrap();
+    bench
+        .submit(based(write(r#"{"data":{"n":5}}"#), &by_id))
+        .await
+        .unwrap();
     let etag: Etag = bench.head("task/a").await.etag();
-    let matched = when(write(r#"{"data":{"n":6}}"#), Precondition::Match(vec![first, etag]));
+    let matched = when(
+        write(r#"{"data":{"n":6}}"#),
+        Precondition::Match(vec![first, etag]),
+    );
     bench.submit(matched).await.unwrap();
 }
 
@@ -111,16 +177,23 @@ async fn the_hierarchy_is_checked() {
         ("global/x", "global/main", false),
     ] {
         let body = format!(r#"{{"parent":"{parent}"}}"#);
-        let result = bench.submit(bench.proposal(context, Operation::Create, &body)).await;
+        let result = bench
+            .submit(bench.proposal(context, Operation::Create, &body))
+            .await;
         assert_eq!(result.is_ok(), good, "{context} under {parent}: {result:?}");
         if let Err(problem) = result {
             assert_eq!(problem.pointer.unwrap().to_string(), "/parent");
         }
     }
     bench.create("note/deep", r#"{"parent":"note/n"}"#).await;
-    let cycle = bench.merge("note/n", r#"{"parent":"note/deep"}"#).await.unwrap_err();
+    let cycle = bench
+        .merge("note/n", r#"{"parent":"note/deep"}"#)
+        .await
+        .unwrap_err();
     assert!(cycle.detail.contains("below itself"), "{cycle}");
-    let no_parent = bench.submit(bench.proposal("branch/d", Operation::Create, "{}")).await;
+    let no_parent = bench
+        .submit(bench.proposal("branch/d", Operation::Create, "{}"))
+        .await;
     assert_eq!(code(no_parent), Code::Invalid);
 }
 
@@ -143,28 +216,69 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
     bench.create("task/a", r#"{"data":{"n":1}}"#).await;
     let tail = bench.workspace.tail();
     for (operation, body, wanted, pointer) in [
-        (Operation::Merge, r#"{"titel":"x"}"#, Code::Invalid, "/titel"),
+        (
+            Operation::Merge,
+            r#"{"titel":"x"}"#,
+            Code::Invalid,
+            "/titel",
+        ),
         (Operation::Merge, r#"{"data":1}"#, Code::Invalid, "/data"),
-        (Operation::Merge, r#"{"labels":{"a":{"b":1}}}"#, Code::Invalid, "/labels/a"),
+        (
+            Operation::Merge,
+            r#"{"labels":{"a":{"b":1}}}"#,
+            Code::Invalid,
+            "/labels/a",
+        ),
         (Operation::Merge, "[]", Code::Invalid, ""),
         (Operation::Patch, "{}", Code::Invalid, ""),
-        (Operation::Patch, r#"[{"op":"add"}]"#, Code::Invalid, "/0/path"),
-        (Operation::Patch, r#"[{"op":"remove","path":"/data/none"}]"#, Code::Invalid, "/0/path"),
-        (Operation::Patch, r#"[{"op":"test","path":"/data/n","value":2}]"#, Code::TestFailed, "/0/path"),
+        (
+            Operation::Patch,
+            r#"[{"op":"add"}]"#,
+            Code::Invalid,
+            "/0/path",
+        ),
+        (
+            Operation::Patch,
+            r#"[{"op":"remove","path":"/data/none"}]"#,
+            Code::Invalid,
+            "/0/path",
+        ),
+        (
+            Operation::Patch,
+            r#"[{"op":"test","path":"/data/n","value":2}]"#,
+            Code::TestFailed,
+            "/0/path",
+        ),
         (Operation::Create, r#"{}"#, Code::PreconditionFailed, ""),
     ] {
-        let problem = bench.submit(bench.proposal("task/a", operation, body)).await.unwrap_err();
-        let at = problem.pointer.as_ref().map(ToString::to_string).unwrap_or_default();
-        assert_eq!((problem.code, at.as_str()), (wanted, pointer), "{body}: {problem}");
+        let problem = bench
+            .submit(bench.proposal("task/a", operation, body))
+            .await
+            .unwrap_err();
+        let at = problem
+            .pointer
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        assert_eq!(
+            (problem.code, at.as_str()),
+            (wanted, pointer),
+            "{body}: {problem}"
+        );
     }
     assert_eq!(bench.workspace.tail(), tail);
     let value = format!("{}{}", "[".repeat(60), "]".repeat(60));
     let deep = format!(r#"[{{"op":"add","path":"/data/x","value":{value}}}]"#);
-    bench.submit(bench.proposal("task/a", Operation::Patch, &deep)).await.unwrap();
+    bench
+        .submit(bench.proposal("task/a", Operation::Patch, &deep))
+        .await
+        .unwrap();
     let tail = bench.workspace.tail();
     let path = format!("/data/x{}/-", "/0".repeat(59));
     let deeper = format!(r#"[{{"op":"add","path":"{path}","value":[[["x"]]]}}]"#);
-    let deep = bench.submit(bench.proposal("task/a", Operation::Patch, &deeper)).await;
+    let deep = bench
+        .submit(bench.proposal("task/a", Operation::Patch, &deeper))
+        .await;
     assert_eq!(code(deep), Code::TooLarge);
     assert_eq!(bench.workspace.tail(), tail);
     assert_eq!(code(bench.merge("task/none", "{}").await), Code::NotFound);

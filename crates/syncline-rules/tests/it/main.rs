@@ -23,7 +23,10 @@ fn actor() -> Actor {
 }
 
 fn now() -> Now {
-    Now { committed_at: Timestamp(1_800_000_000_000), hlc: Hlc(1) }
+    Now {
+        committed_at: Timestamp(1_800_000_000_000),
+        hlc: Hlc(1),
+    }
 }
 
 /// A view with `global/main` and, where it is given, the head of `task/a`.
@@ -54,7 +57,13 @@ fn head(document: &str, version: u64, deleted: bool) -> Head {
 
 fn proposal(operation: Operation, body: Json) -> Proposal {
     let id = ChangeId::from_parts(2, &[1; 10]);
-    Proposal::new(id, Address::parse("task/a").unwrap(), operation, body, actor())
+    Proposal::new(
+        id,
+        Address::parse("task/a").unwrap(),
+        operation,
+        body,
+        actor(),
+    )
 }
 
 fn operations() -> impl Strategy<Value = Operation> {
@@ -97,7 +106,8 @@ fn heads() -> impl Strategy<Value = Option<Head>> {
         r#"{"data":{"n":1},"labels":{"a":"b"},"owner":"person/owner"}"#,
     ]);
     prop::option::of(
-        (documents, 1u64..9, any::<bool>()).prop_map(|(text, version, gone)| head(text, version, gone)),
+        (documents, 1u64..9, any::<bool>())
+            .prop_map(|(text, version, gone)| head(text, version, gone)),
     )
 }
 

@@ -1,0 +1,199 @@
+//! A batch: what one commit decided, until it is on disk.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use syncline_model::change::{Change, Effect};
+use syncline_model::head::Head;
+use syncline_model::ids::{Address, ChangeId, Seq};
+use syncline_model::record::{IdRow, RecordHash, StoredRecord, pack};
+use syncline_model::time::{Hlc, Timestamp};
+use syncline_rules::View;
+use syncline_store::{Append, HeadBody, HeadRow, VersionRow};
+
+use crate::heads::{Cached, CachedHead};
+use crate::outcome::Settled;
+use crate::workspace::Shared;
+
+/// A head up to this size is written whole with each change (DESIGN, section 7).
+const BODY_WHOLE_MAX: usize = 8 << 10;
+/// A larger head's body is written when the effects since outgrow this part of it.
+const BODY_PART: usize = 4;
+/// Every so many versions a whole document is kept beside the log, so that an old version is
+/// rebuilt from at most this many effects.
+const SNAPSHOT_EVERY: u64 = 64;
+/// Where the log ends for the next decision.
+pub struct Log {
+    pub last: Seq,
+    pub last_hash: RecordHash,
+    pub last_committed_at: Timestamp,
+    pub hlc: Hlc,
+}
+
+/// What one batch decided, until it is on disk.
+#[derive(Default)]
+pub struct Batch {
+    pub view: View,
+    pub records: Vec<StoredRecord>,
+    pub changes: Vec<Change>,
+    /// In the order in which they were first touched, so that a commit is the same each time.
+    pub touched: Vec<Address>,
+    pub heads: HashMap<Address, CachedHead>,
+    pub snapshots: Vec<Option<Arc<[u8]>>>,
+    pub ids: Vec<IdRow>,
+    pub settled: HashMap<ChangeId, ([u8; 32], Settled)>,
+}
+
+impl Batch {
+    /// Keeps what became of an id.
+    pub fn keep(&mut self, id: ChangeId, digest: [u8; 32], settled: Settled) {
+        self.ids.push(IdRow {
+            id,
+            digest,
+            outcome: settled.to_bytes(),
+        });
+        self.settled.insert(id, (digest, settled));
+    }
+
+    /// Takes a change and the head that it leaves.
+    pub fn take(&mut self, shared: &Shared, change: Change, head: Arc<Head>) {
+        let address = head.address.clone();
+        let known = self.heads.get(&address).cloned();
+        let known = known.or_else(|| match shared.heads.get(&shared.id, &address) {
+            Some(Cached::Head(cached)) => Some(cached),
+            _ => None,
+        });
+        let since = known.map_or(0, |cached| cached.effects_since_body);
+        let effect = match &change.effect {
+            // A whole document is its own body.
+            Effect::Snapshot(_) => usize::MAX / 2,
+            Effect::Patch(patch) => patch.weight(),
+            Effect::Gone => 0,
+        };
+        let cached = CachedHead::new(head.clone(), since.saturating_add(effect));
+        let whole = matches!(change.effect, Effect::Snapshot(_));
+        let due = !whole && change.version.0.is_multiple_of(SNAPSHOT_EVERY);
+        self.snapshots
+            .push(due.then(|| pack(&head.document.to_json().to_text())));
+        if !self.heads.contains_key(&address) {
+            self.touched.push(address.clone());
+        }
+        self.heads.insert(address.clone(), cached);
+        self.view.put_head(address, Some(head));
+        self.changes.push(change);
+    }
+
+    pub fn mark(&self) -> Mark {
+        Mark {
+            view: self.view.clone(),
+            heads: self.heads.clone(),
+            touched: self.touched.len(),
+            changes: self.changes.len(),
+            ids: self.ids.len(),
+        }
+    }
+
+    /// Takes back everything since the mark.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.view = mark.view;
+        self.heads = mark.heads;
+        self.touched.truncate(mark.touched);
+        self.changes.truncate(mark.changes);
+        self.snapshots.truncate(mark.changes);
+        for row in self.ids.split_off(mark.ids) {
+            self.settled.remove(&row.id);
+        }
+    }
+
+    /// Chains the records. Done last, so that a bulk that was taken back leaves no trace.
+    pub fn seal(&mut self, log: &Log) {
+        let mut salts = vec![0u8; 16 * self.changes.len()];
+        getrandom::fill(&mut salts).expect("the system gives random bytes");
+        let mut before = log.last_hash;
+        self.records.clear();
+        for (index, change) in self.changes.iter().enumerate() {
+            let salt = salts[16 * index..16 * (index + 1)]
+                .try_into()
+                .expect("16 bytes");
+            let seq = Seq(log.last.0 + index as u64 + 1);
+            let record = StoredRecord::seal(seq, change, salt, &before);
+            before = record.header.hash;
+            self.records.push(record);
+        }
+    }
+
+    pub fn to_append(&self) -> Append {
+        let versions = self.changes.iter().zip(&self.records).zip(&self.snapshots);
+        let versions = versions
+            .map(|((change, record), snapshot)| {
+                version_row(change, record.header.seq, snapshot.clone())
+            })
+            .collect();
+        let heads = self
+            .touched
+            .iter()
+            .map(|address| head_row(&self.heads[address]))
+            .collect();
+        Append {
+            records: self.records.clone(),
+            versions,
+            heads,
+            ids: self.ids.clone(),
+        }
+    }
+}
+
+/// Where a batch stood before an atomic bulk.
+pub struct Mark {
+    view: View,
+    heads: HashMap<Address, CachedHead>,
+    touched: usize,
+    changes: usize,
+    ids: usize,
+}
+
+pub fn writes_body(cached: &CachedHead) -> bool {
+    cached.weight <= BODY_WHOLE_MAX || cached.effects_since_body > cached.weight / BODY_PART
+}
+
+/// Makes the row of a version's index.
+pub fn version_row(change: &Change, seq: Seq, snapshot: Option<Arc<[u8]>>) -> VersionRow {
+    VersionRow {
+        address: change.context.clone(),
+        version: change.version,
+        seq,
+        committed_at: change.committed_at,
+        change: change.id,
+        hash: change.hash,
+        snapshot,
+        whole: matches!(change.effect, Effect::Snapshot(_)),
+    }
+}
+
+/// Makes a head's row, with its body where that is due.
+pub fn head_row(cached: &CachedHead) -> HeadRow {
+    let head = &cached.head;
+    let document = &head.document;
+    let body = writes_body(cached).then(|| HeadBody {
+        version: head.version,
+        bytes: pack(&document.to_json().to_text()),
+    });
+    HeadRow {
+        address: head.address.clone(),
+        parent: document.parent(),
+        state: document.state().to_owned(),
+        level: document.level(),
+        owner: document.owner().map(|owner| owner.to_string()),
+        labels: document.labels().clone(),
+        title: document.title().map(str::to_owned),
+        version: head.version,
+        seq: head.seq,
+        change: head.change,
+        hash: head.hash,
+        deleted: head.deleted,
+        actor: head.actor.clone(),
+        created_at: head.created_at,
+        updated_at: head.updated_at,
+        body,
+    }
+}

@@ -1,0 +1,283 @@
+//! What must hold before a proposal may become a change: support, preconditions, base, operation.
+
+use std::sync::Arc;
+
+use syncline_api::{Code, Problem, Sides};
+use syncline_model::change::ChangeType;
+use syncline_model::document::Document;
+use syncline_model::head::Head;
+use syncline_model::ids::Version;
+use syncline_model::json::{Json, Pointer};
+use syncline_model::proposal::{Base, MESSAGE_LENGTH_MAX, Operation, Precondition, Proposal};
+
+use crate::Rules;
+use crate::decide::Refusal;
+use crate::document::propose;
+use crate::view::{BaseState, View};
+
+pub type Refused<T> = Result<T, Box<Refusal>>;
+
+pub fn refuse<T>(problem: Problem) -> Refused<T> {
+    Err(Box::new(problem.into()))
+}
+
+/// Refuses, undecided, what is fixed on the wire but not built yet: nothing may be done half.
+pub fn check_supported(proposal: &Proposal) -> Refused<()> {
+    let at = |name: &str| Pointer::root().child(name);
+    if proposal.branch.is_some() {
+        return refuse(Problem::not_built("writing to a branch").at(at("branch")));
+    }
+    if proposal.strategy.is_some() {
+        return refuse(Problem::not_built("choosing a strategy").at(at("strategy")));
+    }
+    if proposal.context.kind().starts_with("syncline_") {
+        return refuse(
+            Problem::new(
+                Code::Invalid,
+                "kinds that begin with syncline_ are the node's own",
+            )
+            .at(at("context")),
+        );
+    }
+    match &proposal.message {
+        Some(message) if message.chars().count() > MESSAGE_LENGTH_MAX => refuse(
+            Problem::new(
+                Code::TooLarge,
+                format!("a message has at most {MESSAGE_LENGTH_MAX} characters"),
+            )
+            .at(at("message"))
+            .limit(MESSAGE_LENGTH_MAX as u64, "message_length_max"),
+        ),
+        _ => Ok(()),
+    }
+}
+
+pub fn check_precondition(
+    view: &View,
+    proposal: &Proposal,
+    rules: &Rules,
+    head: Option<&Arc<Head>>,
+) -> Refused<()> {
+    let live = head.filter(|head| !head.deleted);
+    let context = &proposal.context;
+    let failed = |detail: String, hint: &str| {
+        let problem = Problem::new(Code::PreconditionFailed, detail).hint(hint);
+        Err(with_sides(problem, view, proposal, rules, head))
+    };
+    match (&proposal.precondition, live) {
+        (Precondition::None, _)
+        | (Precondition::MatchAny, Some(_))
+        | (Precondition::NoneMatchAny, None) => Ok(()),
+        (Precondition::MatchAny, None) => failed(
+            format!("there is no context \"{context}\" to overwrite"),
+            "leave If-Match out to create it",
+        ),
+        (Precondition::NoneMatchAny, Some(head)) => failed(
+            format!(
+                "context \"{context}\" is there already, at version {}",
+                head.version
+            ),
+            "read it, and write with If-Match or Syncline-Base",
+        ),
+        (Precondition::Match(_), None) => failed(
+            format!("there is no context \"{context}\" any more"),
+            "read it again",
+        ),
+        (Precondition::Match(etags), Some(head)) => {
+            if etags.contains(&head.etag()) {
+                return Ok(());
+            }
+            let hint = if etags.iter().any(|etag| etag.is_partial()) {
+                "the ETag is of a partial answer; read the whole context"
+            } else {
+                "read it again, or send Syncline-Base instead of If-Match"
+            };
+            failed(
+                format!(
+                    "context \"{context}\" is at {}, not at what If-Match names",
+                    head.etag()
+                ),
+                hint,
+            )
+        }
+    }
+}
+
+/// Resolves the base, and returns its version if the write may go on from it.
+///
+/// Merging comes next; until then a base that the head has left behind is answered with the
+/// three sides.
+pub fn check_base(
+    view: &View,
+    proposal: &Proposal,
+    rules: &Rules,
+    head: Option<&Arc<Head>>,
+) -> Refused<Option<Version>> {
+    let (Some(base), Some(head)) = (&proposal.base, head) else {
+        if let (Some(base), None) = (&proposal.base, head) {
+            let detail = format!(
+                "context \"{}\" never existed, so {base} is not its base",
+                proposal.context
+            );
+            return refuse(
+                Problem::new(Code::BaseUnknown, detail).at(Pointer::root().child("base")),
+            );
+        }
+        return Ok(None);
+    };
+    if matches!(base, Base::Etag(etag) if etag.is_partial()) {
+        let problem = Problem::new(Code::Invalid, "the base is the ETag of a partial answer")
+            .at(Pointer::root().child("base"))
+            .hint("read the whole context, and send that ETag");
+        return refuse(problem);
+    }
+    match view.base(&proposal.context, base) {
+        BaseState::Known { version, .. } if version == head.version => Ok(Some(version)),
+        BaseState::Known { version, .. } => {
+            let detail = format!(
+                "context \"{}\" is at version {}, and the write was made on version {version}",
+                proposal.context, head.version
+            );
+            let problem = Problem::new(Code::StaleBase, detail)
+                .hint("bring the sides together, and write again on the head with a new change id");
+            Err(with_sides(problem, view, proposal, rules, Some(head)))
+        }
+        BaseState::Unknown => refuse(
+            Problem::new(
+                Code::BaseUnknown,
+                format!(
+                    "{base} is no base that the history of \"{}\" holds",
+                    proposal.context
+                ),
+            )
+            .at(Pointer::root().child("base"))
+            .hint("read the context, and send its ETag as the base"),
+        ),
+    }
+}
+
+/// Says what kind of change the operation makes of this head, or why it makes none.
+pub fn check_operation(proposal: &Proposal, head: Option<&Arc<Head>>) -> Refused<ChangeType> {
+    let context = &proposal.context;
+    let conditional = proposal.base.is_some() || proposal.precondition != Precondition::None;
+    let missing = || {
+        refuse(
+            Problem::new(Code::NotFound, format!("there is no context \"{context}\""))
+                .hint("create it first"),
+        )
+    };
+    let deleted = |head: &Head| {
+        refuse(
+            Problem::new(
+                Code::Deleted,
+                format!(
+                    "context \"{context}\" was deleted at version {}",
+                    head.version
+                ),
+            )
+            .hint("restore it first"),
+        )
+    };
+    let live = head.filter(|head| !head.deleted);
+    match (proposal.operation, head, live) {
+        (Operation::Create, _, Some(head)) => refuse(
+            Problem::new(
+                Code::PreconditionFailed,
+                format!("context \"{context}\" is there already, at version {}", head.version),
+            )
+            .hint("read it, and write with a base"),
+        ),
+        (Operation::Create, _, None) => Ok(ChangeType::Create),
+        (Operation::Replace | Operation::Delete, _, Some(_)) if !conditional => refuse(
+            Problem::new(
+                Code::PreconditionRequired,
+                format!("context \"{context}\" is there, and the write does not say what it was made on"),
+            )
+            .hint("send If-Match or Syncline-Base with the ETag that a read gave; If-Match: * overwrites on purpose"),
+        ),
+        (Operation::Delete, _, Some(_)) if context.as_str() == "global/main" => {
+            refuse(Problem::new(Code::Invalid, "global/main always exists and cannot be deleted"))
+        }
+        (Operation::Delete, _, Some(_)) => Ok(ChangeType::Delete),
+        (Operation::Restore, _, Some(_)) | (Operation::Restore, Some(_), None) => Ok(ChangeType::Restore),
+        (_, _, Some(_)) => Ok(ChangeType::Update),
+        (Operation::Delete | Operation::Restore, None, _) => missing(),
+        (_, _, None) if proposal.create => Ok(ChangeType::Create),
+        (_, Some(head), None) => deleted(head),
+        (_, None, None) => missing(),
+    }
+}
+
+pub fn with_sides(
+    problem: Problem,
+    view: &View,
+    proposal: &Proposal,
+    rules: &Rules,
+    head: Option<&Arc<Head>>,
+) -> Box<Refusal> {
+    if !matches!(
+        problem.code,
+        Code::StaleBase | Code::PreconditionFailed | Code::TestFailed
+    ) {
+        return Box::new(problem.into());
+    }
+    let live = head.filter(|head| !head.deleted);
+    let base = seen(view, proposal);
+    let mut problem = problem;
+    let seen = base
+        .as_ref()
+        .map(|(version, document)| (*version, &**document));
+    problem.sides = Some(Box::new(sides(
+        proposal,
+        seen,
+        live.map(|head| &**head),
+        rules,
+    )));
+    Box::new(Refusal {
+        problem,
+        base: base.map(|(version, _)| version),
+        theirs: live.map(|head| head.version),
+    })
+}
+
+/// Returns what the writer had seen: its base, or the version that its `If-Match` names.
+fn seen(view: &View, proposal: &Proposal) -> Option<(Version, Arc<Document>)> {
+    let by_etag = match &proposal.precondition {
+        Precondition::Match(etags) => etags.first().map(|etag| Base::Etag(*etag)),
+        _ => None,
+    };
+    match view.base(&proposal.context, &proposal.base.clone().or(by_etag)?) {
+        BaseState::Known { version, document } => Some((version, document)),
+        BaseState::Unknown => None,
+    }
+}
+
+/// Returns the three sides of a proposal: the document that its writer had seen, that document
+/// with the proposal applied (or the bare body where the base is not known), and the head.
+pub fn sides(
+    proposal: &Proposal,
+    base: Option<(Version, &Document)>,
+    theirs: Option<&Head>,
+    rules: &Rules,
+) -> Sides {
+    let ours = match (proposal.operation, base) {
+        (Operation::Delete, _) => None,
+        (_, Some((_, base))) => match propose(base, proposal, rules) {
+            Ok(proposed) => Some(proposed.document.to_json()),
+            Err(_) => Some(proposal.body.clone()),
+        },
+        (_, None) => Some(proposal.body.clone()),
+    };
+    let base = base.map(|(version, document)| {
+        let mut side = document.object().clone();
+        side.insert("version", Json::from(version.0));
+        Json::Object(side)
+    });
+    let theirs = theirs.map(|head| {
+        let mut side = head.document.object().clone();
+        side.insert("version", Json::from(head.version.0));
+        side.insert("etag", Json::from(head.etag().to_string()));
+        Json::Object(side)
+    });
+    Sides { base, ours, theirs }
+}
