@@ -312,6 +312,23 @@ impl Client {
         self.json("/v1/stats").await
     }
 
+    /// Returns the node's workspaces, as they come.
+    pub async fn workspaces(&self) -> Result<Json, Problem> {
+        self.json("/v1/workspaces").await
+    }
+
+    /// Makes a workspace; one that is there is left as it is.
+    pub async fn create_workspace(&self, name: &WorkspaceId) -> Result<Json, Problem> {
+        let mut w = JsonWriter::new();
+        w.begin_object();
+        w.field_str("name", name.as_str());
+        w.end_object();
+        let body = Some((JSON, Bytes::from(w.into_string())));
+        self.request(Method::POST, "/v1/workspaces", &[], body)
+            .await?
+            .json()
+    }
+
     /// Reads any resource as JSON.
     pub async fn json(&self, path: &str) -> Result<Json, Problem> {
         self.request(Method::GET, path, &[], None).await?.json()
