@@ -9,7 +9,7 @@ use syncline_api::{
     BulkMode, Code, ContextView, Mode, Problem, ReceiptOrProblem, ReceiptView, Scope, WireChange,
     write_proposal,
 };
-use syncline_model::ids::{Address, ChangeId, Name, Version};
+use syncline_model::ids::{Address, ChangeId, Name, Version, WorkspaceId};
 use syncline_model::json::{Json, JsonWriter, Pointer};
 use syncline_model::proposal::{Base, Precondition, Proposal};
 
