@@ -1,6 +1,7 @@
 //! The statements of one write, and what the writer remembers of the tables meanwhile.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::{Connection, params};
 use syncline_model::document::Level;
@@ -12,6 +13,7 @@ use syncline_store::{
 };
 
 use crate::errors::writing;
+use crate::history::{History, Seqs, chunk_before};
 use crate::read;
 use crate::rows::{actor_text, labels_text, pos};
 
@@ -34,7 +36,7 @@ enum Undo {
 }
 
 /// The columns of a context that seldom change.
-#[derive(Clone, PartialEq)]
+#[derive(PartialEq)]
 struct Columns {
     parent: Option<Address>,
     state: String,
@@ -55,13 +57,25 @@ impl Columns {
             labels: head.labels.clone(),
         }
     }
+
+    /// Says whether they are a head's, without a copy of it.
+    fn are_of(&self, head: &HeadRow) -> bool {
+        self.parent == head.parent
+            && self.state == head.state
+            && self.level == head.level
+            && self.owner == head.owner
+            && self.title == head.title
+            && self.labels == head.labels
+    }
 }
 
+#[derive(Clone)]
 struct Known {
     ctx: i64,
     version: Version,
     deleted: bool,
-    columns: Columns,
+    recent: Seqs,
+    columns: Arc<Columns>,
 }
 
 impl Memory {
@@ -133,12 +147,13 @@ impl Memory {
             return Ok(());
         }
         if let Some((ctx, head)) = read::head_alone(conn, key.0, &key.1).map_err(unread)? {
-            let (version, deleted) = (head.version, head.deleted);
+            let history = History::of(conn, ctx).map_err(unread)?;
             let known = Known {
                 ctx,
-                version,
-                deleted,
-                columns: Columns::of(&head),
+                version: head.version,
+                deleted: head.deleted,
+                recent: history.into_recent(),
+                columns: Arc::new(Columns::of(&head)),
             };
             self.contexts.insert(key.clone(), known);
         }
@@ -149,6 +164,11 @@ impl Memory {
 /// A read that a write needed has failed: nothing was written.
 fn unread(error: StoreError) -> StoreError {
     StoreError::NotWritten(error.to_string())
+}
+
+/// A batch that does not fit what is stored.
+fn refused(why: String) -> StoreError {
+    StoreError::NotWritten(why)
 }
 
 fn run(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
@@ -224,17 +244,14 @@ pub(crate) fn append(
         memory,
         ws,
         row,
-        touched: HashMap::new(),
+        touched: Vec::with_capacity(batch.heads.len()),
     };
-    for head in &batch.heads {
-        writing.head(head)?;
+    let places = writing.plan(batch)?;
+    for (head, at) in batch.heads.iter().zip(0..) {
+        writing.head(head, at)?;
     }
-    for version in &batch.versions {
-        writing.version(version)?;
-    }
-    writing.check_heads(&batch.heads)?;
-    for record in &batch.records {
-        writing.record(record)?;
+    for ((record, version), at) in batch.records.iter().zip(&batch.versions).zip(places) {
+        writing.record(record, version, writing.touched[at].ctx)?;
     }
     for row in &batch.ids {
         writing.id(row)?;
@@ -247,39 +264,95 @@ struct Writing<'a> {
     memory: &'a mut Memory,
     ws: i64,
     row: WorkspaceRow,
-    /// The batch's contexts with the newest version written so far.
-    touched: HashMap<&'a Address, (i64, Version)>,
+    /// One for each head of the batch, in its order.
+    touched: Vec<Touched>,
+}
+
+/// What the batch makes of one context.
+struct Touched {
+    /// 0 until a new one has its row.
+    ctx: i64,
+    before: Option<Known>,
+    version: Version,
+    recent: Seqs,
+    /// Chunks that were whole when a later version came, with their numbers.
+    chunks: Vec<(i64, Seqs)>,
 }
 
 impl<'a> Writing<'a> {
-    fn head(&mut self, head: &'a HeadRow) -> Result<(), StoreError> {
-        let key = (self.ws, head.address.clone());
-        self.memory.know(self.conn, &key)?;
-        let columns = Columns::of(head);
-        let before = self.memory.contexts.get(&key);
-        let before = before.map(|known| {
-            (
-                known.ctx,
-                known.version,
-                known.deleted,
-                known.columns.clone(),
-            )
-        });
+    /// Finds the batch's contexts and their histories after it; returns each version's place
+    /// among them.
+    fn plan(&mut self, batch: &'a Append) -> Result<Vec<usize>, StoreError> {
+        let mut at = HashMap::with_capacity(batch.heads.len());
+        for head in &batch.heads {
+            if at.insert(&head.address, self.touched.len()).is_some() {
+                return Err(refused(format!("two heads of {}", head.address)));
+            }
+            let key = (self.ws, head.address.clone());
+            self.memory.know(self.conn, &key)?;
+            let before = self.memory.contexts.get(&key).cloned();
+            let (ctx, version, recent) = match &before {
+                Some(known) => (known.ctx, known.version, known.recent.clone()),
+                None => (0, Version::ZERO, Seqs::default()),
+            };
+            self.touched.push(Touched {
+                ctx,
+                before,
+                version,
+                recent,
+                chunks: Vec::new(),
+            });
+        }
+        let place = |row: &VersionRow| {
+            let Some(&at) = at.get(&row.address) else {
+                return Err(refused(format!("no head for {}", row.address)));
+            };
+            let touched = &mut self.touched[at];
+            if row.version != touched.version.next() {
+                let (address, before) = (&row.address, touched.version);
+                return Err(refused(format!(
+                    "{address} v{} does not follow v{before}",
+                    row.version
+                )));
+            }
+            touched.version = row.version;
+            if let Some(whole) = touched.recent.push(row.seq) {
+                touched.chunks.push((chunk_before(row.version), whole));
+            }
+            Ok(at)
+        };
+        let places = batch.versions.iter().map(place).collect::<Result<_, _>>()?;
+        let newest = self.touched.iter().map(|touched| touched.version);
+        match batch
+            .heads
+            .iter()
+            .zip(newest)
+            .find(|(head, newest)| head.version != *newest)
+        {
+            Some((head, _)) => Err(refused(format!(
+                "the head of {} is not its newest version",
+                head.address
+            ))),
+            None => Ok(places),
+        }
+    }
+
+    fn head(&mut self, head: &HeadRow, at: usize) -> Result<(), StoreError> {
+        const CHUNK: &str = "INSERT INTO version_chunk (ctx, chunk, seqs) VALUES (?1, ?2, ?3)";
+        let before = self.touched[at].before.take();
+        let recent = std::mem::take(&mut self.touched[at].recent);
         let ctx = match &before {
-            None => self.insert_head(head)?,
-            Some((ctx, _, _, old)) => {
-                self.update_head(*ctx, head)?;
-                if *old != columns {
-                    self.update_columns(*ctx, old, &columns)?;
-                }
-                *ctx
+            None => self.insert_head(head, &recent)?,
+            Some(known) => {
+                self.update_head(known.ctx, head, &recent)?;
+                known.ctx
             }
         };
-        let no_labels = Object::new();
-        let labels = before
-            .as_ref()
-            .map_or(&no_labels, |(_, _, _, old)| &old.labels);
-        self.update_labels(ctx, labels, &columns.labels)?;
+        self.touched[at].ctx = ctx;
+        for (number, seqs) in &self.touched[at].chunks {
+            run(self.conn, CHUNK, (ctx, number, seqs.as_bytes()))?;
+        }
+        let columns = self.columns(ctx, head, before.as_ref())?;
         if let Some(body) = &head.body {
             run(
                 self.conn,
@@ -288,28 +361,49 @@ impl<'a> Writing<'a> {
                 (ctx, body.version.0.cast_signed(), &*body.bytes),
             )?;
         }
-        let (version, live) = match before {
-            Some((_, version, deleted, _)) => (version, !deleted),
-            None => (Version::ZERO, false),
-        };
+        let live = before.is_some_and(|known| !known.deleted);
         self.row.contexts = self.row.contexts + u64::from(!head.deleted) - u64::from(live);
-        self.touched.insert(&head.address, (ctx, version));
         let known = Known {
             ctx,
             version: head.version,
             deleted: head.deleted,
+            recent,
             columns,
         };
-        self.memory.set_context(key, known);
+        self.memory
+            .set_context((self.ws, head.address.clone()), known);
         Ok(())
     }
 
-    fn insert_head(&self, head: &HeadRow) -> Result<i64, StoreError> {
+    /// Writes what changed of the columns that seldom do, and returns all of them.
+    fn columns(
+        &self,
+        ctx: i64,
+        head: &HeadRow,
+        before: Option<&Known>,
+    ) -> Result<Arc<Columns>, StoreError> {
+        match before {
+            Some(known) if known.columns.are_of(head) => Ok(known.columns.clone()),
+            Some(known) => {
+                let columns = Columns::of(head);
+                self.update_columns(ctx, &known.columns, &columns)?;
+                self.update_labels(ctx, &known.columns.labels, &columns.labels)?;
+                Ok(Arc::new(columns))
+            }
+            None => {
+                self.update_labels(ctx, &Object::new(), &head.labels)?;
+                Ok(Arc::new(Columns::of(head)))
+            }
+        }
+    }
+
+    fn insert_head(&self, head: &HeadRow, recent: &Seqs) -> Result<i64, StoreError> {
         run(
             self.conn,
             "INSERT INTO context (ws, address, parent, state, level, owner, title, labels, \
-                created_at, version, seq, change_id, hash, deleted, actor, updated_at) VALUES \
-                (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
+                created_at, version, seq, change_id, hash, deleted, actor, updated_at, \
+                recent_seqs) VALUES \
+                (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
             params![
                 self.ws,
                 head.address.as_str(),
@@ -327,16 +421,17 @@ impl<'a> Writing<'a> {
                 head.deleted,
                 actor_text(&head.actor),
                 head.updated_at.0,
+                recent.as_bytes(),
             ],
         )?;
         Ok(self.conn.last_insert_rowid())
     }
 
-    fn update_head(&self, ctx: i64, head: &HeadRow) -> Result<(), StoreError> {
+    fn update_head(&self, ctx: i64, head: &HeadRow, recent: &Seqs) -> Result<(), StoreError> {
         run(
             self.conn,
             "UPDATE context SET version = ?2, seq = ?3, change_id = ?4, hash = ?5, deleted = ?6, \
-                actor = ?7, updated_at = ?8, created_at = ?9 WHERE ctx = ?1",
+                actor = ?7, updated_at = ?8, created_at = ?9, recent_seqs = ?10 WHERE ctx = ?1",
             params![
                 ctx,
                 head.version.0.cast_signed(),
@@ -347,6 +442,7 @@ impl<'a> Writing<'a> {
                 actor_text(&head.actor),
                 head.updated_at.0,
                 head.created_at.0,
+                recent.as_bytes(),
             ],
         )
     }
@@ -397,62 +493,29 @@ impl<'a> Writing<'a> {
         change(INSERT, new, old)
     }
 
-    fn version(&mut self, row: &VersionRow) -> Result<(), StoreError> {
-        let Some((ctx, before)) = self.touched.get_mut(&row.address) else {
-            return Err(StoreError::NotWritten(format!(
-                "no head for {}",
-                row.address
-            )));
-        };
-        if row.version != before.next() {
-            let why = format!("{} v{} does not follow v{before}", row.address, row.version);
-            return Err(StoreError::NotWritten(why));
-        }
-        *before = row.version;
-        let (ctx, version) = (*ctx, row.version.0.cast_signed());
+    fn record(&self, record: &StoredRecord, row: &VersionRow, ctx: i64) -> Result<(), StoreError> {
+        const SNAPSHOT: &str = "INSERT INTO snapshot (ctx, version, bytes) VALUES (?1, ?2, ?3)";
+        let version = row.version.0.cast_signed();
         run(
             self.conn,
-            "INSERT INTO version (ctx, version, seq, committed_at, change_id, hash, whole) \
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO log (pos, header, ctx, version, change_id, hash, whole, salt, body) \
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
+                pos(self.ws, record.header.seq),
+                record.header.to_bytes(),
                 ctx,
                 version,
-                row.seq.0.cast_signed(),
-                row.committed_at.0,
                 row.change.as_bytes(),
                 row.hash.0,
                 row.whole,
-            ],
-        )?;
-        let Some(snapshot) = &row.snapshot else {
-            return Ok(());
-        };
-        const SNAPSHOT: &str = "INSERT INTO snapshot (ctx, version, bytes) VALUES (?1, ?2, ?3)";
-        run(self.conn, SNAPSHOT, (ctx, version, &**snapshot))
-    }
-
-    fn check_heads(&self, heads: &[HeadRow]) -> Result<(), StoreError> {
-        let newest = |head: &HeadRow| self.touched.get(&head.address).map(|(_, version)| *version);
-        match heads.iter().find(|head| newest(head) != Some(head.version)) {
-            Some(head) => {
-                let why = format!("the head of {} is not its newest version", head.address);
-                Err(StoreError::NotWritten(why))
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn record(&self, record: &StoredRecord) -> Result<(), StoreError> {
-        run(
-            self.conn,
-            "INSERT INTO log (pos, header, salt, body) VALUES (?1, ?2, ?3, ?4)",
-            (
-                pos(self.ws, record.header.seq),
-                record.header.to_bytes(),
                 record.salt,
                 &*record.body,
-            ),
-        )
+            ],
+        )?;
+        match &row.snapshot {
+            Some(snapshot) => run(self.conn, SNAPSHOT, (ctx, version, &**snapshot)),
+            None => Ok(()),
+        }
     }
 
     fn id(&self, row: &IdRow) -> Result<(), StoreError> {

@@ -8,6 +8,7 @@ mod append;
 mod checkpoint;
 mod connection;
 mod errors;
+mod history;
 mod list;
 mod lock;
 mod open;

@@ -1,14 +1,14 @@
 //! Reads: each function runs in one short transaction of a reader.
 
 use rusqlite::{Connection, Row};
-use syncline_model::document::DocumentHash;
 use syncline_model::ids::{Address, ChangeId, Seq, Version, WorkspaceId};
 use syncline_model::record::{IdRow, RecordHeader, RotError, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{HeadBody, HeadRow, Rebuild, StoreError, VersionRow, WorkspaceRow};
 
 use crate::errors::reading;
-use crate::rows::{self, array, blob, pos, seq_of};
+use crate::history::History;
+use crate::rows::{self, array, blob, pos};
 
 /// Runs a statement and reads all of its rows.
 pub(crate) fn all<T>(
@@ -209,173 +209,150 @@ pub(crate) fn seq_at(
     Ok(low)
 }
 
+/// Returns what a record's row says of the version that it made; `None` if the log no longer
+/// reaches back to it.
+pub(crate) fn version_of(
+    conn: &Connection,
+    (ws, row): &(i64, WorkspaceRow),
+    context: (i64, &Address),
+    (version, seq): (Version, Seq),
+) -> Result<Option<VersionRow>, StoreError> {
+    let sql = format!("SELECT {} FROM log WHERE pos = ?1", rows::VERSION);
+    let found = first(conn, &sql, [pos(*ws, seq)], |row| {
+        rows::version(row, context, (version, seq))
+    })?;
+    match found {
+        None if seq > row.low_water => Err(RotError::Chain(seq).into()),
+        found => Ok(found),
+    }
+}
+
 pub(crate) fn versions(
     conn: &Connection,
-    ctx: i64,
-    address: &Address,
+    ws: &(i64, WorkspaceRow),
+    context: (i64, &Address),
     below: Option<Version>,
     limit: usize,
 ) -> Result<Vec<VersionRow>, StoreError> {
-    let sql = format!(
-        "SELECT {} FROM version WHERE ctx = ?1 AND version < ?2 ORDER BY version DESC LIMIT ?3",
-        rows::VERSION
-    );
-    let below = below.map_or(i64::MAX, |version| {
-        i64::try_from(version.0).unwrap_or(i64::MAX)
-    });
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    all(conn, &sql, (ctx, below, limit), |row| {
-        rows::version(row, address)
-    })
-}
-
-pub(crate) fn version(
-    conn: &Connection,
-    ctx: i64,
-    address: &Address,
-    version: Version,
-) -> Result<Option<VersionRow>, StoreError> {
-    let found = versions(conn, ctx, address, Some(version.next()), 1)?
-        .into_iter()
-        .next();
-    Ok(found.filter(|row| row.version == version))
-}
-
-/// Halves the versions, since seqs rise with them; some may be missing in between.
-pub(crate) fn version_at(
-    conn: &Connection,
-    ctx: i64,
-    address: &Address,
-    seq: Seq,
-) -> Result<Option<VersionRow>, StoreError> {
-    let newest = versions(conn, ctx, address, None, 1)?.into_iter().next();
-    let Some(newest) = newest else {
-        return Ok(None);
-    };
-    if newest.seq <= seq {
-        return Ok(Some(newest));
-    }
-    let mut found = None;
-    // The answer lies in `low..high`; versions from `high` on came after `seq`.
-    let (mut low, mut high) = (1, newest.version.0);
-    while low < high {
-        let middle = low + (high - low) / 2;
-        let below = Some(Version(middle + 1));
-        match versions(conn, ctx, address, below, 1)?.into_iter().next() {
-            Some(row) if row.seq > seq => high = row.version.0,
-            row => {
-                found = row.or(found);
-                low = middle + 1;
-            }
+    let mut history = History::of(conn, context.0)?;
+    let below = below.map_or(u64::MAX, |version| version.0);
+    let mut next = below.min(history.newest().0.saturating_add(1));
+    let mut found = Vec::new();
+    while found.len() < limit && next > 1 {
+        next -= 1;
+        let Some(seq) = history.seq(Version(next))? else {
+            break;
+        };
+        match version_of(conn, ws, context, (Version(next), seq))? {
+            Some(row) => found.push(row),
+            None => break,
         }
     }
     Ok(found)
 }
 
-/// Where a rebuild begins: a stored document, or a record that holds the whole one.
-enum Start {
-    Stored(HeadBody),
-    Record(Version),
+pub(crate) fn version(
+    conn: &Connection,
+    ws: &(i64, WorkspaceRow),
+    context: (i64, &Address),
+    version: Version,
+) -> Result<Option<VersionRow>, StoreError> {
+    match History::of(conn, context.0)?.seq(version)? {
+        Some(seq) => version_of(conn, ws, context, (version, seq)),
+        None => Ok(None),
+    }
 }
 
+pub(crate) fn version_at(
+    conn: &Connection,
+    ws: &(i64, WorkspaceRow),
+    context: (i64, &Address),
+    seq: Seq,
+) -> Result<Option<VersionRow>, StoreError> {
+    match History::of(conn, context.0)?.at(seq)? {
+        Some(found) => version_of(conn, ws, context, found),
+        None => Ok(None),
+    }
+}
+
+/// Walks back to a stored document, or to a record that holds the whole one.
 pub(crate) fn rebuild(
     conn: &Connection,
     ws: &(i64, WorkspaceRow),
-    ctx: i64,
+    context: (i64, &Address),
     version: Version,
 ) -> Result<Rebuild, StoreError> {
-    const HASH: &str = "SELECT hash FROM version WHERE ctx = ?1 AND version = ?2";
-    let asked = (ctx, version.0.cast_signed());
-    let Some(hash) = first(conn, HASH, asked, |row| array(row, 0).map(DocumentHash))? else {
+    let mut history = History::of(conn, context.0)?;
+    let Some(seq) = history.seq(version)? else {
         return Ok(Rebuild::default());
     };
-    let (from, start) = match nearest(conn, ctx, version)? {
-        Some(Start::Stored(body)) => (body.version.next(), Some(body)),
-        Some(Start::Record(whole)) => (whole, None),
-        None if ws.1.low_water > Seq::ZERO => {
-            return Err(StoreError::Compacted {
-                oldest: ws.1.low_water.next(),
-            });
-        }
-        None => return Err(RotError::Decode(format!("version {version} has no beginning")).into()),
+    let compacted = || StoreError::Compacted {
+        oldest: ws.1.low_water.next(),
     };
-    let records = records_of(conn, ws, ctx, from, version)?;
-    Ok(Rebuild {
+    let asked = version_of(conn, ws, context, (version, seq))?.ok_or_else(compacted)?;
+    let start = nearest(conn, context.0, version)?;
+    let above = start.as_ref().map_or(Version::ZERO, |body| body.version);
+    let mut rebuild = Rebuild {
         start,
-        records,
-        hash: Some(hash),
-    })
+        records: Vec::new(),
+        hash: Some(asked.hash),
+    };
+    let mut next = version;
+    while next > above {
+        let broken = || RotError::Decode(format!("version {next} is missing"));
+        let seq = history.seq(next)?.ok_or_else(broken)?;
+        let (record, whole) = match record_of(conn, ws.0, context.0, (next, seq))? {
+            Some(found) => found,
+            None if seq <= ws.1.low_water => return Err(compacted()),
+            None => return Err(RotError::Chain(seq).into()),
+        };
+        rebuild.records.push(record);
+        if whole {
+            rebuild.start = None;
+            rebuild.records.reverse();
+            return Ok(rebuild);
+        }
+        next = Version(next.0 - 1);
+    }
+    if rebuild.start.is_none() {
+        return Err(RotError::Decode(format!("version {version} has no beginning")).into());
+    }
+    rebuild.records.reverse();
+    Ok(rebuild)
 }
 
-fn nearest(conn: &Connection, ctx: i64, version: Version) -> Result<Option<Start>, StoreError> {
+/// Returns the newest stored document at or below a version.
+fn nearest(conn: &Connection, ctx: i64, version: Version) -> Result<Option<HeadBody>, StoreError> {
     const BODY: &str = "SELECT version, bytes FROM body WHERE ctx = ?1 AND version <= ?2";
     const SNAPSHOT: &str = "SELECT version, bytes FROM snapshot \
         WHERE ctx = ?1 AND version <= ?2 ORDER BY version DESC LIMIT 1";
-    const WHOLE: &str = "SELECT version FROM version WHERE ctx = ?1 AND version <= ?2 \
-        AND version > ?3 AND whole = 1 ORDER BY version DESC LIMIT 1";
-    let asked = (ctx, version.0.cast_signed());
-    let number = |row: &Row<'_>| {
-        row.get::<_, i64>(0)
-            .map(|n| Version(n.cast_unsigned()))
-            .map_err(reading)
-    };
     let stored = |row: &Row<'_>| {
+        let version = Version(row.get::<_, i64>(0).map_err(reading)?.cast_unsigned());
         Ok(HeadBody {
-            version: number(row)?,
+            version,
             bytes: blob(row, 1)?,
         })
     };
+    let asked = (ctx, version.0.cast_signed());
     let body = first(conn, BODY, asked, stored)?;
     let snapshot = first(conn, SNAPSHOT, asked, stored)?;
-    let stored = [body, snapshot]
-        .into_iter()
-        .flatten()
-        .max_by_key(|body| body.version);
-    let above = stored.as_ref().map_or(Version::ZERO, |body| body.version);
-    let whole = first(
-        conn,
-        WHOLE,
-        (asked.0, asked.1, above.0.cast_signed()),
-        number,
-    )?;
-    Ok(whole.map(Start::Record).or(stored.map(Start::Stored)))
+    let both = [body, snapshot].into_iter().flatten();
+    Ok(both.max_by_key(|body| body.version))
 }
 
-/// The records of a context's versions `from..=upto`.
-fn records_of(
+/// Returns the record that made a version, and whether it holds the whole document.
+fn record_of(
     conn: &Connection,
-    (ws, workspace): &(i64, WorkspaceRow),
+    ws: i64,
     ctx: i64,
-    from: Version,
-    upto: Version,
-) -> Result<Vec<StoredRecord>, StoreError> {
-    const SQL: &str = "SELECT v.version, v.seq, l.pos, l.header, l.salt, l.body \
-        FROM version v LEFT JOIN log l ON l.pos = ?1 + v.seq \
-        WHERE v.ctx = ?2 AND v.version BETWEEN ?3 AND ?4 ORDER BY v.version";
-    let mut next = from;
-    let params = (
-        pos(*ws, Seq::ZERO),
-        ctx,
-        from.0.cast_signed(),
-        upto.0.cast_signed(),
-    );
-    let records = all(conn, SQL, params, |row| {
-        let number: i64 = row.get(0).map_err(reading)?;
-        let seq = Seq(row.get::<_, i64>(1).map_err(reading)?.cast_unsigned());
-        if number.cast_unsigned() != next.0 {
-            return Err(RotError::Decode(format!("version {next} is missing")).into());
+    (version, seq): (Version, Seq),
+) -> Result<Option<(StoredRecord, bool)>, StoreError> {
+    const SQL: &str = "SELECT header, salt, body, ctx, version, whole FROM log WHERE pos = ?1";
+    first(conn, SQL, [pos(ws, seq)], |row| {
+        let number = |at| row.get::<_, i64>(at).map_err(reading);
+        if (number(3)?, number(4)?) != (ctx, version.0.cast_signed()) {
+            return Err(RotError::Decode(format!("record {seq} is not that of v{version}")).into());
         }
-        next = next.next();
-        match row.get::<_, Option<i64>>(2).map_err(reading)? {
-            Some(found) => rows::record(row, 3, seq_of(found)),
-            None if seq <= workspace.low_water => Err(StoreError::Compacted {
-                oldest: workspace.low_water.next(),
-            }),
-            None => Err(RotError::Chain(seq).into()),
-        }
-    })?;
-    if next != upto.next() {
-        return Err(RotError::Decode(format!("version {next} is missing")).into());
-    }
-    Ok(records)
+        Ok((rows::record(row, 0, seq)?, number(5)? != 0))
+    })
 }

@@ -157,16 +157,29 @@ pub(crate) fn change_id(row: &Row<'_>, at: usize) -> Result<ChangeId, StoreError
     ChangeId::from_bytes(array(row, at)?).map_err(rot)
 }
 
-/// The columns that [`version`] reads.
-pub(crate) const VERSION: &str = "version, seq, committed_at, change_id, hash, whole";
+/// The columns of `log` that [`version`] reads.
+pub(crate) const VERSION: &str = "ctx, version, header, change_id, hash, whole";
 
-/// Reads a version's row.
-pub(crate) fn version(row: &Row<'_>, address: &Address) -> Result<VersionRow, StoreError> {
+/// Reads from a record's row what it says of the version that it made.
+pub(crate) fn version(
+    row: &Row<'_>,
+    (ctx, address): (i64, &Address),
+    (version, seq): (Version, Seq),
+) -> Result<VersionRow, StoreError> {
+    if (column::<i64>(row, 0)?, unsigned(row, 1)?) != (ctx, version.0) {
+        return Err(rot(format!(
+            "record {seq} is not that of {address} v{version}"
+        )));
+    }
+    let header = row
+        .get_ref(2)
+        .and_then(|value| Ok(value.as_blob()?))
+        .map_err(reading)?;
     Ok(VersionRow {
         address: address.clone(),
-        version: Version(unsigned(row, 0)?),
-        seq: Seq(unsigned(row, 1)?),
-        committed_at: Timestamp(column(row, 2)?),
+        version,
+        seq,
+        committed_at: RecordHeader::from_bytes(seq, header)?.committed_at,
         change: change_id(row, 3)?,
         hash: DocumentHash(array(row, 4)?),
         snapshot: None,

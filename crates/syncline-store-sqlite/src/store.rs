@@ -108,7 +108,7 @@ impl SqliteStore {
         &self,
         workspace: &WorkspaceId,
         address: &Address,
-        read: impl FnOnce(&Connection, &(i64, WorkspaceRow), i64, &Address) -> Result<T, StoreError>
+        read: impl FnOnce(&Connection, &(i64, WorkspaceRow), (i64, &Address)) -> Result<T, StoreError>
         + Send
         + 'static,
     ) -> Result<T, StoreError> {
@@ -116,7 +116,7 @@ impl SqliteStore {
         let job = move |conn: &Connection, ws: &(i64, WorkspaceRow)| match read::context(
             conn, ws.0, &address,
         )? {
-            Some(ctx) => read(conn, ws, ctx, &address),
+            Some(ctx) => read(conn, ws, (ctx, &address)),
             None => Ok(T::default()),
         };
         self.read(workspace, job).await
@@ -283,8 +283,8 @@ impl Store for SqliteStore {
         below: Option<Version>,
         limit: usize,
     ) -> Result<Vec<VersionRow>, StoreError> {
-        self.read_context(workspace, address, move |conn, _, ctx, address| {
-            read::versions(conn, ctx, address, below, limit)
+        self.read_context(workspace, address, move |conn, ws, context| {
+            read::versions(conn, ws, context, below, limit)
         })
         .await
     }
@@ -295,8 +295,8 @@ impl Store for SqliteStore {
         address: &Address,
         version: Version,
     ) -> Result<Option<VersionRow>, StoreError> {
-        self.read_context(workspace, address, move |conn, _, ctx, address| {
-            read::version(conn, ctx, address, version)
+        self.read_context(workspace, address, move |conn, ws, context| {
+            read::version(conn, ws, context, version)
         })
         .await
     }
@@ -307,8 +307,8 @@ impl Store for SqliteStore {
         address: &Address,
         seq: Seq,
     ) -> Result<Option<VersionRow>, StoreError> {
-        self.read_context(workspace, address, move |conn, _, ctx, address| {
-            read::version_at(conn, ctx, address, seq)
+        self.read_context(workspace, address, move |conn, ws, context| {
+            read::version_at(conn, ws, context, seq)
         })
         .await
     }
@@ -319,8 +319,8 @@ impl Store for SqliteStore {
         address: &Address,
         version: Version,
     ) -> Result<Rebuild, StoreError> {
-        self.read_context(workspace, address, move |conn, ws, ctx, _| {
-            read::rebuild(conn, ws, ctx, version)
+        self.read_context(workspace, address, move |conn, ws, context| {
+            read::rebuild(conn, ws, context, version)
         })
         .await
     }

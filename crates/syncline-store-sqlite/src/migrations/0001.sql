@@ -24,15 +24,22 @@ CREATE TABLE workspace (
     contexts INTEGER NOT NULL
 ) STRICT;
 
--- pos is ws << 40 | seq, so that each workspace's log is one run of rows.
+-- pos is ws << 40 | seq, so that each workspace's log is one run of rows. What a history shows of
+-- a version is here too, before what may be long: this row is written anyway.
 CREATE TABLE log (
     pos INTEGER PRIMARY KEY,
     header BLOB NOT NULL,
+    ctx INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    change_id BLOB NOT NULL,
+    hash BLOB NOT NULL,
+    whole INTEGER NOT NULL,
     salt BLOB NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
 
--- What rarely changes stands before what changes with each version.
+-- What rarely changes stands before what changes with each version. recent_seqs is the newest
+-- chunk of the history, whole or not.
 CREATE TABLE context (
     ctx INTEGER PRIMARY KEY,
     ws INTEGER NOT NULL,
@@ -51,6 +58,7 @@ CREATE TABLE context (
     deleted INTEGER NOT NULL,
     actor TEXT NOT NULL,
     updated_at INTEGER NOT NULL,
+    recent_seqs BLOB NOT NULL,
     UNIQUE (ws, address)
 ) STRICT;
 CREATE INDEX context_parent ON context (ws, parent) WHERE parent IS NOT NULL;
@@ -62,15 +70,13 @@ CREATE TABLE body (
     bytes BLOB NOT NULL
 ) STRICT;
 
-CREATE TABLE version (
+-- The history before recent_seqs: the seqs of versions 32 * chunk + 1 to 32 * chunk + 32, five
+-- bytes each. A row for each version would make each write rewrite a page of its own.
+CREATE TABLE version_chunk (
     ctx INTEGER NOT NULL,
-    version INTEGER NOT NULL,
-    seq INTEGER NOT NULL,
-    committed_at INTEGER NOT NULL,
-    change_id BLOB NOT NULL,
-    hash BLOB NOT NULL,
-    whole INTEGER NOT NULL,
-    PRIMARY KEY (ctx, version)
+    chunk INTEGER NOT NULL,
+    seqs BLOB NOT NULL,
+    PRIMARY KEY (ctx, chunk)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE snapshot (

@@ -3,13 +3,15 @@
 use std::collections::HashMap;
 
 use rusqlite::Connection;
-use syncline_model::document::{Document, DocumentHash};
+use syncline_model::document::Document;
 use syncline_model::ids::{Address, Seq, Version};
-use syncline_store::{HeadBody, HeadRow, StoreError, VersionRow, WorkspaceRow, read_body, replay};
+use syncline_model::record::RotError;
+use syncline_store::{HeadBody, HeadRow, StoreError, WorkspaceRow, read_body, replay};
 
 use super::Findings;
 use crate::errors::{reading, rot};
-use crate::rows::{self, array, blob, pos};
+use crate::history::History;
+use crate::rows::{self, blob};
 use crate::{list, read};
 
 /// Bounds the contexts of one read transaction.
@@ -124,68 +126,69 @@ impl Check<'_> {
         }
     }
 
-    /// Versions are gapless, have their records, and the newest is the head's.
+    /// Each version has its record, later than the one before, and the newest is the head's.
     fn history(&mut self, head: &HeadRow) -> Result<(), StoreError> {
-        let sql = format!(
-            "SELECT {}, (SELECT 1 FROM log WHERE pos = ?2 + v.seq) FROM version v WHERE ctx = ?1 \
-                ORDER BY version",
-            rows::VERSION
-        );
-        let mut statement = self.conn.prepare_cached(&sql).map_err(reading)?;
-        let mut found = statement
-            .query((self.ctx, pos(self.ws.0, Seq::ZERO)))
-            .map_err(reading)?;
-        let mut before: Option<VersionRow> = None;
-        while let Some(row) = found.next().map_err(reading)? {
-            let version = match rows::version(row, &head.address) {
-                Ok(version) => version,
+        const CHUNKS: &str = "SELECT count(*) FROM version_chunk WHERE ctx = ?1";
+        let mut history = History::of(self.conn, self.ctx)?;
+        let mut before = Seq::ZERO;
+        // A context has no more versions than its log has records, whatever its row says.
+        for number in 1..=head.version.0.min(self.ws.1.last.0) {
+            let version = Version(number);
+            let seq = match history.seq(version) {
+                Ok(seq) => seq.unwrap_or(Seq::ZERO),
                 Err(error) => {
-                    let number: i64 = row.get(0).map_err(reading)?;
-                    self.failed(&format!("the row of version {number}: {error}"));
-                    before = None;
+                    // A whole chunk is missing, so it is said once.
+                    if History::begins_chunk(version) {
+                        self.failed(&error);
+                    }
                     continue;
                 }
             };
-            let follows = match &before {
-                Some(before) => {
-                    version.version == before.version.next() && version.seq > before.seq
-                }
-                None => true,
-            };
-            if !follows {
-                self.failed(&format!(
-                    "version {} does not follow the one before",
-                    version.version
-                ));
+            if seq <= before {
+                self.failed(&format!("version {version} does not follow the one before"));
             }
-            let kept = row.get::<_, Option<i64>>(6).map_err(reading)?.is_some();
-            if !kept && version.seq > self.ws.1.low_water {
-                self.failed(&format!(
-                    "version {} has no record {}",
-                    version.version, version.seq
-                ));
-            }
-            if version.version == Version(1) && version.committed_at != head.created_at {
-                self.failed(&"its head says another time of creation");
-            }
-            before = Some(version);
+            before = seq;
+            self.version(head, (version, seq));
         }
-        let newest = before.is_some_and(|row| {
-            row.version == head.version
-                && row.seq == head.seq
-                && row.change == head.change
-                && row.hash == head.hash
-                && row.committed_at == head.updated_at
-        });
-        if !newest {
+        let chunks = read::first(self.conn, CHUNKS, [self.ctx], |row| {
+            row.get::<_, i64>(0).map_err(reading)
+        })?;
+        if chunks != Some(History::chunks_apart(head.version)) {
+            self.failed(&"its history has more or fewer parts than its versions need");
+        }
+        if before != head.seq {
             self.failed(&"its head is not its newest version");
         }
         Ok(())
     }
 
+    /// Checks one version's record against the head.
+    fn version(&mut self, head: &HeadRow, (version, seq): (Version, Seq)) {
+        let context = (self.ctx, &head.address);
+        let row = match read::version_of(self.conn, self.ws, context, (version, seq)) {
+            Ok(Some(row)) => row,
+            // Compacted.
+            Ok(None) => return,
+            Err(StoreError::Rot(RotError::Chain(_))) => {
+                return self.failed(&format!("version {version} has no record {seq}"));
+            }
+            Err(error) => return self.failed(&format!("version {version}: {error}")),
+        };
+        if version == Version(1) && row.committed_at != head.created_at {
+            self.failed(&"its head says another time of creation");
+        }
+        let same = row.seq == head.seq
+            && row.change == head.change
+            && row.hash == head.hash
+            && row.committed_at == head.updated_at;
+        if version == head.version && !same {
+            self.failed(&"its head is not its newest version");
+        }
+    }
+
     /// The head's document is the one whose hash was recorded, and the columns show it.
     fn document(&mut self, head: &HeadRow) -> Result<(), StoreError> {
-        let rebuild = read::rebuild(self.conn, self.ws, self.ctx, head.version)?;
+        let rebuild = read::rebuild(self.conn, self.ws, (self.ctx, &head.address), head.version)?;
         let Some((document, _)) = replay(&rebuild)? else {
             return Err(rot("its head has no document"));
         };
@@ -200,33 +203,27 @@ impl Check<'_> {
 
     /// Each stored document is the one whose hash was recorded for its version.
     fn stored(&mut self, head: &HeadRow) -> Result<(), StoreError> {
-        const BODY: &str = "SELECT b.version, b.bytes, v.hash FROM body b \
-            LEFT JOIN version v ON v.ctx = b.ctx AND v.version = b.version WHERE b.ctx = ?1";
-        const SNAPSHOTS: &str = "SELECT s.version, s.bytes, v.hash FROM snapshot s \
-            LEFT JOIN version v ON v.ctx = s.ctx AND v.version = s.version WHERE s.ctx = ?1";
+        const BODY: &str = "SELECT version, bytes FROM body WHERE ctx = ?1";
+        const SNAPSHOTS: &str = "SELECT version, bytes FROM snapshot WHERE ctx = ?1";
         for (sql, what) in [(BODY, "the stored body of"), (SNAPSHOTS, "the snapshot of")] {
             let found = read::all(self.conn, sql, [self.ctx], |row| {
                 let version = Version(row.get::<_, i64>(0).map_err(reading)?.cast_unsigned());
-                let hash: Result<[u8; 32], StoreError> = array(row, 2);
-                let hash = hash.map(DocumentHash).ok();
-                Ok((
-                    HeadBody {
-                        version,
-                        bytes: blob(row, 1)?,
-                    },
-                    hash,
-                ))
+                Ok(HeadBody {
+                    version,
+                    bytes: blob(row, 1)?,
+                })
             })?;
-            for (body, hash) in found {
+            for body in found {
                 self.findings.0.documents += 1;
-                let is = read_body(&body).map(|document| document.hash());
-                if is.as_ref().ok() != hash.as_ref() || body.version > head.version {
-                    let why = match is {
-                        Err(error) => error.to_string(),
-                        Ok(_) => "it does not match its hash".to_owned(),
-                    };
-                    self.failed(&format!("{what} version {}: {why}", body.version));
-                }
+                let context = (self.ctx, &head.address);
+                let row = read::version(self.conn, self.ws, context, body.version);
+                let why = match (read_body(&body), row) {
+                    (Err(error), _) => error.to_string(),
+                    (_, Err(error)) => error.to_string(),
+                    (Ok(document), Ok(Some(row))) if document.hash() == row.hash => continue,
+                    _ => "it does not match its hash".to_owned(),
+                };
+                self.failed(&format!("{what} version {}: {why}", body.version));
             }
         }
         Ok(())

@@ -171,7 +171,10 @@ impl Walk {
         let mut problems = Vec::new();
         let ctx = read::context(conn, self.ws, &change.context)?;
         let version = match ctx {
-            Some(ctx) => read::version(conn, ctx, &change.context, change.version),
+            Some(ctx) => {
+                let ws = (self.ws, self.row.clone());
+                read::version(conn, &ws, (ctx, &change.context), change.version)
+            }
             None => Ok(None),
         };
         let name = format!("{} v{}", change.context, change.version);

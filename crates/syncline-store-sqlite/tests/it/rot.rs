@@ -24,6 +24,17 @@ async fn written(dir: &Path) -> Scribe {
             .put_as(&store, &format!("task/t{}", number % 2), &text, form)
             .await;
     }
+    // More versions than one part of a history holds.
+    let mut batch = scribe.batch();
+    let form = Form {
+        without_body: true,
+        snapshot: false,
+    };
+    for number in 30..70 {
+        let text = format!(r#"{{"title":"{number}","labels":{{"k":"{number}"}}}}"#);
+        batch.put(&format!("task/t{}", number % 2), &text, form);
+    }
+    batch.send(&store).await;
     store.close().await.unwrap();
     scribe
 }
@@ -117,11 +128,18 @@ async fn p1_rot_in_the_views_is_named() {
         (format!("UPDATE context SET address = 'no' WHERE {t0}"), vec!["workspace alpha: context no: "]),
         (flip("body", "bytes", 3, t0), vec!["the stored body of version 10: "]),
         (flip("snapshot", "bytes", 3, &format!("{t0} AND version = 6")), vec!["the snapshot of version 6: "]),
-        (flip("version", "hash", 0, &format!("{t0} AND version = 9")), vec!["record 17: the row of task/t0 v9"]),
-        (format!("DELETE FROM version WHERE {t0} AND version = 9"), vec!["record 17: task/t0 v9 is not in the history", "version 10 does not follow"]),
+        (flip("log", "hash", 0, RECORD_17), vec!["record 17: the row of task/t0 v9 says something else"]),
+        (flip("log", "change_id", 0, RECORD_17), vec!["record 17: the row of task/t0 v9 says something else"]),
+        (format!("UPDATE log SET version = 8 WHERE {RECORD_17}"), vec!["version 9: ", "record 17 is not that of task/t0 v9"]),
+        (format!("UPDATE log SET whole = 1 WHERE {RECORD_17}"), vec!["record 17: the row of task/t0 v9 says something else"]),
+        (flip("context", "recent_seqs", 0, t0), vec!["version 35: stored bytes do not decode: record 68 is not", "its head is not its newest version", "record 69: "]),
+        (format!("UPDATE context SET recent_seqs = x'01' WHERE {t0}"), vec!["a chunk of seqs has 1 bytes", "record 17: "]),
+        (flip("version_chunk", "seqs", 0, t0), vec!["version 32: ", "record 63: "]),
+        (format!("UPDATE version_chunk SET chunk = 1 WHERE {t0}"), vec!["the history of versions 1 to 32 is broken", "record 17: "]),
+        (format!("DELETE FROM version_chunk WHERE {t0}"), vec!["the history of versions 1 to 32 is broken", "more or fewer parts"]),
         (format!("DELETE FROM label WHERE {t0}"), vec!["it is not found by its label \"k\""]),
-        ("UPDATE change_id SET outcome = x'09' WHERE id = (SELECT change_id FROM version WHERE seq = 17)".to_owned(), vec!["record 17: the outcome of change"]),
-        ("DELETE FROM change_id WHERE id = (SELECT change_id FROM version WHERE seq = 17)".to_owned(), vec!["record 17: change", "is not among the ids"]),
+        ("UPDATE change_id SET outcome = x'09' WHERE id = (SELECT change_id FROM log WHERE pos & 0xFFFFFFFF = 17)".to_owned(), vec!["record 17: the outcome of change"]),
+        ("DELETE FROM change_id WHERE id = (SELECT change_id FROM log WHERE pos & 0xFFFFFFFF = 17)".to_owned(), vec!["record 17: change", "is not among the ids"]),
         ("UPDATE workspace SET contexts = 5".to_owned(), vec!["it counts 5 contexts"]),
     ] {
         check_rot(&sql, &lines).await;

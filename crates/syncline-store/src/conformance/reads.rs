@@ -85,6 +85,17 @@ pub async fn versions_are_found_by_number_and_place(store: Shared) {
             .put(&*store, at, &format!(r#"{{"data":{{"n":{number}}}}}"#))
             .await;
     }
+    // A context that begins with many versions at once, and others that go on with many.
+    for (records, of) in [(70, &["task/d"][..]), (99, &["task/a", "task/b", "task/d"])] {
+        let mut batch = scribe.batch();
+        for number in 0..records {
+            let text = format!(r#"{{"data":{{"m":{number}}}}}"#);
+            batch.put(dice.pick(of), &text, Form::default());
+        }
+        batch.send(&*store).await;
+    }
+    scribe.put(&*store, "task/d", "{}").await;
+    check_shown(&*store, &scribe).await;
     for (address, history) in &scribe.contexts {
         let rows = &history.versions;
         for row in rows {
@@ -94,7 +105,7 @@ pub async fn versions_are_found_by_number_and_place(store: Shared) {
                 .expect("a version");
             assert_eq!(found.as_ref(), Some(row));
         }
-        for seq in 0..=61 {
+        for seq in 0..=scribe.last.0 + 1 {
             let found = store
                 .version_at(&scribe.id, address, Seq(seq))
                 .await
