@@ -46,7 +46,10 @@ impl PageKey {
             SortBy::Created => head.created_at.0.to_string(),
             SortBy::Title => head.title.clone().unwrap_or_default(),
         };
-        PageKey { value, address: head.address.clone() }
+        PageKey {
+            value,
+            address: head.address.clone(),
+        }
     }
 }
 

@@ -9,19 +9,26 @@ use syncline_model::record::{RotError, unpack_json};
 use crate::rows::{HeadBody, Rebuild};
 
 /// What was decided once is applied again without a bound of its own.
-const REPLAY_LIMITS: ApplyLimits = ApplyLimits { depth_max: usize::MAX, weight_max: usize::MAX };
+const REPLAY_LIMITS: ApplyLimits = ApplyLimits {
+    depth_max: usize::MAX,
+    weight_max: usize::MAX,
+};
 
 /// Reads a stored document.
 pub fn read_body(body: &HeadBody) -> Result<Document, RotError> {
     match unpack_json(&body.bytes)? {
         Json::Object(object) => Ok(Document::from_stored(object)),
-        other => Err(RotError::Decode(format!("a document is an object, not {}", other.type_name()))),
+        other => Err(RotError::Decode(format!(
+            "a document is an object, not {}",
+            other.type_name()
+        ))),
     }
 }
 
 /// Applies a change's effect to the document before it; a deletion leaves the last document.
 pub fn apply_effect(before: Option<Document>, change: &Change) -> Result<Document, RotError> {
-    let broken = |why: String| RotError::Decode(format!("{} v{}: {why}", change.context, change.version));
+    let broken =
+        |why: String| RotError::Decode(format!("{} v{}: {why}", change.context, change.version));
     let json = match &change.effect {
         Effect::Snapshot(document) => document.clone(),
         Effect::Gone => return before.ok_or_else(|| broken("nothing to delete".to_owned())),
@@ -36,7 +43,10 @@ pub fn apply_effect(before: Option<Document>, change: &Change) -> Result<Documen
     };
     match json {
         Json::Object(object) => Ok(Document::from_stored(object)),
-        other => Err(broken(format!("a document is an object, not {}", other.type_name()))),
+        other => Err(broken(format!(
+            "a document is an object, not {}",
+            other.type_name()
+        ))),
     }
 }
 
@@ -52,11 +62,17 @@ pub fn replay(rebuild: &Rebuild) -> Result<Option<(Document, Option<Change>)>, R
         document = Some(apply_effect(document, &change)?);
         last = Some(change);
     }
-    let Some(document) = document else { return Ok(None) };
+    let Some(document) = document else {
+        return Ok(None);
+    };
     let hash = document.hash();
     let broken = match &last {
-        Some(change) if change.hash != hash => Some(format!("{} v{}", change.context, change.version)),
-        _ if rebuild.hash.is_some_and(|recorded| recorded != hash) => Some("a stored version".to_owned()),
+        Some(change) if change.hash != hash => {
+            Some(format!("{} v{}", change.context, change.version))
+        }
+        _ if rebuild.hash.is_some_and(|recorded| recorded != hash) => {
+            Some("a stored version".to_owned())
+        }
         _ => None,
     };
     if let Some(what) = broken {

@@ -135,9 +135,18 @@ impl Append {
     /// Returns about how many bytes this writes.
     pub fn weight(&self) -> usize {
         let records: usize = self.records.iter().map(|r| r.body.len() + 300).sum();
-        let bodies: usize = self.heads.iter().filter_map(|h| h.body.as_ref()).map(|b| b.bytes.len()).sum();
-        let snapshots: usize =
-            self.versions.iter().filter_map(|v| v.snapshot.as_ref()).map(|s| s.len()).sum();
+        let bodies: usize = self
+            .heads
+            .iter()
+            .filter_map(|h| h.body.as_ref())
+            .map(|b| b.bytes.len())
+            .sum();
+        let snapshots: usize = self
+            .versions
+            .iter()
+            .filter_map(|v| v.snapshot.as_ref())
+            .map(|s| s.len())
+            .sum();
         records + bodies + snapshots + self.ids.iter().map(|i| i.outcome.len() + 60).sum::<usize>()
     }
 }

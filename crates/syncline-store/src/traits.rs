@@ -62,7 +62,11 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<Option<HeadRow>>, StoreError>;
 
     /// Returns a page of heads. Each page is of one moment; pages are not of the same one.
-    async fn list(&self, workspace: &WorkspaceId, query: &ListQuery) -> Result<ListPage, StoreError>;
+    async fn list(
+        &self,
+        workspace: &WorkspaceId,
+        query: &ListQuery,
+    ) -> Result<ListPage, StoreError>;
 
     /// Returns records after `after` up to `until`, in order, without a gap: at most `limit`, and
     /// no more once their bodies passed `bytes_max` (but at least one).
