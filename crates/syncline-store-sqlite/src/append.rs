@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rusqlite::{Connection, params};
+use rusqlite::{CachedStatement, Connection, params};
 use syncline_model::document::Level;
 use syncline_model::ids::{Address, Epoch, Seq, Version, WorkspaceId};
 use syncline_model::json::Object;
@@ -178,6 +178,41 @@ fn run(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<()
     Ok(())
 }
 
+/// A statement that a batch runs often: it is looked up once.
+struct Often<'a> {
+    conn: &'a Connection,
+    sql: &'static str,
+    found: Option<CachedStatement<'a>>,
+}
+
+impl<'a> Often<'a> {
+    fn new(conn: &'a Connection, sql: &'static str) -> Often<'a> {
+        Often {
+            conn,
+            sql,
+            found: None,
+        }
+    }
+
+    fn run(&mut self, params: impl rusqlite::Params) -> Result<(), StoreError> {
+        let statement = match &mut self.found {
+            Some(statement) => statement,
+            none => none.insert(self.conn.prepare_cached(self.sql).map_err(writing)?),
+        };
+        statement.execute(params).map_err(writing)?;
+        Ok(())
+    }
+}
+
+const UPDATE_HEAD: &str = "UPDATE context SET version = ?2, seq = ?3, change_id = ?4, hash = ?5, \
+    deleted = ?6, actor = ?7, updated_at = ?8, created_at = ?9, recent_seqs = ?10 WHERE ctx = ?1";
+const PUT_BODY: &str = "INSERT INTO body (ctx, version, bytes) VALUES (?1, ?2, ?3) \
+    ON CONFLICT DO UPDATE SET version = excluded.version, bytes = excluded.bytes";
+const INSERT_RECORD: &str = "INSERT INTO log \
+    (pos, header, ctx, version, change_id, hash, whole, salt, body) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
+const INSERT_ID: &str = "INSERT INTO change_id (ws, id, digest, outcome) VALUES (?1, ?2, ?3, ?4)";
+
 pub(crate) fn create_workspace(
     conn: &Connection,
     memory: &mut Memory,
@@ -245,13 +280,18 @@ pub(crate) fn append(
         ws,
         row,
         touched: Vec::with_capacity(batch.heads.len()),
+        update_head: Often::new(conn, UPDATE_HEAD),
+        put_body: Often::new(conn, PUT_BODY),
+        insert_record: Often::new(conn, INSERT_RECORD),
+        insert_id: Often::new(conn, INSERT_ID),
     };
     let places = writing.plan(batch)?;
     for (head, at) in batch.heads.iter().zip(0..) {
         writing.head(head, at)?;
     }
     for ((record, version), at) in batch.records.iter().zip(&batch.versions).zip(places) {
-        writing.record(record, version, writing.touched[at].ctx)?;
+        let ctx = writing.touched[at].ctx;
+        writing.record(record, version, ctx)?;
     }
     for row in &batch.ids {
         writing.id(row)?;
@@ -266,6 +306,10 @@ struct Writing<'a> {
     row: WorkspaceRow,
     /// One for each head of the batch, in its order.
     touched: Vec<Touched>,
+    update_head: Often<'a>,
+    put_body: Often<'a>,
+    insert_record: Often<'a>,
+    insert_id: Often<'a>,
 }
 
 /// What the batch makes of one context.
@@ -354,12 +398,8 @@ impl<'a> Writing<'a> {
         }
         let columns = self.columns(ctx, head, before.as_ref())?;
         if let Some(body) = &head.body {
-            run(
-                self.conn,
-                "INSERT INTO body (ctx, version, bytes) VALUES (?1, ?2, ?3) \
-                    ON CONFLICT DO UPDATE SET version = excluded.version, bytes = excluded.bytes",
-                (ctx, body.version.0.cast_signed(), &*body.bytes),
-            )?;
+            let version = body.version.0.cast_signed();
+            self.put_body.run((ctx, version, &*body.bytes))?;
         }
         let live = before.is_some_and(|known| !known.deleted);
         self.row.contexts = self.row.contexts + u64::from(!head.deleted) - u64::from(live);
@@ -427,24 +467,19 @@ impl<'a> Writing<'a> {
         Ok(self.conn.last_insert_rowid())
     }
 
-    fn update_head(&self, ctx: i64, head: &HeadRow, recent: &Seqs) -> Result<(), StoreError> {
-        run(
-            self.conn,
-            "UPDATE context SET version = ?2, seq = ?3, change_id = ?4, hash = ?5, deleted = ?6, \
-                actor = ?7, updated_at = ?8, created_at = ?9, recent_seqs = ?10 WHERE ctx = ?1",
-            params![
-                ctx,
-                head.version.0.cast_signed(),
-                head.seq.0.cast_signed(),
-                head.change.as_bytes(),
-                head.hash.0,
-                head.deleted,
-                actor_text(&head.actor),
-                head.updated_at.0,
-                head.created_at.0,
-                recent.as_bytes(),
-            ],
-        )
+    fn update_head(&mut self, ctx: i64, head: &HeadRow, recent: &Seqs) -> Result<(), StoreError> {
+        self.update_head.run(params![
+            ctx,
+            head.version.0.cast_signed(),
+            head.seq.0.cast_signed(),
+            head.change.as_bytes(),
+            head.hash.0,
+            head.deleted,
+            actor_text(&head.actor),
+            head.updated_at.0,
+            head.created_at.0,
+            recent.as_bytes(),
+        ])
     }
 
     fn update_columns(&self, ctx: i64, old: &Columns, new: &Columns) -> Result<(), StoreError> {
@@ -493,37 +528,34 @@ impl<'a> Writing<'a> {
         change(INSERT, new, old)
     }
 
-    fn record(&self, record: &StoredRecord, row: &VersionRow, ctx: i64) -> Result<(), StoreError> {
+    fn record(
+        &mut self,
+        record: &StoredRecord,
+        row: &VersionRow,
+        ctx: i64,
+    ) -> Result<(), StoreError> {
         const SNAPSHOT: &str = "INSERT INTO snapshot (ctx, version, bytes) VALUES (?1, ?2, ?3)";
         let version = row.version.0.cast_signed();
-        run(
-            self.conn,
-            "INSERT INTO log (pos, header, ctx, version, change_id, hash, whole, salt, body) \
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            params![
-                pos(self.ws, record.header.seq),
-                record.header.to_bytes(),
-                ctx,
-                version,
-                row.change.as_bytes(),
-                row.hash.0,
-                row.whole,
-                record.salt,
-                &*record.body,
-            ],
-        )?;
+        self.insert_record.run(params![
+            pos(self.ws, record.header.seq),
+            record.header.to_bytes(),
+            ctx,
+            version,
+            row.change.as_bytes(),
+            row.hash.0,
+            row.whole,
+            record.salt,
+            &*record.body,
+        ])?;
         match &row.snapshot {
             Some(snapshot) => run(self.conn, SNAPSHOT, (ctx, version, &**snapshot)),
             None => Ok(()),
         }
     }
 
-    fn id(&self, row: &IdRow) -> Result<(), StoreError> {
-        run(
-            self.conn,
-            "INSERT INTO change_id (ws, id, digest, outcome) VALUES (?1, ?2, ?3, ?4)",
-            (self.ws, row.id.as_bytes(), row.digest, &*row.outcome),
-        )
+    fn id(&mut self, row: &IdRow) -> Result<(), StoreError> {
+        let (ws, id) = (self.ws, row.id.as_bytes());
+        self.insert_id.run((ws, id, row.digest, &*row.outcome))
     }
 
     fn finish(mut self, last: Option<&StoredRecord>) -> Result<Appended, StoreError> {
