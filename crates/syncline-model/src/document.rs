@@ -10,7 +10,7 @@ use std::str::FromStr;
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{Address, PrincipalId};
-use crate::json::{FieldError, FieldErrorKind, Fields, Json, Object, Pointer};
+use crate::json::{FieldError, FieldErrorKind, Fields, Json, Object, Pointer, canonical};
 
 /// The members of a document, in canonical order.
 pub const MEMBERS: [&str; 11] = [
@@ -211,18 +211,19 @@ impl Document {
 
     /// Returns the canonical JSON that the hash covers.
     pub fn canonical(&self) -> String {
-        let kept: Object = self
-            .0
-            .iter()
-            .filter(|(_, value)| !is_empty(value))
-            .map(|(key, value)| (key.to_owned(), value.clone()))
-            .collect();
-        Json::Object(kept).canonical()
+        canonical::members_text(self.hashed())
     }
 
     /// Returns the hash.
     pub fn hash(&self) -> DocumentHash {
-        DocumentHash(Sha256::digest(self.canonical().as_bytes()).into())
+        let mut hash = Sha256::new();
+        canonical::update_hash_with_members(&mut hash, self.hashed());
+        DocumentHash(hash.finalize().into())
+    }
+
+    /// Walks the members that the hash covers.
+    fn hashed(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.0.iter().filter(|(_, value)| !is_empty(value))
     }
 
     /// Returns about how many bytes the document's text has.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::etag::Etag;
 use crate::ids::{Address, BranchName, ChangeId, Name, PrincipalId, Version};
-use crate::json::{Json, JsonWriter};
+use crate::json::{Json, JsonWriter, canonical};
 use crate::time::Hlc;
 
 /// Who did something: the authenticated principal, and what it says of itself.
@@ -251,7 +251,7 @@ impl Proposal {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
-        hash.update(self.body.canonical().as_bytes());
+        canonical::update_hash(&mut hash, &self.body);
         ProposalDigest(hash.finalize().into())
     }
 }

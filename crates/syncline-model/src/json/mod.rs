@@ -13,25 +13,31 @@
 //! The walk enters at [`Json::parse`], then [`Fields`] turns objects into types;
 //! [`Json::to_text`], [`Json::canonical`] and [`JsonWriter`] lead back to text.
 
-mod canonical;
+pub(crate) mod canonical;
 mod convert;
 mod decimal;
 mod error;
 mod fields;
 #[doc(hidden)]
 pub mod fuzz;
+mod gather;
+mod key;
 mod number;
 mod object;
 mod pointer;
 mod reader;
+mod scan;
+mod shared;
+mod sink;
 mod writer;
 
 use std::sync::Arc;
 
 pub use error::{JsonError, JsonErrorKind};
 pub use fields::{FieldError, FieldErrorKind, Fields};
+pub use key::Key;
 pub use number::Number;
-pub use object::{Key, Object};
+pub use object::Object;
 pub use pointer::{Pointer, PointerError};
 pub use reader::Limits;
 pub use writer::JsonWriter;

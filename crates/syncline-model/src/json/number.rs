@@ -3,11 +3,11 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
-use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use super::decimal::{Decimal, push_ecmascript};
+use super::sink::Sink;
 
 /// Bounds the text of a number; the longest `f64` written out plainly has 1,077 characters.
 const TEXT_BYTES_MAX: usize = 1_100;
@@ -19,8 +19,11 @@ const DIGITS_MAX: usize = 1_090;
 /// Bounds the exponent, as written and in canonical form.
 const EXPONENT_MAX: i64 = 99_999;
 
-/// No shortest text of an `f64` is longer (`-0.0000033333333333333333`).
-const SHORTEST_BYTES_MAX: usize = 25;
+/// Decimals with so many digits never read as one `f64`, so each is its own shortest.
+const EXACT_DIGITS_MAX: usize = 15;
+
+/// No shortest text of an `f64` has more digits.
+const SHORTEST_DIGITS_MAX: usize = 17;
 
 /// Within ±2^53 each integer is an `f64`, and ECMAScript writes it as plain digits.
 const SAFE_INTEGER_MAX: u64 = 1 << 53;
@@ -32,15 +35,24 @@ const SAFE_INTEGER_MAX: u64 = 1 << 53;
 #[derive(Clone)]
 pub struct Number(Repr);
 
-/// One text has one representation: the first whose own text is exactly that one.
+/// One text has one representation: the first that can hold it.
 #[derive(Clone)]
 enum Repr {
     I64(i64),
     /// Above `i64::MAX`.
     U64(u64),
-    /// Not an integer that the others hold; stands for its shortest decimal.
-    F64(f64),
+    /// The canonical text of an `f64` that is no such integer; equal values have equal texts.
+    Shortest(Short),
+    /// Any other text of its length.
+    Short(Short),
     Text(Arc<str>),
+}
+
+/// A text that needs no memory of its own.
+#[derive(Clone, Copy, PartialEq)]
+struct Short {
+    length: u8,
+    bytes: [u8; Short::BYTES_MAX],
 }
 
 impl Number {
@@ -54,21 +66,14 @@ impl Number {
 
     /// Returns the number of a text that follows the grammar, unless it passes our bounds.
     pub(super) fn from_valid(text: &str) -> Option<Number> {
-        if text.len() <= SHORTEST_BYTES_MAX {
-            if let Some(repr) = Repr::compact(text) {
-                return Some(Number(repr));
-            }
-        } else if text.len() > TEXT_BYTES_MAX {
-            return None;
+        if let Some(integer) = Repr::integer(text) {
+            return Some(Number(integer));
         }
-        let written = Decimal::of(text);
-        let exponent = text
-            .split_once(['e', 'E'])
-            .map_or(0, |(_, digits)| exponent_size(digits));
-        let fits = exponent <= EXPONENT_MAX.unsigned_abs()
-            && written.exponent().abs() <= EXPONENT_MAX
-            && written.digits.len() <= DIGITS_MAX;
-        fits.then(|| Number(Repr::Text(text.into())))
+        let short = Short::new(text);
+        if let Some(short) = short.filter(|_| is_shortest(text)) {
+            return Some(Number(Repr::Shortest(short)));
+        }
+        is_bounded(text).then(|| Number(short.map_or_else(|| Repr::Text(text.into()), Repr::Short)))
     }
 
     /// Returns the shortest decimal that reads back as `value`; none if it is not finite.
@@ -85,8 +90,8 @@ impl Number {
     pub fn as_i64(&self) -> Option<i64> {
         match &self.0 {
             Repr::I64(value) => Some(*value),
-            Repr::U64(_) | Repr::F64(_) => None,
-            Repr::Text(text) => i64::try_from(Decimal::of(text).as_i128()?).ok(),
+            Repr::U64(_) | Repr::Shortest(_) => None,
+            Repr::Short(_) | Repr::Text(_) => i64::try_from(self.decimal().as_i128()?).ok(),
         }
     }
 
@@ -95,8 +100,8 @@ impl Number {
         match &self.0 {
             Repr::I64(value) => u64::try_from(*value).ok(),
             Repr::U64(value) => Some(*value),
-            Repr::F64(_) => None,
-            Repr::Text(text) => u64::try_from(Decimal::of(text).as_i128()?).ok(),
+            Repr::Shortest(_) => None,
+            Repr::Short(_) | Repr::Text(_) => u64::try_from(self.decimal().as_i128()?).ok(),
         }
     }
 
@@ -105,8 +110,7 @@ impl Number {
         match &self.0 {
             Repr::I64(value) => *value as f64,
             Repr::U64(value) => *value as f64,
-            Repr::F64(value) => *value,
-            Repr::Text(text) => text.parse().expect("rust reads every json number"),
+            _ => self.text().parse().expect("rust reads every json number"),
         }
     }
 
@@ -114,10 +118,8 @@ impl Number {
     pub fn is_integer(&self) -> bool {
         match &self.0 {
             Repr::I64(_) | Repr::U64(_) => true,
-            // A double without a fraction is shortest as a whole decimal, and the other way round.
-            Repr::F64(value) => value.fract() == 0.0,
-            Repr::Text(text) => {
-                let decimal = Decimal::of(text);
+            _ => {
+                let decimal = self.decimal();
                 decimal.is_zero() || decimal.exponent() >= 0
             }
         }
@@ -126,8 +128,10 @@ impl Number {
     /// Returns the text that the number came with.
     pub fn text(&self) -> Cow<'_, str> {
         match &self.0 {
+            Repr::I64(value) => Cow::Owned(value.to_string()),
+            Repr::U64(value) => Cow::Owned(value.to_string()),
+            Repr::Shortest(text) | Repr::Short(text) => Cow::Borrowed(text.as_str()),
             Repr::Text(text) => Cow::Borrowed(text),
-            _ => Cow::Owned(self.to_string()),
         }
     }
 
@@ -141,10 +145,10 @@ impl Number {
         out
     }
 
-    pub(super) fn push_canonical(&self, out: &mut String) {
+    pub(super) fn push_canonical(&self, out: &mut impl Sink) {
         match &self.0 {
             Repr::I64(value) if value.unsigned_abs() <= SAFE_INTEGER_MAX => self.push_text(out),
-            Repr::F64(_) => self.push_text(out),
+            Repr::Shortest(_) => self.push_text(out),
             _ => out.push_str(&self.canonical_in_doubt()),
         }
     }
@@ -152,7 +156,7 @@ impl Number {
     fn canonical_in_doubt(&self) -> String {
         let exact = self.decimal();
         let nearest = self.as_f64();
-        if nearest.is_finite() {
+        if nearest.is_finite() && exact.digits.len() <= SHORTEST_DIGITS_MAX {
             let mut text = String::new();
             push_ecmascript(&mut text, nearest);
             if Decimal::of(&text) == exact {
@@ -162,12 +166,12 @@ impl Number {
         exact.scientific()
     }
 
-    pub(super) fn push_text(&self, out: &mut String) {
+    pub(super) fn push_text(&self, out: &mut impl Sink) {
         match &self.0 {
-            Repr::F64(value) => push_ecmascript(out, *value),
+            Repr::I64(value) => push_integer(out, *value < 0, value.unsigned_abs()),
+            Repr::U64(value) => push_integer(out, false, *value),
+            Repr::Shortest(text) | Repr::Short(text) => out.push_str(text.as_str()),
             Repr::Text(text) => out.push_str(text),
-            Repr::I64(value) => write!(out, "{value}").expect("a string takes all"),
-            Repr::U64(value) => write!(out, "{value}").expect("a string takes all"),
         }
     }
 
@@ -175,7 +179,7 @@ impl Number {
         match &self.0 {
             Repr::I64(value) => value.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 2,
             Repr::U64(_) => 20,
-            Repr::F64(_) => SHORTEST_BYTES_MAX,
+            Repr::Shortest(text) | Repr::Short(text) => usize::from(text.length),
             Repr::Text(text) => text.len(),
         }
     }
@@ -186,25 +190,122 @@ impl Number {
 }
 
 impl Repr {
-    /// Returns the value whose own text is exactly `text`, if there is one.
-    fn compact(text: &str) -> Option<Repr> {
+    /// Returns the integer whose own text is exactly `text`, if there is one.
+    fn integer(text: &str) -> Option<Repr> {
         if text == "-0" {
             return None;
         }
-        if let Ok(value) = text.parse() {
-            return Some(Repr::I64(value));
-        }
-        if let Ok(value) = text.parse() {
-            return Some(Repr::U64(value));
-        }
-        let value: f64 = text.parse().ok()?;
-        if !value.is_finite() {
+        let signed = text.parse().ok().map(Repr::I64);
+        signed.or_else(|| text.parse().ok().map(Repr::U64))
+    }
+}
+
+impl Short {
+    const BYTES_MAX: usize = 22;
+
+    fn new(text: &str) -> Option<Short> {
+        let mut bytes = [0; Short::BYTES_MAX];
+        bytes
+            .get_mut(..text.len())?
+            .copy_from_slice(text.as_bytes());
+        let length = u8::try_from(text.len()).ok()?;
+        Some(Short { length, bytes })
+    }
+
+    fn as_str(&self) -> &str {
+        let bytes = &self.bytes[..usize::from(self.length)];
+        std::str::from_utf8(bytes).expect("the bytes were copied from a text")
+    }
+}
+
+/// Returns true if `text` is how ECMAScript writes the nearest `f64`, for a text that is no
+/// integer of ours.
+fn is_shortest(text: &str) -> bool {
+    if is_plainly_shortest(text.as_bytes()) {
+        return true;
+    }
+    let Ok(value) = text.parse::<f64>() else {
+        return false;
+    };
+    if !value.is_finite() {
+        return false;
+    }
+    let mut shortest = String::with_capacity(2 * Short::BYTES_MAX);
+    push_ecmascript(&mut shortest, value);
+    shortest == text
+}
+
+/// Returns true for most texts that are shortest: a few digits and a point, nothing in excess.
+fn is_plainly_shortest(text: &[u8]) -> bool {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    // ECMAScript writes an exponent below 0.000001.
+    let written = digits.len() - 1;
+    let small = digits.starts_with(b"0.00000");
+    let plain = digits
+        .iter()
+        .all(|byte| byte.is_ascii_digit() || *byte == b'.');
+    plain
+        && !small
+        && written <= EXACT_DIGITS_MAX
+        && digits.contains(&b'.')
+        && !digits.ends_with(b"0")
+}
+
+/// Returns true if a text is within our bounds; no other may be asked for its decimal value.
+fn is_bounded(text: &str) -> bool {
+    if text.len() > TEXT_BYTES_MAX {
+        return false;
+    }
+    let written = Decimal::of(text);
+    let exponent = text
+        .split_once(['e', 'E'])
+        .map_or(0, |(_, digits)| exponent_size(digits));
+    exponent <= EXPONENT_MAX.unsigned_abs()
+        && written.exponent().abs() <= EXPONENT_MAX
+        && written.digits.len() <= DIGITS_MAX
+}
+
+/// Reads an integer of a few digits from the start of `bytes`, if it is one and nothing else,
+/// and returns its length with it: most numbers are such.
+pub(super) fn small_integer(bytes: &[u8]) -> Option<(Number, usize)> {
+    /// So many digits fit `i64`.
+    const DIGITS_MAX: usize = 18;
+    let start = usize::from(bytes.first() == Some(&b'-'));
+    let mut value = 0_i64;
+    let mut end = start;
+    while let Some(digit) = bytes.get(end).filter(|byte| byte.is_ascii_digit()) {
+        if end - start == DIGITS_MAX {
             return None;
         }
-        let mut shortest = String::with_capacity(SHORTEST_BYTES_MAX);
-        push_ecmascript(&mut shortest, value);
-        (shortest == text).then_some(Repr::F64(value))
+        value = value * 10 + i64::from(digit - b'0');
+        end += 1;
     }
+    let digits = end - start;
+    let odd = bytes.get(start) == Some(&b'0') && end > 1;
+    if digits == 0 || odd || matches!(bytes.get(end), Some(b'.' | b'e' | b'E')) {
+        return None;
+    }
+    let value = if start == 1 { -value } else { value };
+    Some((Number::from(value), end))
+}
+
+fn push_integer(out: &mut impl Sink, negative: bool, magnitude: u64) {
+    let mut digits = [0; 20];
+    let mut start = digits.len();
+    let mut rest = magnitude;
+    loop {
+        start -= 1;
+        // A remainder of ten fits a byte.
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if negative {
+        out.push_ascii(b'-');
+    }
+    out.push_str(std::str::from_utf8(&digits[start..]).expect("digits are ascii"));
 }
 
 /// Returns the length of the number at the start of `bytes`, or the offset of the byte that
@@ -251,9 +352,11 @@ impl PartialEq for Number {
         match (&self.0, &other.0) {
             (Repr::I64(a), Repr::I64(b)) => a == b,
             (Repr::U64(a), Repr::U64(b)) => a == b,
-            (Repr::F64(a), Repr::F64(b)) => a == b,
-            (Repr::Text(a), Repr::Text(b)) if a == b => true,
-            (Repr::Text(_), _) | (_, Repr::Text(_)) => self.decimal() == other.decimal(),
+            (Repr::Shortest(a), Repr::Shortest(b)) => a == b,
+            (Repr::Short(a), Repr::Short(b)) if a == b => true,
+            (Repr::Short(_) | Repr::Text(_), _) | (_, Repr::Short(_) | Repr::Text(_)) => {
+                self.decimal() == other.decimal()
+            }
             _ => false,
         }
     }
@@ -288,9 +391,7 @@ impl PartialOrd for Number {
 
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::new();
-        self.push_text(&mut text);
-        f.write_str(&text)
+        f.write_str(&self.text())
     }
 }
 

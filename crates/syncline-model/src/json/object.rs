@@ -1,18 +1,33 @@
 //! Objects: members by key, in the order of RFC 8785.
 
-use std::borrow::Borrow;
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
 use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::slice;
 use std::sync::Arc;
 
 use super::Json;
+use super::key::{Key, KeyText, compare_utf16};
+
+/// A sorted slice of more members becomes a tree before one is added or removed, since that
+/// copies a slice.
+const SLICE_CHANGED_MAX: usize = 32;
 
 /// The members of a JSON object, each key once, in canonical order.
 ///
 /// Clones share their members until one of them is changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Object(Arc<BTreeMap<Key, Json>>);
+#[derive(Clone)]
+pub struct Object(Members);
+
+pub(super) type Member = (Key, Json);
+
+/// What is read, and what is small, is a slice: nothing is smaller or faster to walk. What is
+/// large and changes is a tree, so that thousands of changes do not copy it as often.
+#[derive(Clone)]
+enum Members {
+    Slice(Arc<[Member]>),
+    Tree(Arc<BTreeMap<Key, Json>>),
+}
 
 impl Object {
     /// Returns an object without members.
@@ -20,43 +35,77 @@ impl Object {
         Object::default()
     }
 
+    /// Returns the object of members that are in canonical order, each key once.
+    pub(super) fn from_sorted(members: Arc<[Member]>) -> Object {
+        debug_assert!(members.is_sorted_by(|a, b| a.0 < b.0));
+        Object(Members::Slice(members))
+    }
+
     /// Returns how many members there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            Members::Slice(members) => members.len(),
+            Members::Tree(members) => members.len(),
+        }
     }
 
     /// Returns true if there is no member.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len() == 0
     }
 
     /// Returns the value of `key`.
     pub fn get(&self, key: &str) -> Option<&Json> {
-        self.0.get(&key as &dyn KeyText)
+        self.get_key_value(key).map(|(_, value)| value)
     }
 
     /// Returns the key as this object holds it, with its value.
     pub fn get_key_value(&self, key: &str) -> Option<(&Key, &Json)> {
-        self.0.get_key_value(&key as &dyn KeyText)
+        match &self.0 {
+            Members::Slice(members) => {
+                let (key, value) = &members[find(members, key).ok()?];
+                Some((key, value))
+            }
+            Members::Tree(members) => members.get_key_value(&key as &dyn KeyText),
+        }
     }
 
     /// Returns the value of `key` to change it; shared members are copied first.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Json> {
-        // A miss must not copy what other clones share.
-        if !self.contains_key(key) {
-            return None;
+        match &mut self.0 {
+            Members::Slice(members) => {
+                let at = find(members, key).ok()?;
+                Some(&mut Arc::make_mut(members)[at].1)
+            }
+            // A miss must not copy what other clones share.
+            Members::Tree(members) if !members.contains_key(&key as &dyn KeyText) => None,
+            Members::Tree(members) => Arc::make_mut(members).get_mut(&key as &dyn KeyText),
         }
-        Arc::make_mut(&mut self.0).get_mut(&key as &dyn KeyText)
     }
 
     /// Returns true if there is a member `key`.
     pub fn contains_key(&self, key: &str) -> bool {
-        self.0.contains_key(&key as &dyn KeyText)
+        self.get(key).is_some()
     }
 
     /// Sets `key` and returns the value that it had.
     pub fn insert(&mut self, key: impl Into<Key>, value: Json) -> Option<Json> {
-        Arc::make_mut(&mut self.0).insert(key.into(), value)
+        let key = key.into();
+        if let Members::Slice(members) = &mut self.0 {
+            match find(members, key.as_str()) {
+                Ok(at) => {
+                    return Some(std::mem::replace(&mut Arc::make_mut(members)[at].1, value));
+                }
+                Err(at) if members.len() < SLICE_CHANGED_MAX => {
+                    let (before, after) = members.split_at(at);
+                    let before = before.iter().cloned().chain([(key, value)]);
+                    *members = before.chain(after.iter().cloned()).collect();
+                    return None;
+                }
+                Err(_) => {}
+            }
+        }
+        self.tree_mut().insert(key, value)
     }
 
     /// Removes `key` and returns its value.
@@ -64,177 +113,160 @@ impl Object {
         if !self.contains_key(key) {
             return None;
         }
-        Arc::make_mut(&mut self.0).remove(&key as &dyn KeyText)
+        match &mut self.0 {
+            Members::Slice(members) if members.len() <= SLICE_CHANGED_MAX => {
+                let at = find(members, key).ok()?;
+                let removed = members[at].1.clone();
+                let (before, after) = (&members[..at], &members[at + 1..]);
+                *members = before.iter().chain(after).cloned().collect();
+                Some(removed)
+            }
+            _ => self.tree_mut().remove(&key as &dyn KeyText),
+        }
+    }
+
+    fn tree_mut(&mut self) -> &mut BTreeMap<Key, Json> {
+        if let Members::Slice(members) = &self.0 {
+            let tree = members.iter().cloned().collect();
+            self.0 = Members::Tree(Arc::new(tree));
+        }
+        match &mut self.0 {
+            Members::Tree(members) => Arc::make_mut(members),
+            Members::Slice(_) => unreachable!("the slice was just replaced"),
+        }
     }
 
     /// Walks the members in canonical order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &Json)> + ExactSizeIterator {
-        self.0.iter().map(|(key, value)| (key.as_str(), value))
+        self.entries().map(|(key, value)| (key.as_str(), value))
     }
 
     /// Walks the members in canonical order, with keys that can be cloned without copying.
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = (&Key, &Json)> + ExactSizeIterator {
-        self.0.iter()
+        match &self.0 {
+            Members::Slice(members) => Entries::Slice(members.iter()),
+            Members::Tree(members) => Entries::Tree(members.iter()),
+        }
     }
 
     /// Walks the keys in canonical order.
     pub fn keys(&self) -> impl DoubleEndedIterator<Item = &str> + ExactSizeIterator {
-        self.0.keys().map(Key::as_str)
+        self.entries().map(|(key, _)| key.as_str())
     }
 
     /// Walks the values in the order of their keys.
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &Json> + ExactSizeIterator {
-        self.0.values()
+        self.entries().map(|(_, value)| value)
     }
 
     /// Returns true if both share their members, and hence are equal.
     pub fn ptr_eq(&self, other: &Object) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        match (&self.0, &other.0) {
+            (Members::Slice(a), Members::Slice(b)) => Arc::ptr_eq(a, b),
+            (Members::Tree(a), Members::Tree(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
     }
 
     /// Returns true if another clone shares the members, so that the next change copies them.
     pub fn is_shared(&self) -> bool {
-        Arc::strong_count(&self.0) > 1
+        match &self.0 {
+            // All that are empty may share one place, and there is nothing to copy.
+            Members::Slice(members) => !members.is_empty() && Arc::strong_count(members) > 1,
+            Members::Tree(members) => Arc::strong_count(members) > 1,
+        }
+    }
+}
+
+/// Returns where `key` is, or where it belongs.
+fn find(members: &[Member], key: &str) -> Result<usize, usize> {
+    members.binary_search_by(|(other, _)| compare_utf16(other.as_str(), key))
+}
+
+impl Default for Object {
+    fn default() -> Object {
+        Object(Members::Slice(Arc::default()))
+    }
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Object) -> bool {
+        self.ptr_eq(other) || (self.len() == other.len() && self.entries().eq(other.entries()))
+    }
+}
+
+impl Eq for Object {}
+
+impl Hash for Object {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.len().hash(state);
+        self.entries().for_each(|member| member.hash(state));
+    }
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.entries()).finish()
     }
 }
 
 /// Later members win over earlier ones with the same key.
 impl<K: Into<Key>> FromIterator<(K, Json)> for Object {
     fn from_iter<I: IntoIterator<Item = (K, Json)>>(members: I) -> Object {
-        Object(Arc::new(
-            members
-                .into_iter()
-                .map(|(key, value)| (key.into(), value))
-                .collect(),
-        ))
+        let members = members.into_iter();
+        let mut members: Vec<Member> = members.map(|(key, value)| (key.into(), value)).collect();
+        members.sort_by(|(a, _), (b, _)| a.cmp(b));
+        members.dedup_by(|later, earlier| {
+            let again = later.0 == earlier.0;
+            if again {
+                std::mem::swap(later, earlier);
+            }
+            again
+        });
+        Object::from_sorted(members.into())
     }
 }
 
 impl<K: Into<Key>> Extend<(K, Json)> for Object {
     fn extend<I: IntoIterator<Item = (K, Json)>>(&mut self, members: I) {
-        Arc::make_mut(&mut self.0)
-            .extend(members.into_iter().map(|(key, value)| (key.into(), value)));
-    }
-}
-
-/// The key of a member; keys are ordered by UTF-16 code units, as RFC 8785 asks.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Key(Arc<str>);
-
-impl Key {
-    /// Returns the text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Returns the text, shared.
-    pub fn text(&self) -> Arc<str> {
-        self.0.clone()
-    }
-}
-
-impl fmt::Debug for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
-    }
-}
-
-impl From<&str> for Key {
-    fn from(text: &str) -> Key {
-        Key(text.into())
-    }
-}
-
-impl From<String> for Key {
-    fn from(text: String) -> Key {
-        Key(text.into())
-    }
-}
-
-impl From<Arc<str>> for Key {
-    fn from(text: Arc<str>) -> Key {
-        Key(text)
-    }
-}
-
-impl From<&Key> for Key {
-    fn from(key: &Key) -> Key {
-        key.clone()
-    }
-}
-
-impl Ord for Key {
-    fn cmp(&self, other: &Key) -> Ordering {
-        compare_utf16(&self.0, &other.0)
-    }
-}
-
-impl PartialOrd for Key {
-    fn partial_cmp(&self, other: &Key) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// What a member can be looked up by: `Borrow<str>` would promise the order of `str`, which
-/// differs from that of keys.
-trait KeyText {
-    fn key_text(&self) -> &str;
-}
-
-impl KeyText for Key {
-    fn key_text(&self) -> &str {
-        &self.0
-    }
-}
-
-impl KeyText for &str {
-    fn key_text(&self) -> &str {
-        self
-    }
-}
-
-impl<'a> Borrow<dyn KeyText + 'a> for Key {
-    fn borrow(&self) -> &(dyn KeyText + 'a) {
-        self
-    }
-}
-
-impl Ord for dyn KeyText + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        compare_utf16(self.key_text(), other.key_text())
-    }
-}
-
-impl PartialOrd for dyn KeyText + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for dyn KeyText + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.key_text() == other.key_text()
-    }
-}
-
-impl Eq for dyn KeyText + '_ {}
-
-/// Compares two texts by their UTF-16 code units, without converting them.
-///
-/// UTF-8 bytes sort like code points, and so do code units, save that surrogates (lead bytes
-/// F0 to F4) come before U+E000 to U+FFFF (lead bytes EE and EF).
-fn compare_utf16(a: &str, b: &str) -> Ordering {
-    let rank = |byte: u8| {
-        if matches!(byte, 0xEE | 0xEF) {
-            byte + 0x10
-        } else {
-            byte
-        }
-    };
-    for (x, y) in a.bytes().zip(b.bytes()) {
-        if x != y {
-            return rank(x).cmp(&rank(y));
+        for (key, value) in members {
+            self.insert(key, value);
         }
     }
-    a.len().cmp(&b.len())
 }
+
+/// A walk over either kind of members.
+enum Entries<'a> {
+    Slice(slice::Iter<'a, Member>),
+    Tree(btree_map::Iter<'a, Key, Json>),
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = (&'a Key, &'a Json);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Entries::Slice(members) => members.next().map(|(key, value)| (key, value)),
+            Entries::Tree(members) => members.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        match self {
+            Entries::Slice(members) => members.size_hint(),
+            Entries::Tree(members) => members.size_hint(),
+        }
+    }
+}
+
+impl DoubleEndedIterator for Entries<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        match self {
+            Entries::Slice(members) => members.next_back().map(|(key, value)| (key, value)),
+            Entries::Tree(members) => members.next_back(),
+        }
+    }
+}
+
+impl ExactSizeIterator for Entries<'_> {}

@@ -3,9 +3,14 @@
 //! The way to a fault costs nothing until there is one: the error collects its pointer while it
 //! leaves the containers, and line and column are counted at the end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::number::{Number, scan};
+use super::gather::{Stack, close_pairs};
+use super::number::{Number, scan, small_integer};
+use super::object::Member;
+use super::scan::plain_end;
+use super::shared::Shared;
 use super::{Json, JsonError, JsonErrorKind, Key, Object, Pointer};
 
 /// No limit goes deeper: reading, dropping and comparing take one stack frame per level.
@@ -119,22 +124,19 @@ impl Fault {
     }
 }
 
-struct Member {
-    key: Key,
-    key_at: usize,
-    value: Json,
-}
-
 struct Reader<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
     depth: usize,
     depth_max: usize,
-    /// The items and members of all open containers, so that each is allocated once, in its
-    /// final size.
-    items: Vec<Json>,
-    members: Vec<Member>,
+    /// The values that were read and wait for the end of their container.
+    values: Stack<Json>,
+    /// Their keys, where the container is an object.
+    keys: Stack<Key>,
+    shared: Shared,
+    /// All empty arrays share it.
+    no_items: Arc<Vec<Json>>,
     unescaped: String,
 }
 
@@ -148,8 +150,10 @@ impl<'a> Reader<'a> {
             at: 0,
             depth: 0,
             depth_max,
-            items: Vec::new(),
-            members: Vec::new(),
+            values: Stack::new(),
+            keys: Stack::new(),
+            shared: Shared::new(text.len()),
+            no_items: Arc::default(),
             unescaped: String::new(),
         }
     }
@@ -159,28 +163,31 @@ impl<'a> Reader<'a> {
             return Err(Fault::new(JsonErrorKind::ByteOrderMark, 0));
         }
         self.skip_whitespace();
-        let value = self.value()?;
+        self.value()?;
         self.skip_whitespace();
         match self.peek() {
-            None => Ok(value),
+            None => Ok(self.values.pop().expect("a value that was read is pushed")),
             Some(_) => Err(Fault::new(JsonErrorKind::TrailingData, self.at)),
         }
     }
 
-    fn value(&mut self) -> Read<Json> {
-        match self.peek() {
-            Some(b'"') => self.string().map(Json::String),
-            Some(b'{') => self.nested(Reader::object),
-            Some(b'[') => self.nested(Reader::array),
-            Some(b'-' | b'0'..=b'9') => self.number().map(Json::Number),
-            Some(b't') => self.literal("true", Json::Bool(true)),
-            Some(b'f') => self.literal("false", Json::Bool(false)),
-            Some(b'n') => self.literal("null", Json::Null),
-            _ => Err(self.expected("a value")),
-        }
+    /// Reads a value and pushes it: to return it through each level would copy it at each.
+    fn value(&mut self) -> Read<()> {
+        let value = match self.peek() {
+            Some(b'"') => Json::String(self.string()?),
+            Some(b'{') => return self.nested(Reader::object),
+            Some(b'[') => return self.nested(Reader::array),
+            Some(b'-' | b'0'..=b'9') => Json::Number(self.number()?),
+            Some(b't') => self.literal("true", Json::Bool(true))?,
+            Some(b'f') => self.literal("false", Json::Bool(false))?,
+            Some(b'n') => self.literal("null", Json::Null)?,
+            _ => return Err(self.expected("a value")),
+        };
+        self.values.push(value);
+        Ok(())
     }
 
-    fn nested(&mut self, read: fn(&mut Reader<'a>) -> Read<Json>) -> Read<Json> {
+    fn nested(&mut self, read: fn(&mut Reader<'a>) -> Read<()>) -> Read<()> {
         if self.depth == self.depth_max {
             return Err(Fault::new(
                 JsonErrorKind::TooDeep {
@@ -192,89 +199,98 @@ impl<'a> Reader<'a> {
         self.depth += 1;
         self.at += 1;
         self.skip_whitespace();
-        let container = read(self)?;
+        read(self)?;
         self.depth -= 1;
-        Ok(container)
+        Ok(())
     }
 
     /// Reads what follows `[`.
-    fn array(&mut self) -> Read<Json> {
-        let first = self.items.len();
-        if !self.take(b']') {
-            loop {
-                match self.value() {
-                    Ok(item) => self.items.push(item),
-                    Err(fault) => {
-                        return Err(fault.within((self.items.len() - first).to_string().into()));
-                    }
-                }
-                if self.ends(b']', "\",\" or \"]\"")? {
-                    break;
-                }
+    fn array(&mut self) -> Read<()> {
+        if self.take(b']') {
+            self.values.push(Json::Array(self.no_items.clone()));
+            return Ok(());
+        }
+        let mut items = self.values.open();
+        loop {
+            if let Err(fault) = self.value() {
+                let index = self.values.count(&items);
+                return Err(fault.within(index.to_string().into()));
+            }
+            self.values.settle(&mut items);
+            if self.ends(b']', "\",\" or \"]\"")? {
+                break;
             }
         }
-        Ok(Json::Array(Arc::new(self.items.drain(first..).collect())))
+        let items = self.values.close(items);
+        self.values.push(Json::Array(Arc::new(items)));
+        Ok(())
     }
 
     /// Reads what follows `{`.
-    fn object(&mut self) -> Read<Json> {
-        let first = self.members.len();
+    fn object(&mut self) -> Read<()> {
+        if self.take(b'}') {
+            self.values.push(Json::Object(Object::new()));
+            return Ok(());
+        }
+        let start = self.at;
+        let (mut keys, mut values) = (self.keys.open(), self.values.open());
         let mut ascending = true;
-        if !self.take(b'}') {
-            loop {
-                let member = self.member()?;
-                let last = self.members[first..].last();
-                ascending &= last.is_none_or(|last| last.key < member.key);
-                self.members.push(member);
-                if self.ends(b'}', "\",\" or \"}\"")? {
-                    break;
-                }
+        loop {
+            let key = Key::from(self.key()?);
+            let last = self.keys.last(&keys);
+            ascending &= last.is_none_or(|last| *last < key);
+            self.keys.push(key);
+            if let Err(fault) = self.value() {
+                let key = self.keys.pop().expect("the key was just pushed");
+                return Err(fault.within(key.text()));
+            }
+            self.keys.settle(&mut keys);
+            self.values.settle(&mut values);
+            if self.ends(b'}', "\",\" or \"}\"")? {
+                break;
             }
         }
-        if !ascending {
-            self.sort_members(first)?;
+        let mut members = close_pairs((&mut self.keys, keys), (&mut self.values, values));
+        if !ascending && !sort(&mut members) {
+            drop(members);
+            return Err(self.repeated_key(start));
         }
-        let members = self
-            .members
-            .drain(first..)
-            .map(|member| (member.key, member.value));
-        Ok(Json::Object(members.collect::<Object>()))
+        self.values.push(Json::Object(Object::from_sorted(members)));
+        Ok(())
     }
 
-    fn member(&mut self) -> Read<Member> {
+    /// Reads a key and the colon after it.
+    fn key(&mut self) -> Read<Arc<str>> {
         if self.peek() != Some(b'"') {
             return Err(self.expected("a key"));
         }
-        let key_at = self.at;
         let key = self.string()?;
         self.skip_whitespace();
         if !self.take(b':') {
             return Err(self.expected("\":\""));
         }
         self.skip_whitespace();
-        match self.value() {
-            Ok(value) => Ok(Member {
-                key: key.into(),
-                key_at,
-                value,
-            }),
-            Err(fault) => Err(fault.within(key)),
-        }
+        Ok(key)
     }
 
-    /// Sorts the members of the innermost object, and refuses the first key that comes again.
-    fn sort_members(&mut self, first: usize) -> Read<()> {
-        let members = &mut self.members[first..];
-        members.sort_by(|a, b| a.key.cmp(&b.key));
-        let repeated = members.windows(2).filter(|pair| pair[0].key == pair[1].key);
-        match repeated
-            .map(|pair| &pair[1])
-            .min_by_key(|member| member.key_at)
-        {
-            None => Ok(()),
-            Some(Member { key, key_at, .. }) => {
-                let fault = Fault::new(JsonErrorKind::duplicate_key(key.as_str()), *key_at);
-                Err(fault.within(key.text()))
+    /// Reads the members from `start` again, up to the first key that repeats an earlier one:
+    /// that costs less than to keep the place of each key for an error that seldom comes.
+    fn repeated_key(&mut self, start: usize) -> Box<Fault> {
+        let mut keys = BTreeSet::new();
+        self.at = start;
+        loop {
+            let key_at = self.at;
+            let step = self.key().and_then(|key| {
+                if !keys.insert(key.clone()) {
+                    let fault = Fault::new(JsonErrorKind::duplicate_key(&key), key_at);
+                    return Err(fault.within(key));
+                }
+                self.value()?;
+                self.values.pop();
+                self.ends(b'}', "\",\" or \"}\"")
+            });
+            if let Err(fault) = step {
+                return fault;
             }
         }
     }
@@ -309,6 +325,10 @@ impl<'a> Reader<'a> {
 
     fn number(&mut self) -> Read<Number> {
         let start = self.at;
+        if let Some((number, length)) = small_integer(&self.bytes[start..]) {
+            self.at += length;
+            return Ok(number);
+        }
         match scan(&self.bytes[start..]) {
             Ok(length) => {
                 self.at += length;
@@ -325,7 +345,7 @@ impl<'a> Reader<'a> {
         let start = self.at + 1;
         self.at = plain_end(self.bytes, start);
         if self.take(b'"') {
-            return Ok(self.text[start..self.at - 1].into());
+            return Ok(self.shared.text(&self.text[start..self.at - 1]));
         }
         self.string_with_escapes(start)
     }
@@ -338,7 +358,7 @@ impl<'a> Reader<'a> {
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(self.unescaped.as_str().into());
+                    return Ok(self.shared.text(&self.unescaped));
                 }
                 Some(b'\\') => {
                     let escaped = self.escape()?;
@@ -404,6 +424,7 @@ impl<'a> Reader<'a> {
         Ok(unit)
     }
 
+    #[inline]
     fn skip_whitespace(&mut self) {
         while let Some(b' ' | b'\n' | b'\r' | b'\t') = self.peek() {
             self.at += 1;
@@ -435,29 +456,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Returns where the plain part of a string ends: at a quote, a backslash, a control character,
-/// or the end of the bytes.
-fn plain_end(bytes: &[u8], from: usize) -> usize {
-    let mut at = from;
-    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
-        let special = special_bytes(u64::from_le_bytes(*chunk));
-        if special != 0 {
-            return at + special.trailing_zeros() as usize / 8;
-        }
-        at += 8;
-    }
-    let rest = bytes.get(at..).unwrap_or_default();
-    let plain = |byte: &&u8| **byte >= 0x20 && **byte != b'"' && **byte != b'\\';
-    at + rest.iter().take_while(plain).count()
-}
-
-/// Sets the high bit of the first byte, at least, that ends the plain part of a string.
-///
-/// A borrow may set bits above that one, never below.
-fn special_bytes(chunk: u64) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const HIGHS: u64 = u64::from_ne_bytes([0x80; 8]);
-    let below = |word: u64, bound: u64| word.wrapping_sub(ONES * bound) & !word & HIGHS;
-    let equal = |byte: u8| below(chunk ^ (ONES * u64::from(byte)), 1);
-    below(chunk, 0x20) | equal(b'"') | equal(b'\\')
+/// Puts members in order, and returns false if a key comes twice.
+fn sort(members: &mut Arc<[Member]>) -> bool {
+    let members = Arc::get_mut(members).expect("what was just made is not shared");
+    members.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    members.is_sorted_by(|(a, _), (b, _)| a < b)
 }

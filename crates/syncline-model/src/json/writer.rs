@@ -1,5 +1,7 @@
 //! From values to text, and text without values.
 
+use super::scan::{is_plain, plain_end};
+use super::sink::{Mark, Sink};
 use super::{Json, Number};
 
 /// How numbers are written.
@@ -24,30 +26,19 @@ pub(super) fn pretty(value: &Json) -> String {
 }
 
 /// Appends compact text.
-pub(super) fn push(out: &mut String, value: &Json, numbers: Numbers) {
+pub(super) fn push(out: &mut impl Sink, value: &Json, numbers: Numbers) {
     match value {
         Json::Array(items) => {
-            out.push('[');
+            out.push_ascii(b'[');
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
-                    out.push(',');
+                    out.push_ascii(b',');
                 }
                 push(out, item, numbers);
             }
-            out.push(']');
+            out.push_ascii(b']');
         }
-        Json::Object(object) => {
-            out.push('{');
-            for (at, (key, value)) in object.iter().enumerate() {
-                if at > 0 {
-                    out.push(',');
-                }
-                push_string(out, key);
-                out.push(':');
-                push(out, value, numbers);
-            }
-            out.push('}');
-        }
+        Json::Object(object) => push_members(out, object.iter(), numbers),
         Json::Null => out.push_str("null"),
         Json::Bool(true) => out.push_str("true"),
         Json::Bool(false) => out.push_str("false"),
@@ -57,6 +48,25 @@ pub(super) fn push(out: &mut String, value: &Json, numbers: Numbers) {
             Numbers::Canonical => number.push_canonical(out),
         },
     }
+}
+
+/// Appends an object with these members.
+pub(super) fn push_members<'a>(
+    out: &mut impl Sink,
+    members: impl Iterator<Item = (&'a str, &'a Json)>,
+    numbers: Numbers,
+) {
+    out.push_ascii(b'{');
+    for (at, (key, value)) in members.enumerate() {
+        let before = if at > 0 {
+            Mark::COMMA_QUOTE
+        } else {
+            Mark::QUOTE
+        };
+        push_string_between(out, before, key, Mark::QUOTE_COLON);
+        push(out, value, numbers);
+    }
+    out.push_ascii(b'}');
 }
 
 fn push_pretty(out: &mut String, value: &Json, level: usize) {
@@ -90,22 +100,33 @@ fn push_line(out: &mut String, end: &str, level: usize) {
 }
 
 /// Appends a string literal, escaping what RFC 8785 escapes and nothing else.
-pub(super) fn push_string(out: &mut String, text: &str) {
-    out.push('"');
-    let mut copied = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.push_str(&text[copied..at]);
-        copied = at + 1;
-        push_escape(out, byte);
-    }
-    out.push_str(&text[copied..]);
-    out.push('"');
+pub(super) fn push_string(out: &mut impl Sink, text: &str) {
+    push_string_between(out, Mark::QUOTE, text, Mark::QUOTE);
 }
 
-fn push_escape(out: &mut String, byte: u8) {
+#[inline]
+fn push_string_between(out: &mut impl Sink, before: Mark, text: &str, after: Mark) {
+    if is_plain(text.as_bytes()) {
+        out.push_between(before, text, after);
+    } else {
+        push_escaped_between(out, before, text, after);
+    }
+}
+
+#[inline(never)]
+fn push_escaped_between(out: &mut impl Sink, before: Mark, text: &str, after: Mark) {
+    let mut end = plain_end(text.as_bytes(), 0);
+    out.push_between(before, &text[..end], Mark::NONE);
+    while let Some(&special) = text.as_bytes().get(end) {
+        push_escape(out, special);
+        let copied = end + 1;
+        end = plain_end(text.as_bytes(), copied);
+        out.push_str(&text[copied..end]);
+    }
+    out.push_between(Mark::NONE, "", after);
+}
+
+fn push_escape(out: &mut impl Sink, byte: u8) {
     match byte {
         b'"' => out.push_str("\\\""),
         b'\\' => out.push_str("\\\\"),
@@ -116,8 +137,8 @@ fn push_escape(out: &mut String, byte: u8) {
         b'\r' => out.push_str("\\r"),
         control => {
             out.push_str("\\u00");
-            out.push(if control < 0x10 { '0' } else { '1' });
-            out.push(char::from(b"0123456789abcdef"[usize::from(control & 0x0F)]));
+            out.push_ascii(if control < 0x10 { b'0' } else { b'1' });
+            out.push_ascii(b"0123456789abcdef"[usize::from(control & 0x0F)]);
         }
     }
 }

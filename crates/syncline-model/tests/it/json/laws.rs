@@ -1,10 +1,13 @@
 //! Laws of reading and writing, over invented values and bytes.
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
+use sha2::{Digest as _, Sha256};
+use syncline_model::document::Document;
 use syncline_model::json::{Json, Key, Number, Object, fuzz::fuzz_json};
 
 use super::{any_json, any_text, json, read};
@@ -111,6 +114,45 @@ proptest! {
         }
         let ordered: Vec<Vec<u16>> = object.keys().map(|key| key.encode_utf16().collect()).collect();
         prop_assert!(ordered.is_sorted());
+    }
+
+    #[test]
+    fn an_object_is_a_map_however_large(
+        start in 0..80_usize,
+        changes in vec((0..80_usize, any::<bool>()), 0..100),
+    ) {
+        let key = |n: usize| format!("{}{n}", if n.is_multiple_of(7) { '\u{FFFF}' } else { '\u{10000}' });
+        let first = (0..start).map(|n| (key(n), Json::from(n)));
+        let mut oracle: BTreeMap<Key, Json> = first.clone().map(|(k, v)| (k.into(), v)).collect();
+        let mut object: Object = first.collect();
+        let before = object.clone();
+        for (n, adds) in changes {
+            if adds {
+                let value = Json::from(n + 100);
+                let had = object.insert(key(n), value.clone());
+                prop_assert_eq!(had, oracle.insert(key(n).into(), value));
+            } else {
+                prop_assert_eq!(object.remove(&key(n)), oracle.remove(&Key::from(key(n))));
+            }
+            prop_assert_eq!(object.len(), oracle.len());
+            prop_assert_eq!(object.get(&key(n)), oracle.get(&Key::from(key(n))));
+            prop_assert_eq!(object.get_mut(&key(n)), oracle.get_mut(&Key::from(key(n))));
+        }
+        prop_assert!(object.entries().eq(&oracle));
+        prop_assert!(object.entries().rev().eq(oracle.iter().rev()));
+        let rebuilt: Object = object.entries().map(|(k, v)| (k, v.clone())).collect();
+        prop_assert_eq!(&rebuilt, &object);
+        prop_assert_eq!(hash(&rebuilt), hash(&object));
+        prop_assert_eq!(before.len(), start);
+    }
+
+    #[test]
+    fn a_document_is_hashed_by_its_canonical_text(value in any_json(), length in 0..9_000_usize) {
+        let texts = ["x".repeat(length), "\n".repeat(length / 6)].map(Json::from).to_vec();
+        let data: Object = [("texts", Json::from(texts)), ("value", value)].into_iter().collect();
+        let document = Document::from_stored([("data", data.into())].into_iter().collect());
+        let digest: [u8; 32] = Sha256::digest(document.canonical()).into();
+        prop_assert_eq!(document.hash().0, digest);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod corpus;
 mod fields;
 mod laws;
+mod memory;
 mod numbers;
 mod pointers;
 mod reading;
