@@ -20,6 +20,9 @@ const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const JSON_PATCH: &str = "application/json-patch+json";
 
+/// Bounds a verification: it reads all that is stored, which takes minutes for gigabytes.
+const VERIFY_PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
 /// Which version of a context is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum When {
@@ -310,6 +313,13 @@ impl Client {
     /// Returns the node's numbers.
     pub async fn stats(&self) -> Result<Json, Problem> {
         self.json("/v1/stats").await
+    }
+
+    /// Lets the node check all that it stores, and returns what it found, as it comes.
+    pub async fn verify(&self) -> Result<Json, Problem> {
+        self.request_within(VERIFY_PATIENCE, Method::POST, "/v1/verify", &[], None)
+            .await?
+            .json()
     }
 
     /// Returns the node's workspaces, as they come.

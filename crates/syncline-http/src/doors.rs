@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use syncline_engine::Engine;
 use syncline_model::time::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::keys::Keys;
 
@@ -114,6 +114,8 @@ pub(crate) struct Shared {
     pub doors: Doors,
     /// Turns true when the node stops.
     pub stopping: watch::Receiver<bool>,
+    /// Held while the store is verified: one walk reads all there is, two would only be slower.
+    pub verifying: Mutex<()>,
 }
 
 pub(crate) type Node = Arc<Shared>;

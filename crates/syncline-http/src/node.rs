@@ -1,6 +1,7 @@
 //! What a node says of itself, and its workspaces.
 
 use http::StatusCode;
+use syncline_api::{Code, Problem};
 use syncline_engine::Health;
 use syncline_model::ids::WorkspaceId;
 use syncline_model::json::{Fields, JsonWriter, Pointer};
@@ -69,6 +70,37 @@ pub(crate) async fn stats(ask: Ask) -> Answer {
     ask.principal()?;
     let stats = ask.node.doors.engine.stats().await?;
     Ok(answer::written(|w| w.value(&stats.to_json())))
+}
+
+/// `POST /v1/verify`
+pub(crate) async fn verify(mut ask: Ask) -> Answer {
+    ask.principal()?;
+    ask.no_body().await?;
+    let node = &ask.node;
+    let Ok(_alone) = node.verifying.try_lock() else {
+        let detail = "the node is being verified already";
+        return Err(Problem::new(Code::TooMany, detail).hint("wait until that has ended"));
+    };
+    // A caller that has gone ends the walk too: this future is dropped then.
+    let report = tokio::select! {
+        report = node.doors.engine.verify(&|_| ()) => report?,
+        () = node.stopped() => {
+            return Err(Problem::new(Code::Unavailable, "the node is stopping"));
+        }
+    };
+    Ok(answer::written(|w| {
+        w.begin_object();
+        w.field_bool("sound", report.problems.is_empty());
+        w.field_u64("workspaces", report.workspaces);
+        w.field_u64("records", report.records);
+        w.field_u64("contexts", report.contexts);
+        w.field_u64("documents", report.documents);
+        w.key("problems");
+        w.begin_array();
+        report.problems.iter().for_each(|line| w.string(line));
+        w.end_array();
+        w.end_object();
+    }))
 }
 
 /// `GET /v1/workspaces`

@@ -280,6 +280,17 @@ fn schemas() -> Json {
         ("Status", record(&STATUS, &["node", "healthy", "reasons"])),
         ("Stats", object([("type", Json::from("object"))])),
         (
+            "Verification",
+            object_schema([
+                ("sound", boolean()),
+                ("workspaces", integer()),
+                ("records", integer()),
+                ("contexts", integer()),
+                ("documents", integer()),
+                ("problems", array(text())),
+            ]),
+        ),
+        (
             "Probe",
             object_schema([
                 ("healthy", boolean()),

@@ -284,6 +284,15 @@ pub(crate) fn calls() -> Vec<Call> {
             )
         },
         Call {
+            answers: &[(200, "Verification")],
+            ..plain(
+                Method::POST,
+                "/v1/verify",
+                "Check all that is stored against its hashes, while the node runs; one at a time",
+                handler!(node::verify),
+            )
+        },
+        Call {
             answers: &[(200, "Probe"), (503, "Probe")],
             ..plain(
                 Method::GET,

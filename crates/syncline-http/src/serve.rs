@@ -17,7 +17,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use syncline_api::{Code, Problem};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt as _;
 
 use crate::answer;
@@ -49,7 +49,11 @@ pub async fn serve(
 ) -> io::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let limits = doors.limits.clone();
-    let shared = Arc::new(Shared { doors, stopping });
+    let shared = Arc::new(Shared {
+        doors,
+        stopping,
+        verifying: Mutex::new(()),
+    });
     let house = House {
         router: routes::router(shared.clone()),
         shared,

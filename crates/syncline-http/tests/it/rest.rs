@@ -722,3 +722,17 @@ async fn the_unix_socket_is_the_owners() {
     assert_eq!(reply.status, 200, "{}", reply.body);
     assert_ne!(KEY, "");
 }
+
+#[tokio::test]
+async fn a_node_verifies_itself() {
+    let node = Node::start().await;
+    node.put("/v1/contexts/task/a", &[], r#"{"title":"A"}"#)
+        .await;
+    let report = node.post("/v1/verify", &[], "").await.ok().json();
+    assert_eq!(report.get("sound").unwrap().as_bool(), Some(true));
+    assert_eq!(report.get("contexts").unwrap().as_u64(), Some(2));
+    assert_eq!(report.get("problems").unwrap().as_array().unwrap().len(), 0);
+    node.post("/v1/verify", &[], r#"{"deep":true}"#)
+        .await
+        .problem(422, "invalid");
+}

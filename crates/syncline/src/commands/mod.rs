@@ -46,7 +46,7 @@ pub fn run(command: Command, run: &Run) -> Result {
         Command::Export(args) => run.block_on(export::run(&args, run)),
         Command::Status(args) => run.block_on(status::run(&args, run)),
         Command::Stats(args) => run.block_on(stats::run(&args, run)),
-        Command::Verify(args) => verify::run(&args, run),
+        Command::Verify(args) => run.block_on(verify::run(&args, run)),
         Command::Config(args) => config::run(&args, run),
         Command::Demo(args) => run.block_on(demo::run(&args, run)),
         Command::Mcp(args) => run.block_on(mcp::run(&args, run)),

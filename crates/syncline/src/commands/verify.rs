@@ -1,11 +1,13 @@
 //! `syncline verify`
 
 use std::io::IsTerminal as _;
+use std::os::unix::net::UnixStream;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use syncline_api::Code;
+use syncline_client::Target;
 use syncline_model::json::{Json, Object};
 use syncline_store::{Store as _, VerifyReport, VerifyStep};
 
@@ -17,13 +19,34 @@ use crate::show;
 
 /// Check all that is stored against its hashes; exit code 1 if something is rotten.
 ///
-/// It reads the data directory itself, so the node must not run; a copy may be checked any time.
+/// A node that runs checks itself, and goes on serving meanwhile. Where none runs the data
+/// directory is read here; a copy of one may be checked any time.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  syncline verify --data ~/backup/syncline")]
+#[command(after_help = "Examples:\n  syncline verify\n  syncline verify --data ~/backup/syncline")]
 pub struct VerifyArgs {}
 
 /// Runs the command.
-pub fn run(_: &VerifyArgs, run: &Run) -> Result {
+pub async fn run(_: &VerifyArgs, run: &Run) -> Result {
+    let report = match run.target() {
+        Target::Socket(path) if UnixStream::connect(&path).is_err() => {
+            verify_directory(run).await?
+        }
+        _ => run.client()?.verify().await?,
+    };
+    show_report(run, &report)?;
+    if is_sound(&report) {
+        Ok(())
+    } else {
+        Err(Failure::No)
+    }
+}
+
+fn is_sound(report: &Json) -> bool {
+    report.get("sound").and_then(Json::as_bool) == Some(true)
+}
+
+/// Checks a directory that no node has.
+async fn verify_directory(run: &Run) -> Result<Json> {
     let data = run.settings.data();
     if !data.join("syncline.db").exists() {
         return Err(Failure::usage_hint(
@@ -31,28 +54,38 @@ pub fn run(_: &VerifyArgs, run: &Run) -> Result {
             "name the node's data directory with --data",
         ));
     }
-    let report = run.block_on(async {
-        let store = node::open_store(&data, 1, Default::default()).map_err(running)?;
-        let told = Mutex::new(Instant::now());
-        let progress = |step: VerifyStep| tell(run, &told, &step);
-        let report = store.verify(&progress).await;
-        let closed = store.close().await;
-        let report = report.map_err(|error| Failure::usage(format!("cannot verify: {error}")))?;
-        if let Err(error) = closed {
-            run.output
-                .warn(format!("the store did not close cleanly: {error}"));
-        }
-        Ok(report)
-    })?;
-    show_report(run, &report)?;
-    if report.problems.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::No)
+    let store = node::open_store(&data, 1, Default::default()).map_err(running)?;
+    let told = Mutex::new(Instant::now());
+    let progress = |step: VerifyStep| tell(run, &told, &step);
+    let report = store.verify(&progress).await;
+    let closed = store.close().await;
+    let report = report.map_err(|error| Failure::usage(format!("cannot verify: {error}")))?;
+    if let Err(error) = closed {
+        run.output
+            .warn(format!("the store did not close cleanly: {error}"));
     }
+    Ok(json_of(&report))
 }
 
-/// A node that runs has the directory to itself.
+/// Writes a report as the node's door does.
+fn json_of(report: &VerifyReport) -> Json {
+    let problems: Json = report
+        .problems
+        .iter()
+        .map(|line| Json::from(line.as_str()))
+        .collect();
+    let members = [
+        ("sound", Json::from(report.problems.is_empty())),
+        ("workspaces", Json::from(report.workspaces)),
+        ("records", Json::from(report.records)),
+        ("contexts", Json::from(report.contexts)),
+        ("documents", Json::from(report.documents)),
+        ("problems", problems),
+    ];
+    Json::Object(members.into_iter().collect::<Object>())
+}
+
+/// A node that has the directory to itself and yet does not answer on its socket.
 fn running(failure: Failure) -> Failure {
     match failure {
         Failure::Problem(problem) if problem.code == Code::Unavailable => problem
@@ -87,38 +120,25 @@ fn tell(run: &Run, told: &Mutex<Instant>, step: &VerifyStep) {
     ));
 }
 
-fn show_report(run: &Run, report: &VerifyReport) -> Result {
+fn show_report(run: &Run, report: &Json) -> Result {
     if run.output.is_json() {
-        let problems: Json = report
-            .problems
-            .iter()
-            .map(|line| Json::from(line.as_str()))
-            .collect();
-        let members = [
-            ("sound", Json::from(report.problems.is_empty())),
-            ("workspaces", Json::from(report.workspaces)),
-            ("records", Json::from(report.records)),
-            ("contexts", Json::from(report.contexts)),
-            ("documents", Json::from(report.documents)),
-            ("problems", problems),
-        ];
-        return run
-            .output
-            .document(&Json::Object(members.into_iter().collect::<Object>()));
+        return run.output.document(report);
     }
-    for problem in &report.problems {
+    let problems = report.get("problems").and_then(Json::as_array);
+    for problem in problems.unwrap_or_default().iter().filter_map(Json::as_str) {
         run.output
             .line(Line::new().styled(Style::Red, "rotten  ").text(problem))?;
     }
-    let (mark, word, style) = match report.problems.is_empty() {
+    let (mark, word, style) = match is_sound(report) {
         true => ("✅ ", "sound", Style::Green),
         false => ("🔴 ", "rotten", Style::Red),
     };
+    let number = |name| report.get(name).and_then(Json::as_u64).unwrap_or(0);
     run.output
         .line(Line::new().text(mark).styled(style, word).text(format!(
             "   {}, {}, {}",
-            show::count(report.records, "record"),
-            show::count(report.contexts, "context"),
-            show::count(report.documents, "document hash").replace("hashs", "hashes"),
+            show::count(number("records"), "record"),
+            show::count(number("contexts"), "context"),
+            show::count(number("documents"), "document hash").replace("hashs", "hashes"),
         )))
 }
