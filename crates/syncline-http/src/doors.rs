@@ -69,7 +69,12 @@ pub struct DoorLimits {
     pub subscriptions_max: usize,
     /// Submits of one connection that are not yet answered; then it is read no further.
     pub submits_max: usize,
-    /// How long the head of a request may take, and a connection may idle between two.
+    /// How long a connection may go until the head of its next request is complete
+    /// (`max_head_s`).
+    ///
+    /// hyper has one clock for both: an idle connection and a head that drips. It is long for the
+    /// idle one's sake, since a program that calls now and then should not connect each time; a
+    /// slow head costs no more than an idle connection does, a place among `connections_max`.
     pub header_time_max: Duration,
     /// How long a body may stand still.
     pub body_stall_max: Duration,
@@ -97,7 +102,7 @@ impl Default for DoorLimits {
             wait_max: Duration::from_secs(60),
             subscriptions_max: 100,
             submits_max: 64,
-            header_time_max: Duration::from_secs(10),
+            header_time_max: Duration::from_secs(30),
             body_stall_max: Duration::from_secs(30),
             body_time_max: Duration::from_secs(300),
             write_stall_max: Duration::from_secs(10),

@@ -31,6 +31,7 @@ pub fn doors(settings: &Settings, shutdown_max: Duration) -> DoorLimits {
         request_bytes_max: settings.size("max_request_bytes"),
         page_max: settings.size("max_page"),
         wait_max: Duration::from_secs(settings.number("max_wait_s")),
+        header_time_max: Duration::from_secs(settings.number("max_head_s")),
         subscriptions_max: settings.size("max_subscriptions"),
         shutdown_max,
         ..DoorLimits::default()

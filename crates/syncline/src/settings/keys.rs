@@ -87,6 +87,7 @@ pub const KEYS: &[Key] = &[
     key("max_bulk", Kind::Number(1, 1_000), "1000", "the proposals of one bulk"),
     key("max_page", Kind::Number(1, 1_000), "1000", "the items of one page"),
     key("max_wait_s", Kind::Number(1, 600), "60", "how long a read may wait for news"),
+    key("max_head_s", Kind::Number(1, 600), "30", "how long until the head of a connection's next request is complete"),
     key("max_connections", Kind::Number(4, 1_000_000), "10000", "the connections that are open at once"),
     key("max_subscriptions", Kind::Number(1, 100_000), "100", "the subscriptions of one connection"),
     key("max_workspaces", Kind::Number(1, 100_000), "1000", "the workspaces of this node"),
