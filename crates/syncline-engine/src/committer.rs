@@ -57,6 +57,15 @@ impl Job {
     }
 }
 
+/// What is known of a commit that was tried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tried {
+    /// All were answered by what happened.
+    Known,
+    /// It failed half-way.
+    Unknown,
+}
+
 /// One workspace's committer.
 pub struct Committer {
     shared: Arc<Shared>,
@@ -85,7 +94,10 @@ impl Committer {
         while let Some(first) = jobs.recv().await {
             let batch = self.take_batch(first, &mut jobs);
             self.shared.committing.begin();
-            self.commit(batch).await;
+            let tried = self.commit(batch).await;
+            if tried == Tried::Unknown && !self.recover(&mut jobs).await {
+                return;
+            }
             self.shared.committing.end();
         }
     }
@@ -104,32 +116,33 @@ impl Committer {
         batch
     }
 
-    async fn commit(&mut self, jobs: Vec<Job>) {
+    async fn commit(&mut self, jobs: Vec<Job>) -> Tried {
+        let known = |()| Tried::Known;
         for _ in 0..TRIES_MAX {
             let (mut batch, answers) = match self.decide_all(&jobs).await {
                 Ok(decided) => decided,
-                Err(problem) => return answer_all(jobs, &problem),
+                Err(problem) => return known(answer_all(jobs, &problem)),
             };
             match self.append(&mut batch).await {
                 Ok(()) => {
                     self.publish(batch);
-                    return answer(jobs, answers);
+                    return known(answer(jobs, answers));
                 }
                 Err(StoreError::Moved { .. }) => {
                     if let Err(problem) = self.reload().await {
-                        return answer_all(jobs, &problem);
+                        return known(answer_all(jobs, &problem));
                     }
                 }
                 Err(StoreError::Unknown(why)) => {
                     tracing::error!(workspace = %self.shared.id, why, "a commit failed half-way; the store reopens");
                     answer_all(jobs, &unknown_outcome());
-                    return self.recover().await;
+                    return Tried::Unknown;
                 }
-                Err(error) => return answer_all(jobs, &store_problem(error)),
+                Err(error) => return known(answer_all(jobs, &store_problem(error))),
             }
         }
         let problem = Problem::new(Code::Unavailable, "another node kept writing first");
-        answer_all(jobs, &problem);
+        known(answer_all(jobs, &problem))
     }
 
     /// Decides all jobs in order. Fails only where the store cannot be read.
@@ -441,8 +454,9 @@ impl Committer {
 
     /// Reopens the store after a commit whose outcome is unknown, and goes on from what is found.
     ///
-    /// Until that succeeds the workspace takes no writes: what waits is told to come back.
-    async fn recover(&mut self) {
+    /// Until that succeeds the workspace takes no writes: what waits is told to come back. Returns
+    /// false if nobody can ask for anything any more.
+    async fn recover(&mut self, jobs: &mut mpsc::Receiver<Job>) -> bool {
         self.shared
             .recovering
             .store(true, std::sync::atomic::Ordering::SeqCst);
@@ -454,13 +468,16 @@ impl Committer {
                     tracing::error!(workspace = %self.shared.id, %problem, "the store does not reopen")
                 }
             }
-            tokio::time::sleep(pause).await;
+            if !turn_away(jobs, pause).await {
+                return false;
+            }
             pause = (pause * 2).min(std::time::Duration::from_secs(5));
         }
         self.shared
             .recovering
             .store(false, std::sync::atomic::Ordering::SeqCst);
         tracing::warn!(workspace = %self.shared.id, seq = %self.log.last, "the store reopened");
+        true
     }
 
     async fn try_recover(&mut self) -> Result<(), Problem> {
@@ -499,6 +516,24 @@ impl Committer {
         self.shared.heads.clear();
         self.shared.tail.push(entries);
         Ok(())
+    }
+}
+
+/// Answers for a while that the store reopens. Returns false once all senders are gone.
+///
+/// A job may have come in just before the workspace was closed: a disk that stays bad must not
+/// keep it waiting.
+async fn turn_away(jobs: &mut mpsc::Receiver<Job>, how_long: std::time::Duration) -> bool {
+    let over = tokio::time::sleep(how_long);
+    tokio::pin!(over);
+    loop {
+        tokio::select! {
+            () = &mut over => return true,
+            job = jobs.recv() => match job {
+                Some(job) => answer_all(vec![job], &crate::workspace::reopening()),
+                None => return false,
+            },
+        }
     }
 }
 

@@ -284,10 +284,7 @@ impl Workspace {
     ) -> Result<Answers, Problem> {
         let shared = &self.shared;
         if shared.recovering.load(Ordering::SeqCst) {
-            return Err(
-                Problem::new(Code::Unavailable, "the store reopens after a failed commit")
-                    .hint("send the same change id again in a moment"),
-            );
+            return Err(reopening());
         }
         let weight: usize = proposals.iter().map(|p| p.body.weight() + 512).sum();
         let all = shared.settings.queue_bytes_max;
@@ -435,6 +432,12 @@ impl Workspace {
     pub fn low_water(&self) -> Seq {
         self.shared.low_water
     }
+}
+
+/// Says that the workspace takes no writes until its store has reopened.
+pub(crate) fn reopening() -> Problem {
+    Problem::new(Code::Unavailable, "the store reopens after a failed commit")
+        .hint("send the same change id again in a moment")
 }
 
 fn stopping() -> Problem {

@@ -55,10 +55,28 @@ pub(crate) fn writer(dir: &Path, faults: &TestFaults) -> rusqlite::Result<Connec
     conn.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
     conn.pragma_update(None, "journal_size_limit", WAL_KEPT_BYTES)?;
     set_sync(&conn, faults)?;
+    insist_on_wal(&conn)?;
     if let Some(pages) = faults.pages_max {
         conn.pragma_update(None, "max_page_count", pages)?;
     }
     Ok(conn)
+}
+
+/// Makes the connection write ahead, and fails where it does not.
+///
+/// SQLite answers a change of mode that did not work with the old mode, not with an error; with
+/// the old one, a power cut takes the last acknowledged commit back (P1).
+pub(crate) fn insist_on_wal(conn: &Connection) -> rusqlite::Result<()> {
+    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    match mode.eq_ignore_ascii_case("wal") {
+        true => Ok(()),
+        false => Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR),
+            Some(format!(
+                "the journal stays in mode {mode:?}, and has to be a write-ahead log"
+            )),
+        )),
+    }
 }
 
 /// Opens a connection that reads only.

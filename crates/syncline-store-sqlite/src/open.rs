@@ -242,8 +242,7 @@ fn create(dir: &Path) -> Result<(), StoreError> {
         .map_err(writing)?;
     migrate(&mut conn, 0)?;
     remember_identity(&conn, &identity(&path).map_err(failed)?).map_err(writing)?;
-    conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
-        .map_err(writing)?;
+    connection::insist_on_wal(&conn).map_err(writing)?;
     conn.close().map_err(|(_, error)| writing(error))?;
     File::open(&path)
         .and_then(|file| file.sync_all())
