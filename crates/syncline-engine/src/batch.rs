@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use syncline_model::change::{Change, Effect};
+use syncline_model::change::{Change, Effect, Receipt};
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, ChangeId, Seq};
 use syncline_model::record::{IdRow, RecordHash, StoredRecord, pack};
@@ -22,6 +22,7 @@ const BODY_PART: usize = 4;
 /// Every so many versions a whole document is kept beside the log, so that an old version is
 /// rebuilt from at most this many effects.
 const SNAPSHOT_EVERY: u64 = 64;
+
 /// Where the log ends for the next decision.
 pub struct Log {
     pub last: Seq,
@@ -53,6 +54,11 @@ impl Batch {
             outcome: settled.to_bytes(),
         });
         self.settled.insert(id, (digest, settled));
+    }
+
+    /// Keeps the receipt of a change that nobody sent: no digest matches its id.
+    pub fn keep_made(&mut self, receipt: Receipt) {
+        self.keep(receipt.id, [0; 32], Settled::Accepted(receipt));
     }
 
     /// Takes a change and the head that it leaves.

@@ -179,7 +179,7 @@ impl Committer {
             .map_err(store_problem)?;
         for row in rows.into_iter().flatten() {
             let (settled, _) =
-                Settled::from_bytes(row.id, &row.outcome).map_err(|rot| rotten(&rot))?;
+                Settled::from_bytes(row.id, &row.outcome).map_err(|rot| rotten(&*self.shared.store, &rot))?;
             batch.settled.insert(row.id, (row.digest, settled));
         }
         Ok(())
@@ -331,7 +331,10 @@ impl Committer {
                 blind,
                 bulk: job.bulk,
             }),
-            Decision::Commit(steps) => Settled::Accepted(self.take_steps(job, steps, batch)),
+            Decision::Commit(steps) => match self.taken_id(&steps, batch).await? {
+                Some(id) => Settled::Refused(Box::new(reused(id).into())),
+                None => Settled::Accepted(self.take_steps(job, steps, batch)),
+            },
         };
         let keep = match &settled {
             Settled::Accepted(_) => true,
@@ -374,7 +377,26 @@ impl Committer {
         ))
     }
 
+    /// Returns an id that a decision derived for a parent, and that somebody sent before.
+    async fn taken_id(&self, steps: &[Step], batch: &Batch) -> Result<Option<ChangeId>, Problem> {
+        let made = &steps[..steps.len().saturating_sub(1)];
+        let made: Vec<_> = made.iter().map(|step| step.change.id).collect();
+        if made.is_empty() {
+            return Ok(None);
+        }
+        let store = &self.shared.store;
+        let rows = store.ids(&self.shared.id, &made).await;
+        let rows = rows.map_err(store_problem)?;
+        let taken = |id: &ChangeId| {
+            batch.settled.contains_key(id) || rows.iter().flatten().any(|row| row.id == *id)
+        };
+        Ok(made.into_iter().find(taken))
+    }
+
     /// Takes a decision's changes into the batch, and returns the receipt of the last.
+    ///
+    /// The others, parents that it made, are kept under their ids here: each change of the log
+    /// can be asked for by its id.
     fn take_steps(&self, job: &Job, steps: Vec<Step>, batch: &mut Batch) -> Receipt {
         let mut receipt = None;
         for Step {
@@ -387,6 +409,9 @@ impl Committer {
             }
             let seq = Seq(self.log.last.0 + batch.changes.len() as u64 + 1);
             head.seq = seq;
+            if let Some(made) = receipt.take() {
+                batch.keep_made(made);
+            }
             receipt = Some(Receipt {
                 id: change.id,
                 outcome: change.outcome,

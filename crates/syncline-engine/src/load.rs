@@ -19,7 +19,7 @@ pub fn store_problem(error: StoreError) -> Problem {
         StoreError::Full => Problem::new(Code::DiskFull, "the disk is full; nothing was written")
             .hint("make room, then send the same change id again"),
         StoreError::Unknown(_) => unknown_outcome(),
-        StoreError::Rot(rot) => rotten(&rot),
+        StoreError::Rot(rot) => rot_problem(&rot),
         StoreError::NoWorkspace(name) => {
             Problem::new(Code::NotFound, format!("there is no workspace \"{name}\""))
         }
@@ -50,8 +50,14 @@ pub fn unknown_outcome() -> Problem {
     .hint("send the same change id again: it learns the truth and takes effect at most once")
 }
 
-/// The answer where stored bytes are not what was written: they are never served.
-pub fn rotten(rot: &RotError) -> Problem {
+/// The answer where stored bytes are not what was written: they are never served, and the node's
+/// health tells of them (P10).
+pub fn rotten(store: &dyn Store, rot: &RotError) -> Problem {
+    store.note_rot(&rot.to_string());
+    rot_problem(rot)
+}
+
+fn rot_problem(rot: &RotError) -> Problem {
     tracing::error!(error = %rot, "rot was found in the store");
     Problem::new(Code::Rot, rot.to_string()).hint("run `syncline verify`, and restore a backup")
 }
@@ -64,7 +70,7 @@ pub async fn head_of_row(
 ) -> Result<CachedHead, Problem> {
     let (document, effects) = match &row.body {
         Some(body) if body.version == row.version => {
-            (read_body(body).map_err(|rot| rotten(&rot))?, 0)
+            (read_body(body).map_err(|rot| rotten(store, &rot))?, 0)
         }
         _ => {
             let rebuild = store
@@ -72,9 +78,9 @@ pub async fn head_of_row(
                 .await
                 .map_err(store_problem)?;
             let effects = rebuild.records.iter().map(|record| record.body.len()).sum();
-            let found = replay(&rebuild).map_err(|rot| rotten(&rot))?;
+            let found = replay(&rebuild).map_err(|rot| rotten(store, &rot))?;
             let Some((document, _)) = found else {
-                return Err(rotten(&RotError::Document(format!(
+                return Err(rotten(store, &RotError::Document(format!(
                     "{} v{}",
                     row.address, row.version
                 ))));
@@ -83,7 +89,7 @@ pub async fn head_of_row(
         }
     };
     if document.hash() != row.hash {
-        return Err(rotten(&RotError::Document(format!(
+        return Err(rotten(store, &RotError::Document(format!(
             "{} v{}",
             row.address, row.version
         ))));
@@ -121,12 +127,12 @@ pub async fn version_as_head(
         .rebuild(workspace, address, version)
         .await
         .map_err(store_problem)?;
-    let replayed = replay(&rebuild).map_err(|rot| rotten(&rot))?;
+    let replayed = replay(&rebuild).map_err(|rot| rotten(store, &rot))?;
     let Some((document, last)) = replayed else {
         return Ok(None);
     };
     if document.hash() != row.hash {
-        return Err(rotten(&RotError::Document(format!("{address} v{version}"))));
+        return Err(rotten(store, &RotError::Document(format!("{address} v{version}"))));
     }
     let before = Seq(row.seq.0 - 1);
     let change = match last {
@@ -137,9 +143,9 @@ pub async fn version_as_head(
                 .await
                 .map_err(store_problem)?;
             let record = records.first().ok_or_else(|| {
-                rotten(&RotError::Decode(format!("record {} is missing", row.seq)))
+                rotten(store, &RotError::Decode(format!("record {} is missing", row.seq)))
             })?;
-            record.open().map_err(|rot| rotten(&rot))?
+            record.open().map_err(|rot| rotten(store, &rot))?
         }
     };
     let first = store
@@ -205,7 +211,7 @@ async fn version_of_change(
         return Ok(None);
     };
     let (settled, _) =
-        crate::outcome::Settled::from_bytes(*id, &row.outcome).map_err(|rot| rotten(&rot))?;
+        crate::outcome::Settled::from_bytes(*id, &row.outcome).map_err(|rot| rotten(store, &rot))?;
     let crate::outcome::Settled::Accepted(receipt) = settled else {
         return Ok(None);
     };

@@ -453,7 +453,7 @@ impl Workspace {
             return Ok(None);
         };
         let settled = crate::outcome::Settled::from_bytes(root, &row.outcome)
-            .map_err(|rot| crate::load::rotten(&rot))?
+            .map_err(|rot| crate::load::rotten(&*shared.store, &rot))?
             .0;
         let crate::outcome::Settled::Accepted(receipt) = settled else {
             return Ok(None);

@@ -146,7 +146,7 @@ impl Shared {
             .map_err(store_problem)?;
         let mut entries = Vec::with_capacity(records.len());
         for record in &records {
-            let change = record.open().map_err(|rot| rotten(&rot))?;
+            let change = record.open().map_err(|rot| rotten(&*self.store, &rot))?;
             entries.push(self.entry(record.header.seq, record.header.hash.tag(), change));
         }
         Ok(entries)

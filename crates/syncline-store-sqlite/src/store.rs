@@ -100,7 +100,11 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let id = workspace.clone();
         let job = move |conn: &Connection| read(conn, &read::workspace(conn, &id)?);
-        self.readers.run(move |reader| reader.snapshot(job)).await
+        let answer = self.readers.run(move |reader| reader.snapshot(job)).await;
+        if let Err(StoreError::Rot(rot)) = &answer {
+            self.note_rot(&rot.to_string());
+        }
+        answer
     }
 
     /// Runs `read` with a context's number; one that is not there gives what is empty.
@@ -323,6 +327,10 @@ impl Store for SqliteStore {
             read::rebuild(conn, ws, context, version)
         })
         .await
+    }
+
+    fn note_rot(&self, why: &str) {
+        self.shared.set_damaged(Some(why.to_owned()));
     }
 
     fn health(&self) -> StoreHealth {

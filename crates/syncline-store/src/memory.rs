@@ -33,6 +33,7 @@ struct State {
     records: u64,
     fault: Option<CommitFault>,
     unknown: Option<String>,
+    rot: Option<String>,
     closed: bool,
 }
 
@@ -605,10 +606,16 @@ impl Store for MemoryStore {
     }
 
     fn health(&self) -> StoreHealth {
-        match &self.lock().unknown {
-            Some(why) => StoreHealth::Unknown(why.clone()),
-            None => StoreHealth::Good,
+        let inner = self.lock();
+        match (&inner.unknown, &inner.rot) {
+            (Some(why), _) => StoreHealth::Unknown(why.clone()),
+            (None, Some(why)) => StoreHealth::Damaged(why.clone()),
+            (None, None) => StoreHealth::Good,
         }
+    }
+
+    fn note_rot(&self, why: &str) {
+        self.lock().rot = Some(why.to_owned());
     }
 
     async fn stats(&self) -> Result<StoreStats, StoreError> {

@@ -119,6 +119,9 @@ pub trait Store: Send + Sync + 'static {
     /// Returns whether the store takes writes.
     fn health(&self) -> StoreHealth;
 
+    /// Takes note of rot that a reader found by hash, so that [`Store::health`] tells of it.
+    fn note_rot(&self, why: &str);
+
     /// Returns sizes and counts.
     async fn stats(&self) -> Result<StoreStats, StoreError>;
 
