@@ -4,7 +4,7 @@ use syncline_api::Code;
 use syncline_model::change::Outcome;
 use syncline_model::etag::Etag;
 use syncline_model::ids::Version;
-use syncline_model::proposal::{Operation, Precondition};
+use syncline_model::proposal::{Base, Operation, Precondition};
 
 use crate::{Bench, based, code, json, when};
 
@@ -204,7 +204,19 @@ async fn missing_parents_are_made_on_request() {
     proposal.create_parents = true;
     let receipt = bench.submit(proposal).await.unwrap();
     assert!(receipt.bulk.is_some());
-    assert_eq!(bench.head("project/new").await.version, Version(1));
+    let made = bench.head("project/new").await;
+    assert_eq!(made.version, Version(1));
+    // A parent's change can be named like any other, by a base and by verification.
+    let mut onto = bench.proposal("project/new", Operation::Merge, r#"{"title":"New"}"#);
+    onto.base = Some(Base::Change(made.change));
+    assert_eq!(bench.submit(onto).await.unwrap().version, Some(Version(2)));
+    // An id that somebody sent before is not given to a parent.
+    let mut proposal = bench.proposal("branch/c", Operation::Create, r#"{"parent":"project/c"}"#);
+    proposal.create_parents = true;
+    let mut taken = bench.proposal("note/n", Operation::Create, "{}");
+    taken.id = proposal.id.derive("project/c");
+    bench.submit(taken).await.unwrap();
+    assert_eq!(code(bench.submit(proposal).await), Code::ChangeIdReused);
     let mut guess = bench.proposal("task/t", Operation::Create, r#"{"parent":"branch/none"}"#);
     guess.create_parents = true;
     assert_eq!(code(bench.submit(guess).await), Code::Invalid);
