@@ -420,9 +420,18 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code.title(), self.detail)?;
+        // Nothing is said twice: some details end in the title's words, or quote the pointer.
+        let title = self.code.title();
+        if !self.detail.ends_with(title) {
+            write!(f, "{title}: ")?;
+        }
+        f.write_str(&self.detail)?;
         match &self.pointer {
-            Some(pointer) if !pointer.is_root() => write!(f, " (at {pointer})"),
+            Some(pointer)
+                if !pointer.is_root() && !self.detail.contains(&format!("\"{pointer}\"")) =>
+            {
+                write!(f, " (at {pointer})")
+            }
             _ => Ok(()),
         }
     }

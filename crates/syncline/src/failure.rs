@@ -73,11 +73,28 @@ impl Failure {
     /// Returns what a person reads, and the hint.
     pub fn words(&self) -> Option<(String, Option<String>)> {
         match self {
-            Failure::Problem(problem) => Some((problem.to_string(), problem.hint.clone())),
+            Failure::Problem(problem) => Some((
+                as_flags(&problem.to_string()),
+                problem.hint.as_deref().map(as_flags),
+            )),
             Failure::Usage(text, hint) => Some((text.clone(), hint.clone())),
             _ => None,
         }
     }
+}
+
+/// Names the flags of a command where a node names the headers and members that they are sent as.
+fn as_flags(text: &str) -> String {
+    const FLAGS: [(&str, &str); 5] = [
+        ("If-None-Match", "--new"),
+        ("If-Match: *", "--if-match '*'"),
+        ("If-Match", "--if-match"),
+        ("Syncline-Base", "--base"),
+        ("?version=", "--version"),
+    ];
+    FLAGS.iter().fold(text.to_owned(), |text, (header, flag)| {
+        text.replace(header, flag)
+    })
 }
 
 impl fmt::Display for Failure {

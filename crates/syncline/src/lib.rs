@@ -69,12 +69,13 @@ fn usage(error: &clap::Error, json: bool) -> u8 {
         return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
     }
     let text = error.render().to_string();
-    let first = text
-        .lines()
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches("error: ");
-    let failure = Failure::usage_hint(first, "see `syncline help`");
+    // What is wrong comes first, perhaps in several lines; usage and tips follow an empty one.
+    let wrong = text.trim_start_matches("error: ").lines();
+    let wrong: Vec<_> = wrong
+        .map(str::trim)
+        .take_while(|line| !line.is_empty())
+        .collect();
+    let failure = Failure::usage_hint(wrong.join(" "), "see `syncline help`");
     Output::new(true, Color::Never, true).fail(&failure);
     exit::USAGE
 }

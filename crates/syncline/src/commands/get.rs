@@ -66,15 +66,16 @@ fn show_context(run: &Run, context: &Json) -> Result {
         .styled(Style::Cyan, show::text(context, "context"))
         .text("  ")
         .styled(Style::Bold, version);
-    for name in ["state", "level"] {
-        head = head.text("  ").text(show::text(context, name));
+    let words = ["state", "level"].map(|name| show::text(context, name));
+    for word in words.into_iter().filter(|word| !word.is_empty()) {
+        head = head.text("  ").text(word);
     }
     if let Some(time) = show::time(context, "updated_at") {
+        let ago = format!("{} ago", show::ago(time, show::now()));
         let who = show::actor_of(context);
-        head = head.styled(
-            Style::Dim,
-            format!("  {who}, {} ago", show::ago(time, show::now())),
-        );
+        let parts = [who, ago].into_iter().filter(|part| !part.is_empty());
+        let parts: Vec<_> = parts.collect();
+        head = head.styled(Style::Dim, format!("  {}", parts.join(", ")));
     }
     run.output.line(head)?;
     for name in ["title", "description", "parent", "owner"] {

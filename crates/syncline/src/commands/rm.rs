@@ -1,6 +1,7 @@
 //! `syncline rm`
 
 use clap::Args;
+use syncline_api::{Code, Problem};
 use syncline_client::When;
 use syncline_model::ids::Address;
 use syncline_model::json::Json;
@@ -13,7 +14,8 @@ use crate::show;
 
 /// Delete a context; its history stays, and `restore` brings it back.
 ///
-/// Without --if-match or --base, the head as it is now is deleted, and nothing if it moves meanwhile.
+/// Without --if-match or --base, the head as it is now is deleted, and nothing if it moves
+/// meanwhile; with --id, whatever the head is.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  syncline rm task/auth-42 -m 'done elsewhere'")]
 pub struct RmArgs {
@@ -32,7 +34,11 @@ pub struct RmArgs {
 pub async fn run(args: &RmArgs, run: &Run) -> Result {
     let client = run.client()?;
     let mut write = args.write.to_write()?;
-    if write.precondition == Precondition::None && write.base.is_none() {
+    let is_open = write.precondition == Precondition::None && write.base.is_none();
+    if is_open && write.id.is_some() {
+        // A resend has to say the same, whatever the head is by then.
+        write.precondition = Precondition::MatchAny;
+    } else if is_open {
         let head = client.get(&args.address, &When::Head).await?;
         write.precondition = Precondition::Match(vec![head.etag]);
     }
@@ -41,14 +47,21 @@ pub async fn run(args: &RmArgs, run: &Run) -> Result {
         return show_receipt(run, &args.address, &receipt);
     }
     let answer = client.delete_subtree(&args.address, &write).await?;
+    let receipts = answer.get("receipts").and_then(Json::as_array);
+    let receipts = receipts.unwrap_or_default();
+    if let Some(problem) = receipts.iter().find_map(cause) {
+        return Err(problem.into());
+    }
     if run.output.is_json() {
         return run.output.document(&answer);
     }
-    let receipts = answer
-        .get("receipts")
-        .and_then(Json::as_array)
-        .map_or(1, <[Json]>::len);
-    let deleted = show::count(receipts as u64, "context");
+    let deleted = show::count(receipts.len() as u64, "context");
     run.output
         .line(format!("{}  {deleted} deleted", args.address))
+}
+
+/// Returns why a bulk was refused: the problem of the part that the others were refused for.
+fn cause(receipt: &Json) -> Option<Problem> {
+    let problem = Problem::read(receipt.get("error")?).ok()?;
+    (problem.code != Code::BulkRefused).then_some(problem)
 }

@@ -130,3 +130,32 @@ fn later_settings_say_that_they_are_not_built() {
     command.env("SYNCLINE_UPSTREAM", "http://x");
     assert_eq!(crate::node::finish(command).code, 3);
 }
+
+#[test]
+fn a_refused_subtree_is_no_success() {
+    let node = Node::start();
+    node.ok(&["put", "project/p"]);
+    node.ok(&["put", "task/a", "parent=project/p"]);
+    let said = node.run(&["rm", "global/main", "--subtree"]);
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.err.contains("cannot be deleted"), "{said:?}");
+    node.ok(&["get", "task/a"]);
+    assert_eq!(
+        node.ok(&["rm", "project/p", "--subtree"]),
+        "project/p  2 contexts deleted\n"
+    );
+}
+
+#[test]
+fn a_delete_that_is_sent_again_hears_the_first_answer() {
+    let node = Node::start();
+    node.ok(&["put", "task/a"]);
+    let rm = [
+        "rm",
+        "task/a",
+        "--id",
+        "01996f1e-4b2a-7c3d-8e4f-5a6b7c8d9e0f",
+    ];
+    let first = node.ok(&rm);
+    assert_eq!(node.ok(&rm), first);
+}
