@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use syncline_api::Problem;
-use syncline_merge::{diff, old_values};
+use syncline_merge::{ApplyLimits, Op, Patch, diff, old_values};
 use syncline_model::change::{Change, ChangeType, Effect, Intent, Outcome};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
@@ -126,7 +126,7 @@ fn try_decide(view: &View, proposal: &Proposal, rules: &Rules, now: Now) -> Refu
     let before = before_document(proposal, kind, head);
     let proposed = propose(&before, proposal, rules)
         .map_err(|p| with_sides(p, view, proposal, rules, head))?;
-    let mut document = proposed.document;
+    let mut document = proposed.document.clone();
     if kind == ChangeType::Create && document.owner().is_none() {
         document = document.with("owner", Json::from(proposal.actor.id.as_str()));
     }
@@ -174,7 +174,11 @@ fn try_decide(view: &View, proposal: &Proposal, rules: &Rules, now: Now) -> Refu
         check_parent(view, &proposal.context, document.parent().as_ref())
             .map_err(|p| Box::new(p.into()))?;
     }
-    let own_patch = proposed.patch.filter(|_| kind == ChangeType::Update);
+    // Where a default was put back (a parent that the patch removed), the patch alone does not
+    // lead to the document, and a replay of it would not have its hash.
+    let own_patch = proposed
+        .patch
+        .filter(|_| kind == ChangeType::Update && document == proposed.document);
     let mut step = make_step(
         view, proposal, kind, head, &before, document, own_patch, now,
     );
@@ -245,12 +249,13 @@ fn make_step(
     head: Option<&Arc<Head>>,
     before: &Document,
     document: Document,
-    own_patch: Option<syncline_merge::Patch>,
+    own_patch: Option<Patch>,
     now: Now,
 ) -> Step {
     let from = head.map_or(Version::ZERO, |head| head.version);
     let version = from.next();
     let verbatim = own_patch.is_some();
+    let mut document = document;
     let (effect, changed, old) = match kind {
         ChangeType::Create | ChangeType::Restore => (
             Effect::Snapshot(document.to_json()),
@@ -259,7 +264,11 @@ fn make_step(
         ),
         ChangeType::Delete => (Effect::Gone, vec![Pointer::root()], Vec::new()),
         ChangeType::Update => {
-            let patch = own_patch.unwrap_or_else(|| diff(&before.to_json(), &document.to_json()));
+            let patch = own_patch.unwrap_or_else(|| {
+                let (patch, replayed) = effect_between(before, &document);
+                document = replayed;
+                patch
+            });
             let changed = patch.touched();
             let old = old_values(&before.to_json(), &changed);
             (Effect::Patch(patch.to_json()), changed, old)
@@ -325,6 +334,34 @@ fn make_step(
     };
     Step { change, head }
 }
+
+/// Returns the patch that leads from one document to the other, and what a replay of it gives:
+/// equal to `after`, with the older text of numbers that are equal but spelt otherwise.
+///
+/// The head must be what a replay gives, byte for byte, or else it would change with its eviction
+/// from a cache. A patch that does not lead there would leave a version that nobody can read, so
+/// each is tried, and the whole document stands in for it.
+fn effect_between(before: &Document, after: &Document) -> (Patch, Document) {
+    let patch = diff(&before.to_json(), &after.to_json());
+    let replayed = match patch.apply(&before.to_json(), &REPLAY_LIMITS) {
+        Ok(Json::Object(object)) => Document::from_stored(object),
+        _ => Document::empty(),
+    };
+    if replayed == *after {
+        return (patch, replayed);
+    }
+    let whole = Op::Replace {
+        path: Pointer::root(),
+        value: after.to_json(),
+    };
+    (Patch(vec![whole]), after.clone())
+}
+
+/// What was decided is applied again without a bound of its own.
+const REPLAY_LIMITS: ApplyLimits = ApplyLimits {
+    depth_max: usize::MAX,
+    weight_max: usize::MAX,
+};
 
 /// Returns the record that every log begins with: `global/main`, with a fixed change id and no owner.
 pub fn genesis(committed_at: Timestamp, actor: syncline_model::proposal::Actor) -> Step {

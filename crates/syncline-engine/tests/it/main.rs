@@ -4,6 +4,7 @@
 mod bulk;
 mod once;
 mod reads;
+mod replay;
 mod writes;
 
 use std::sync::Arc;
