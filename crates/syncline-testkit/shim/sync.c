@@ -1,6 +1,6 @@
 /* Stands before the C library's fsync and fdatasync, to make them fail or wait.
  *
- * SYNCLINE_SHIM names a folder. `control` there says what to do, and is read at each call:
+ * SYNCLINE_TEST_SHIM names a folder. `control` there says what to do, and is read at each call:
  *   pass          let it through
  *   fail N        the Nth call since the process began answers EIO
  *   fail-from N   so does each one after it
@@ -21,7 +21,7 @@
 static atomic_long calls;
 
 static int open_in_folder(const char *name, int flags) {
-    const char *folder = getenv("SYNCLINE_SHIM");
+    const char *folder = getenv("SYNCLINE_TEST_SHIM");
     char path[4096];
     if (!folder || snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
         return -1;

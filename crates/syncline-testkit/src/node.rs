@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use syncline_api::Problem;
 use syncline_client::{Client, ClientOptions, Live, Target};
+use syncline_model::ids::WorkspaceId;
 use syncline_model::json::Json;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -159,6 +160,8 @@ pub struct Access {
     pub key: String,
     /// The Unix socket.
     pub socket: PathBuf,
+    /// The workspace; absent is `default`.
+    pub workspace: Option<WorkspaceId>,
 }
 
 impl Access {
@@ -174,6 +177,7 @@ impl Access {
     pub fn options(&self) -> ClientOptions {
         ClientOptions {
             token: Some(self.key.clone()),
+            workspace: self.workspace.clone(),
             timeout: Duration::from_secs(20),
             ..ClientOptions::default()
         }
@@ -195,6 +199,15 @@ impl Access {
     /// Opens a live connection.
     pub async fn live(&self, door: Door) -> Result<Live, Problem> {
         Live::open(&self.target(door), self.options()).await
+    }
+
+    /// Returns the same with another workspace in mind.
+    #[must_use]
+    pub fn in_workspace(&self, name: &WorkspaceId) -> Access {
+        Access {
+            workspace: Some(name.clone()),
+            ..self.clone()
+        }
     }
 
     /// Returns `127.0.0.1:PORT`.
@@ -236,6 +249,7 @@ impl Node {
             url: "http://127.0.0.1:0".to_owned(),
             key: String::new(),
             socket: dir.join("node.sock"),
+            workspace: None,
         };
         let mut node = Node {
             child: None,
@@ -459,8 +473,9 @@ impl Node {
 
     /// Returns the status code of `/readyz`, or 0 if there is no answer.
     pub async fn ready_status(&self) -> u16 {
-        let request = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-        let answer = crate::raw::exchange(self.access.authority(), request).await;
+        let host = self.access.authority();
+        let request = format!("GET /readyz HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = crate::raw::exchange(host, request.as_bytes()).await;
         answer.map_or(0, |answer| answer.status)
     }
 }

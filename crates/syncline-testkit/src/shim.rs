@@ -48,7 +48,7 @@ impl Shim {
             .expect("a shim exists only where it was built");
         vec![
             ("LD_PRELOAD".to_owned(), library.clone().into()),
-            ("SYNCLINE_SHIM".to_owned(), self.folder.path().into()),
+            ("SYNCLINE_TEST_SHIM".to_owned(), self.folder.path().into()),
         ]
     }
 

@@ -128,6 +128,8 @@ pub enum Phase {
     Roam,
     /// Read to the end, and stop.
     Finish,
+    /// Stop at once.
+    Stop,
 }
 
 /// A reader that comes and goes.
@@ -175,7 +177,11 @@ impl Follower {
     /// Comes and goes until it is told to finish, and then reads to the end.
     pub async fn follow(mut self, mut phase: watch::Receiver<Phase>) -> Follower {
         loop {
-            let finish = *phase.borrow() == Phase::Finish;
+            let finish = match *phase.borrow() {
+                Phase::Roam => false,
+                Phase::Finish => true,
+                Phase::Stop => return self,
+            };
             let length = Duration::from_millis(self.rng.between(10, 400));
             let reading = self.session(finish);
             let ended = if finish {
@@ -183,7 +189,7 @@ impl Follower {
             } else {
                 tokio::select! {
                     ended = tokio::time::timeout(length, reading) => ended.unwrap_or(End::Dropped),
-                    _ = phase.wait_for(|phase| *phase == Phase::Finish) => End::Dropped,
+                    _ = phase.wait_for(|phase| *phase != Phase::Roam) => End::Dropped,
                 }
             };
             match ended {
@@ -410,7 +416,7 @@ impl Follower {
             if let Some(status) = events.refused() {
                 return self.answer_status(status);
             }
-            while let Some(event) = events.next() {
+            while let Some(event) = events.take() {
                 if let Some(end) = self.hear_event(&event, &mut reading) {
                     return end;
                 }
@@ -610,22 +616,27 @@ struct Reading {
     snapshot_cursor: Option<String>,
 }
 
-struct SseEvent {
-    name: String,
-    id: Option<String>,
-    data: String,
+/// One server-sent event.
+pub struct SseEvent {
+    /// What happened.
+    pub name: String,
+    /// Its cursor.
+    pub id: Option<String>,
+    /// Its JSON.
+    pub data: String,
 }
 
 /// Takes a chunked stream of events apart. Lines end with `\n` only.
 #[derive(Default)]
-struct Events {
+pub struct Events {
     raw: Vec<u8>,
     head: Option<u16>,
     text: Vec<u8>,
 }
 
 impl Events {
-    fn feed(&mut self, bytes: &[u8]) {
+    /// Takes bytes as they come from the socket, the answer's head first.
+    pub fn feed(&mut self, bytes: &[u8]) {
         self.raw.extend_from_slice(bytes);
         if self.head.is_none() {
             let Some(end) = self.raw.windows(4).position(|w| w == b"\r\n\r\n") else {
@@ -656,7 +667,8 @@ impl Events {
         self.head.filter(|status| *status != 200)
     }
 
-    fn next(&mut self) -> Option<SseEvent> {
+    /// Returns the next whole event.
+    pub fn take(&mut self) -> Option<SseEvent> {
         loop {
             let end = self.text.windows(2).position(|w| w == b"\n\n")?;
             let block: Vec<u8> = self.text.drain(..end + 2).collect();

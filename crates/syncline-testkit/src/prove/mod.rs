@@ -1,10 +1,13 @@
 //! The harnesses, one for each promise or part of it.
 
+pub mod p10;
+pub mod p1_fsync;
 pub mod p1_kill;
 pub mod p1_power;
 pub mod p2_order;
 pub mod p3;
 pub mod p5;
+pub mod p9;
 pub mod siege;
 
 use std::fmt;
@@ -189,6 +192,12 @@ pub const HARNESSES: &[Harness] = &[
         run: |plan| Box::pin(p1_power::run(plan)),
     },
     Harness {
+        name: "p1-fsync",
+        what: "the k-th sync fails, for every k of a script: nothing refused is there later",
+        runs: 100_000,
+        run: |plan| Box::pin(p1_fsync::run(plan)),
+    },
+    Harness {
         name: "p2-order",
         what: "many writers, readers on all doors: one gapless order",
         runs: 3,
@@ -205,5 +214,17 @@ pub const HARNESSES: &[Harness] = &[
         what: "subscribers that come and go while the node is killed and restored",
         runs: 5,
         run: |plan| Box::pin(p5::run(plan)),
+    },
+    Harness {
+        name: "p9",
+        what: "subscribers that stop reading: no slower writer, bounded memory, no loss",
+        runs: 1,
+        run: |plan| Box::pin(p9::run(plan)),
+    },
+    Harness {
+        name: "p10",
+        what: "status and readyz tell the truth: full disk, stuck writer, rot",
+        runs: 1,
+        run: |plan| Box::pin(p10::run(plan)),
     },
 ];

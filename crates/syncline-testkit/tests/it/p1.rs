@@ -1,14 +1,42 @@
-use syncline_testkit::Fault;
-use syncline_testkit::prove::{Plan, p1_kill};
+//! P1, durable: what was acknowledged survives.
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p1_kill_loses_nothing() {
-    p1_kill::run(Plan::runs(200)).await.assert_kept();
+use syncline_testkit::Fault;
+use syncline_testkit::prove::{Plan, p1_fsync, p1_kill, p1_power};
+
+use crate::{alone, run};
+
+#[test]
+fn p1_two_hundred_kills_lose_nothing() {
+    let _alone = alone();
+    run(p1_kill::run(Plan::runs(200))).assert_kept();
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p1_harness_catches_answer_before_commit() {
-    p1_kill::run(Plan::runs(60).with(Fault::AnswerBeforeCommit))
-        .await
-        .assert_caught();
+#[test]
+fn p1_fifty_power_cuts_lose_nothing() {
+    let _alone = alone();
+    run(p1_power::run(Plan::runs(50))).assert_kept();
+}
+
+#[test]
+fn p1_nothing_refused_is_there_after_a_failed_sync() {
+    let _alone = alone();
+    run(p1_fsync::run(Plan::runs(100_000))).assert_kept();
+}
+
+#[test]
+fn p1_harness_catches_answer_before_commit() {
+    let _alone = alone();
+    run(p1_kill::run(Plan::runs(60).with(Fault::AnswerBeforeCommit))).assert_caught();
+}
+
+#[test]
+fn p1_harness_catches_sync_normal() {
+    let _alone = alone();
+    run(p1_power::run(Plan::runs(20).with(Fault::SyncNormal))).assert_caught();
+}
+
+#[test]
+fn p1_harness_catches_skip_fsync() {
+    let _alone = alone();
+    run(p1_power::run(Plan::runs(20).with(Fault::SkipFsync))).assert_caught();
 }

@@ -1,0 +1,18 @@
+//! P2, ordered: one gapless order for all readers.
+
+use syncline_testkit::Fault;
+use syncline_testkit::prove::{Plan, p2_order};
+
+use crate::{alone, run};
+
+#[test]
+fn p2_all_readers_see_one_gapless_order() {
+    let _alone = alone();
+    run(p2_order::run(Plan::runs(2))).assert_kept();
+}
+
+#[test]
+fn p2_harness_catches_drop_event() {
+    let _alone = alone();
+    run(p2_order::run(Plan::runs(3).with(Fault::DropEvent))).assert_caught();
+}

@@ -1,0 +1,24 @@
+//! P5, resumable: each change once, in order, or a reset.
+
+use syncline_testkit::Fault;
+use syncline_testkit::prove::{Plan, p5};
+
+use crate::{alone, run};
+
+#[test]
+fn p5_subscribers_that_come_and_go_miss_nothing() {
+    let _alone = alone();
+    run(p5::run(Plan::runs(5))).assert_kept();
+}
+
+#[test]
+fn p5_harness_catches_drop_event() {
+    let _alone = alone();
+    run(p5::run(Plan::runs(5).with(Fault::DropEvent))).assert_caught();
+}
+
+#[test]
+fn p5_harness_catches_live_before_listen() {
+    let _alone = alone();
+    run(p5::run(Plan::runs(8).with(Fault::LiveBeforeListen))).assert_caught();
+}
