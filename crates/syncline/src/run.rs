@@ -121,7 +121,7 @@ impl Run {
         Ok(Client::connect(self.target(), self.client_options()?)?)
     }
 
-    /// Runs a command's calls, until Ctrl-C.
+    /// Runs a command's calls, until Ctrl-C or SIGTERM; what it holds is dropped in order then.
     pub fn block_on<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -131,11 +131,23 @@ impl Run {
             tokio::select! {
                 ended = work => ended,
                 _ = tokio::signal::ctrl_c() => Err(Failure::Interrupted),
+                () = terminated() => Err(Failure::Interrupted),
             }
         });
         // A read of stdin that nobody waits for any more must not keep the process.
         runtime.shutdown_timeout(Duration::from_millis(100));
         ended
+    }
+}
+
+/// Waits for SIGTERM; for ever where the system does not tell of it.
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminated) => {
+            terminated.recv().await;
+        }
+        Err(_) => std::future::pending().await,
     }
 }
 

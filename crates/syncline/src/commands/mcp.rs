@@ -64,17 +64,20 @@ async fn start_node(run: &Run, client: &Client) -> Result {
                 return Ok(());
             }
             let what = format!("the node did not start ({ended})");
-            return Err(Problem::new(Code::Unreachable, what)
-                .hint("see why: syncline up")
-                .into());
+            return Err(not_started(what, &data));
         }
         tokio::time::sleep(LOOK).await;
     }
-    Err(
-        Problem::new(Code::Unreachable, "the node did not start in time")
-            .hint("see why: syncline up")
-            .into(),
-    )
+    Err(not_started(
+        "the node did not start in time".to_owned(),
+        &data,
+    ))
+}
+
+fn not_started(what: String, data: &Path) -> Failure {
+    Problem::new(Code::Unreachable, what)
+        .hint(format!("see why: syncline up --data {}", data.display()))
+        .into()
 }
 
 fn spawn(run: &Run, data: &Path) -> Result<std::process::Child> {

@@ -70,6 +70,8 @@ pub enum Start {
 
 /// The one subscription of a watch.
 const SUB: &str = "watch";
+/// How often the place is written down while changes come.
+const SAVE_EACH: Duration = Duration::from_secs(1);
 
 /// Runs the command.
 pub async fn run(args: &WatchArgs, run: &Run) -> Result {
@@ -94,19 +96,51 @@ pub async fn run(args: &WatchArgs, run: &Run) -> Result {
     live.submitter().subscribe(subscribe).await?;
     let mut seen = 0;
     let mut is_live = false;
-    while let Some(event) = live.next().await {
+    while let Some(event) = next(&mut live, &mut place).await {
+        let mut cursor = None;
         if let Event::Message { message, .. } = &event {
             is_live |= begins(message, &mut snapshot_follows);
-            if is_live {
-                place.note(message);
-            }
+            cursor = cursor_of(message).filter(|_| is_live).cloned();
         }
         seen += show(run, args, event)?;
+        // After it was shown: a watch that is killed here repeats a change, and leaves none out.
+        place.note(cursor);
         if is_live && args.count.is_some_and(|count| seen >= count) {
             break;
         }
     }
     Ok(())
+}
+
+/// Returns the next event. While none comes, the place is written down, so that even a watch that
+/// is killed goes on where it was.
+async fn next(live: &mut Live, place: &mut Place) -> Option<Event> {
+    match tokio::time::timeout(SAVE_EACH, live.next()).await {
+        Ok(event) => event,
+        Err(_) => {
+            place.save();
+            live.next().await
+        }
+    }
+}
+
+/// Returns the place after a message, where that is one to go on from.
+fn cursor_of(message: &ServerMessage) -> Option<&String> {
+    use ServerMessage as M;
+    match message {
+        M::Subscribed {
+            cursor,
+            recovered: true,
+            ..
+        }
+        | M::End { cursor, .. } => Some(cursor),
+        M::Change { change, resume, .. } => resume.as_ref().or(change.cursor.as_ref()),
+        M::Enter { cursor, .. } | M::Leave { cursor, .. } => cursor.as_ref(),
+        M::Snapshot {
+            last: true, cursor, ..
+        } => cursor.as_ref(),
+        _ => None,
+    }
 }
 
 /// Says whether all that was there has been shown, and only what happens now follows.
@@ -343,27 +377,12 @@ impl Place {
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
-    fn note(&mut self, message: &ServerMessage) {
-        use ServerMessage as M;
-        let cursor = match message {
-            M::Subscribed {
-                cursor,
-                recovered: true,
-                ..
-            }
-            | M::End { cursor, .. } => Some(cursor),
-            M::Change { change, resume, .. } => resume.as_ref().or(change.cursor.as_ref()),
-            M::Enter { cursor, .. } | M::Leave { cursor, .. } => cursor.as_ref(),
-            M::Snapshot {
-                last: true, cursor, ..
-            } => cursor.as_ref(),
-            _ => None,
-        };
-        let Some(cursor) = cursor else { return };
-        self.cursor = Some(cursor.clone());
-        let fresh = self
-            .written
-            .is_some_and(|at| at.elapsed() < Duration::from_secs(1));
+    fn note(&mut self, cursor: Option<String>) {
+        if cursor.is_none() {
+            return;
+        }
+        self.cursor = cursor;
+        let fresh = self.written.is_some_and(|at| at.elapsed() < SAVE_EACH);
         if !fresh {
             self.save();
         }

@@ -20,6 +20,7 @@ use processes::{Folder, NodeProcess};
 use report::{Report, now_us};
 use scenario::AGENTS;
 
+use super::import::Rows;
 use super::watch::change_line;
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
@@ -70,6 +71,15 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(10);
 
 /// Runs the command.
 pub async fn run(args: &DemoArgs, run: &Run) -> Result {
+    if let Some(input) = &args.input {
+        // Each agent reads the file by itself; one that cannot be read is told before they start.
+        if input.as_os_str() == "-" {
+            return Err(Failure::usage(
+                "--input takes a file, since each agent reads it",
+            ));
+        }
+        Rows::open(input)?;
+    }
     let folder = Folder::make(args.keep.as_deref())?;
     let node = NodeProcess::start(&folder).await?;
     let token = place::owner_key(folder.path()).ok();
