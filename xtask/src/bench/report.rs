@@ -145,35 +145,31 @@ impl Cell {
 impl BesideRow {
     /// Judges a row by its aims; an aim against a peer that is not here is left out.
     pub fn of(name: &str, cells: Vec<Cell>, aims: &[Aim]) -> BesideRow {
-        let rate = |peer: Peer| {
-            cells
-                .iter()
-                .find(|cell| cell.peer == peer)
-                .map(|cell| cell.rate)
-        };
-        let judged = aims.iter().filter_map(|aim| {
-            let (ours, theirs) = (rate(aim.ours)?, rate(aim.theirs)?);
-            let text = format!(
-                "{} at least {} of {}",
-                aim.ours.name(),
-                aim.ratio,
-                aim.theirs.name()
-            );
-            Some(AimRow::at_least(text, ours / theirs, aim.ratio))
-        });
-        let aims = judged.collect();
-        BesideRow {
+        let mut row = BesideRow {
             name: name.to_owned(),
             cells,
-            aims,
-        }
+            aims: Vec::new(),
+        };
+        let judged = aims.iter().filter_map(|aim| {
+            let reached = row.ratio(aim.ours, aim.theirs)?;
+            let (ours, theirs) = (aim.ours.name(), aim.theirs.name());
+            let text = format!("{ours} at least {} of {theirs}", aim.ratio);
+            Some(AimRow::at_least(text, reached, aim.ratio))
+        });
+        row.aims = judged.collect();
+        row
     }
 
-    fn rate(&self, peer: Peer) -> Option<f64> {
-        self.cells
-            .iter()
-            .find(|cell| cell.peer == peer)
-            .map(|cell| cell.rate)
+    fn cell(&self, peer: Peer) -> Option<&Cell> {
+        self.cells.iter().find(|cell| cell.peer == peer)
+    }
+
+    /// Returns the median of the rounds' ratios: what slows a machine for a while slows both.
+    fn ratio(&self, ours: Peer, theirs: Peer) -> Option<f64> {
+        let (ours, theirs) = (self.cell(ours)?, self.cell(theirs)?);
+        let pairs = ours.rounds.iter().zip(&theirs.rounds);
+        let mut ratios: Vec<f64> = pairs.map(|(ours, theirs)| ours / theirs).collect();
+        median(&mut ratios, |ratio| *ratio)
     }
 }
 
@@ -224,20 +220,23 @@ impl Report {
             "per second", "ws", "http", "redis", "postgres"
         );
         for row in &self.beside {
-            let cell = |peer| row.rate(peer).map_or_else(|| "–".to_owned(), short);
-            let ours = row.rate(Peer::Ws).or(row.rate(Peer::Http));
-            let ratio = |peer| match (ours, row.rate(peer)) {
-                (Some(ours), Some(theirs)) => format!("{:.2}", ours / theirs),
-                _ => "–".to_owned(),
+            let rate = |peer| {
+                row.cell(peer)
+                    .map_or_else(|| "–".to_owned(), |cell| short(cell.rate))
+            };
+            let ours = row.cell(Peer::Ws).map_or(Peer::Http, |cell| cell.peer);
+            let ratio = |peer| {
+                row.ratio(ours, peer)
+                    .map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
             };
             let _ = writeln!(
                 out,
                 "{:<18}{:>9}{:>9}{:>9}{:>9}   {:>6}{:>7}",
                 row.name,
-                cell(Peer::Ws),
-                cell(Peer::Http),
-                cell(Peer::Redis),
-                cell(Peer::Postgres),
+                rate(Peer::Ws),
+                rate(Peer::Http),
+                rate(Peer::Redis),
+                rate(Peer::Postgres),
                 ratio(Peer::Redis),
                 ratio(Peer::Postgres),
             );
@@ -355,5 +354,29 @@ mod tests {
     #[test]
     fn the_middle_round_counts() {
         assert_eq!(median(&mut vec![3.0, 9.0, 1.0], |value| *value), Some(3.0));
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_round() {
+        let round = |rate: u64| Outcome {
+            count: rate,
+            seconds: 1.0,
+            ..Outcome::default()
+        };
+        let cell = |peer, rates: [u64; 3]| Cell::of(peer, rates.map(round).to_vec());
+        // The machine was slow in the second round, for both.
+        let cells = [
+            cell(Peer::Ws, [100, 10, 80]),
+            cell(Peer::Redis, [200, 20, 400]),
+        ];
+        let aim = Aim {
+            ours: Peer::Ws,
+            theirs: Peer::Redis,
+            ratio: 0.5,
+        };
+        let row = BesideRow::of("write", cells.into_iter().flatten().collect(), &[aim]);
+        assert_eq!(row.aims[0].reached, 0.5);
+        assert!(row.aims[0].is_met);
+        assert_eq!(row.cells[0].rate, 80.0);
     }
 }
