@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, IF_MATCH, IF_NONE_MATCH,
+};
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use syncline_api::{Code, Problem, check_named_context, parse_if_match, parse_message};
@@ -241,6 +243,14 @@ impl Ask {
 
     fn content_type(&self, kinds: &[&'static str]) -> Result<&'static str, Problem> {
         let meant = || format!("send Content-Type: {}", kinds.join(" or "));
+        // A packed body that happens to look like JSON must not be taken for what it is not.
+        let coding = self
+            .header(CONTENT_ENCODING.as_str())?
+            .unwrap_or("identity");
+        if !coding.trim().eq_ignore_ascii_case("identity") {
+            let what = "a body with a Content-Encoding is not understood";
+            return Err(Problem::new(Code::UnsupportedMediaType, what).hint("send it unpacked"));
+        }
         let sent = self.header(CONTENT_TYPE.as_str())?.unwrap_or_default();
         let (essence, parameters) = sent.split_once(';').unwrap_or((sent, ""));
         let kind = kinds
