@@ -264,13 +264,7 @@ impl Task {
         let text = match frame {
             Some(Ok(Message::Text(text))) => text,
             Some(Ok(Message::Close(frame))) => {
-                let problem = connect::closed(frame.as_ref());
-                let is_final = connect::is_final(&problem);
-                return Err(if is_final {
-                    End::Final(problem)
-                } else {
-                    End::Lost(problem)
-                });
+                return Err(end_for(connect::closed(frame.as_ref())));
             }
             Some(Ok(_)) => return Ok(()),
             Some(Err(error)) => return Err(End::Lost(connect::lost(&error))),
@@ -304,7 +298,11 @@ impl Task {
             }
             ServerMessage::Error(error) => {
                 let problem = error.to_problem();
-                let reference = error.reference.unwrap_or_default();
+                // What names no message is about the connection: the node stops, for one, and
+                // says when to come back.
+                let Some(reference) = error.reference else {
+                    return Err(end_for(problem));
+                };
                 if let Some(waiting) = self.waiting_for(&reference) {
                     let _ = waiting.answer.send(Err(problem));
                     return Ok(());
@@ -356,6 +354,14 @@ impl Task {
         } else {
             Ok(())
         }
+    }
+}
+
+fn end_for(problem: Problem) -> End {
+    if connect::is_final(&problem) {
+        End::Final(problem)
+    } else {
+        End::Lost(problem)
     }
 }
 
