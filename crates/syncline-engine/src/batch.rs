@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use syncline_api::Problem;
 use syncline_model::change::{Change, Effect, Receipt};
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, ChangeId, Seq};
+use syncline_model::json::Json;
+use syncline_model::proposal::Base;
 use syncline_model::record::{IdRow, RecordHash, StoredRecord, pack};
 use syncline_model::time::{Hlc, Timestamp};
-use syncline_rules::View;
+use syncline_rules::{BaseState, View};
 use syncline_store::{Append, HeadBody, HeadRow, VersionRow};
 
 use crate::heads::{Cached, CachedHead};
@@ -23,6 +26,10 @@ const BODY_PART: usize = 4;
 /// rebuilt from at most this many effects.
 const SNAPSHOT_EVERY: u64 = 64;
 
+/// Bounds the bases that a batch keeps at hand.
+const BASES_BYTES_MAX: usize = 64 << 20;
+/// Bounds the sides in the answers to one bulk; one part's pass alone.
+const SIDES_BYTES_MAX: usize = 16 << 20;
 /// Where the log ends for the next decision.
 pub struct Log {
     pub last: Seq,
@@ -43,6 +50,11 @@ pub struct Batch {
     pub snapshots: Vec<Option<Arc<[u8]>>>,
     pub ids: Vec<IdRow>,
     pub settled: HashMap<ChangeId, ([u8; 32], Settled)>,
+    /// Heads that this batch made and then left behind: bases that no store has yet.
+    superseded: Vec<Arc<Head>>,
+    /// Bytes of the bases that the view holds, and of the sides that the job's answers hold.
+    base_bytes: usize,
+    sides_bytes: usize,
 }
 
 impl Batch {
@@ -81,12 +93,48 @@ impl Batch {
         let due = !whole && change.version.0.is_multiple_of(SNAPSHOT_EVERY);
         self.snapshots
             .push(due.then(|| pack(&head.document.to_json().to_text())));
-        if !self.heads.contains_key(&address) {
-            self.touched.push(address.clone());
+        match self.heads.insert(address.clone(), cached) {
+            Some(left) => self.superseded.push(left.head),
+            None => self.touched.push(address.clone()),
         }
-        self.heads.insert(address.clone(), cached);
         self.view.put_head(address, Some(head));
         self.changes.push(change);
+    }
+
+    /// Returns what a base stands for that this batch made and left behind.
+    pub fn superseded(&self, address: &Address, base: &Base) -> Option<BaseState> {
+        let mut own = self.superseded.iter().filter(|h| h.address == *address);
+        own.find_map(|head| BaseState::if_named(base, head))
+    }
+
+    /// Puts a base into the view, which holds only so many bytes of them.
+    pub fn put_base(&mut self, address: Address, base: Base, state: BaseState) {
+        if let BaseState::Known { document, .. } = &state {
+            self.base_bytes += document.weight();
+        }
+        if self.base_bytes > BASES_BYTES_MAX {
+            self.view.forget_bases();
+            self.base_bytes = 0;
+        }
+        self.view.put_base(address, base, state);
+    }
+
+    /// Begins to count the sides that a job's answers carry.
+    pub fn begin_job(&mut self) {
+        self.sides_bytes = 0;
+    }
+
+    /// Leaves the sides out where a bulk's answers already carry enough: a thousand parts of a few
+    /// bytes must not be answered with three whole documents each.
+    pub fn bound_sides(&mut self, problem: &mut Problem) {
+        let Some(sides) = &problem.sides else { return };
+        let all = [&sides.base, &sides.ours, &sides.theirs];
+        let bytes: usize = all.into_iter().flatten().map(Json::weight).sum();
+        if self.sides_bytes > 0 && self.sides_bytes + bytes > SIDES_BYTES_MAX {
+            problem.sides = None;
+        } else {
+            self.sides_bytes += bytes;
+        }
     }
 
     pub fn mark(&self) -> Mark {
@@ -96,6 +144,7 @@ impl Batch {
             touched: self.touched.len(),
             changes: self.changes.len(),
             ids: self.ids.len(),
+            superseded: self.superseded.len(),
         }
     }
 
@@ -106,6 +155,7 @@ impl Batch {
         self.touched.truncate(mark.touched);
         self.changes.truncate(mark.changes);
         self.snapshots.truncate(mark.changes);
+        self.superseded.truncate(mark.superseded);
         for row in self.ids.split_off(mark.ids) {
             self.settled.remove(&row.id);
         }
@@ -156,6 +206,7 @@ pub struct Mark {
     touched: usize,
     changes: usize,
     ids: usize,
+    superseded: usize,
 }
 
 pub fn writes_body(cached: &CachedHead) -> bool {

@@ -178,8 +178,8 @@ impl Committer {
             .await
             .map_err(store_problem)?;
         for row in rows.into_iter().flatten() {
-            let (settled, _) =
-                Settled::from_bytes(row.id, &row.outcome).map_err(|rot| rotten(&*self.shared.store, &rot))?;
+            let settled = Settled::from_bytes(row.id, &row.outcome)
+                .map_err(|rot| rotten(&*self.shared.store, &rot))?;
             batch.settled.insert(row.id, (row.digest, settled));
         }
         Ok(())
@@ -198,7 +198,11 @@ impl Committer {
                 None => missing.push(address),
             }
         }
-        self.load_heads(missing, view).await
+        match self.load_heads(missing, view).await {
+            // What is rotten is refused where it is decided: others must not suffer for it.
+            Err(problem) if problem.code == Code::Rot => Ok(()),
+            loaded => loaded,
+        }
     }
 
     async fn load_heads(&self, missing: Vec<Address>, view: &mut View) -> Result<(), Problem> {
@@ -226,6 +230,7 @@ impl Committer {
     async fn decide_job(&self, job: &Job, batch: &mut Batch, now: Now) -> Result<Answers, Problem> {
         let atomic = job.mode == BulkMode::Atomic && job.proposals.len() > 1;
         let before = atomic.then(|| batch.mark());
+        batch.begin_job();
         let mut answers = Vec::with_capacity(job.proposals.len());
         let mut refused_at = None;
         for index in 0..job.proposals.len() {
@@ -243,11 +248,15 @@ impl Committer {
                 .pop()
                 .and_then(Result::err)
                 .expect("the last one was refused");
+            // Not that of other content which was refused under the same id.
             let cause = match batch.settled.get(&job.proposals[index].id) {
-                Some((_, Settled::Refused(refusal))) => (**refusal).clone(),
+                Some((digest, Settled::Refused(refusal))) if *digest == job.digests[index] => {
+                    (**refusal).clone()
+                }
                 _ => Refusal::from(cause),
             };
             batch.rewind(mark);
+            batch.begin_job();
             return self.refuse_bulk(job, (index, &cause), batch, now).await;
         }
         Ok(answers)
@@ -301,7 +310,10 @@ impl Committer {
             return match settled.clone() {
                 Settled::Accepted(receipt) => Ok(Ok(receipt)),
                 Settled::Refused(refusal) => {
-                    self.shared.refusal_again(proposal, *refusal).await.map(Err)
+                    let again = self.shared.refusal_again(proposal, *refusal).await;
+                    let mut problem = again?;
+                    batch.bound_sides(&mut problem);
+                    Ok(Err(problem))
                 }
             };
         }
@@ -313,14 +325,21 @@ impl Committer {
             let detail = format!("{} may not write in this workspace", job.principal.id);
             return Ok(Err(Problem::new(Code::Forbidden, detail)));
         }
-        let settled = match self.decide_loaded(proposal, batch, now).await? {
+        let decision = match self.decide_loaded(proposal, batch, now).await {
+            Err(problem) if problem.code == Code::Rot => return Ok(Err(problem)),
+            decision => decision?,
+        };
+        let settled = match decision {
             Decision::Needs(need) => {
                 return Err(Problem::new(
                     Code::Internal,
                     format!("{need:?} could not be loaded"),
                 ));
             }
-            Decision::Refused(refusal) => Settled::Refused(refusal),
+            Decision::Refused(mut refusal) => {
+                batch.bound_sides(&mut refusal.problem);
+                Settled::Refused(refusal)
+            }
             Decision::Unchanged { head, blind } => Settled::Accepted(Receipt {
                 id: proposal.id,
                 outcome: Outcome::Unchanged,
@@ -365,8 +384,11 @@ impl Committer {
                     }
                 }
                 Decision::Needs(Need::Base(address, base)) => {
-                    let state = base_state(&*shared.store, &shared.id, &address, &base).await?;
-                    batch.view.put_base(address, base, state);
+                    let state = match batch.superseded(&address, &base) {
+                        Some(state) => state,
+                        None => base_state(&*shared.store, &shared.id, &address, &base).await?,
+                    };
+                    batch.put_base(address, base, state);
                 }
                 decision => return Ok(decision),
             }

@@ -80,19 +80,19 @@ pub async fn head_of_row(
             let effects = rebuild.records.iter().map(|record| record.body.len()).sum();
             let found = replay(&rebuild).map_err(|rot| rotten(store, &rot))?;
             let Some((document, _)) = found else {
-                return Err(rotten(store, &RotError::Document(format!(
-                    "{} v{}",
-                    row.address, row.version
-                ))));
+                return Err(rotten(
+                    store,
+                    &RotError::Document(format!("{} v{}", row.address, row.version)),
+                ));
             };
             (document, effects)
         }
     };
     if document.hash() != row.hash {
-        return Err(rotten(store, &RotError::Document(format!(
-            "{} v{}",
-            row.address, row.version
-        ))));
+        return Err(rotten(
+            store,
+            &RotError::Document(format!("{} v{}", row.address, row.version)),
+        ));
     }
     let head = Head {
         address: row.address,
@@ -132,7 +132,10 @@ pub async fn version_as_head(
         return Ok(None);
     };
     if document.hash() != row.hash {
-        return Err(rotten(store, &RotError::Document(format!("{address} v{version}"))));
+        return Err(rotten(
+            store,
+            &RotError::Document(format!("{address} v{version}")),
+        ));
     }
     let before = Seq(row.seq.0 - 1);
     let change = match last {
@@ -143,7 +146,10 @@ pub async fn version_as_head(
                 .await
                 .map_err(store_problem)?;
             let record = records.first().ok_or_else(|| {
-                rotten(store, &RotError::Decode(format!("record {} is missing", row.seq)))
+                rotten(
+                    store,
+                    &RotError::Decode(format!("record {} is missing", row.seq)),
+                )
             })?;
             record.open().map_err(|rot| rotten(store, &rot))?
         }
@@ -210,8 +216,8 @@ async fn version_of_change(
     let Some(Some(row)) = rows.into_iter().next() else {
         return Ok(None);
     };
-    let (settled, _) =
-        crate::outcome::Settled::from_bytes(*id, &row.outcome).map_err(|rot| rotten(store, &rot))?;
+    let settled = crate::outcome::Settled::from_bytes(*id, &row.outcome)
+        .map_err(|rot| rotten(store, &rot))?;
     let crate::outcome::Settled::Accepted(receipt) = settled else {
         return Ok(None);
     };

@@ -36,15 +36,15 @@ impl Settled {
                         w.field_u64(key, version.0);
                     }
                 }
-                w.field_bool("sides", refusal.problem.sides.is_some());
+                w.field_bool("sides", refusal.sided);
             }
         }
         w.end_object();
         pack(&w.into_string())
     }
 
-    /// Reads the stored bytes; says too whether a refusal had sides.
-    pub fn from_bytes(id: ChangeId, bytes: &[u8]) -> Result<(Settled, bool), RotError> {
+    /// Reads the stored bytes.
+    pub fn from_bytes(id: ChangeId, bytes: &[u8]) -> Result<Settled, RotError> {
         let json = unpack_json(bytes)?;
         read(id, &json).map_err(|error| RotError::Decode(format!("the outcome of {id}: {error}")))
     }
@@ -69,7 +69,7 @@ fn write_receipt(w: &mut JsonWriter, receipt: &Receipt) {
     }
 }
 
-fn read(id: ChangeId, json: &Json) -> Result<(Settled, bool), FieldError> {
+fn read(id: ChangeId, json: &Json) -> Result<Settled, FieldError> {
     let at = Pointer::root();
     let mut f = Fields::new(json, &at)?;
     if let Some(problem) = f.optional("refused") {
@@ -77,9 +77,9 @@ fn read(id: ChangeId, json: &Json) -> Result<(Settled, bool), FieldError> {
             problem: Problem::read(problem)?,
             base: f.u64("base")?.map(Version),
             theirs: f.u64("theirs")?.map(Version),
+            sided: f.bool("sides")?.unwrap_or(false),
         };
-        let sides = f.bool("sides")?.unwrap_or(false);
-        return Ok((Settled::Refused(Box::new(refusal)), sides));
+        return Ok(Settled::Refused(Box::new(refusal)));
     }
     let receipt = Receipt {
         id,
@@ -93,7 +93,7 @@ fn read(id: ChangeId, json: &Json) -> Result<(Settled, bool), FieldError> {
         blind: f.bool("blind")?.unwrap_or(false),
         bulk: f.parse("bulk", ChangeId::parse)?,
     };
-    Ok((Settled::Accepted(receipt), false))
+    Ok(Settled::Accepted(receipt))
 }
 
 /// Makes the answer to an id that stands for other content.

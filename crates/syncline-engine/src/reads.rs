@@ -6,7 +6,7 @@ use syncline_api::{BulkMode, Code, Problem};
 use syncline_merge::{Patch, diff, readable};
 use syncline_model::change::Place;
 use syncline_model::head::Head;
-use syncline_model::ids::{Address, ChangeId, Seq, Version};
+use syncline_model::ids::{Address, Seq, Version};
 use syncline_model::proposal::{Base, Precondition, Proposal};
 use syncline_model::time::Timestamp;
 use syncline_rules::{ANCESTORS_MAX, Principal, Subject, View, place_of, visible};
@@ -143,7 +143,32 @@ impl Workspace {
         if head.seq <= before.seq {
             self.cache_unless_touched(before.seq, address, loaded);
         }
-        Ok(Some(head))
+        self.as_shown(head).await
+    }
+
+    /// Returns a head that was read from the store as readers may see it: what lies past the tail
+    /// is not acknowledged, and may yet prove not to be durable (P1).
+    async fn as_shown(&self, head: Arc<Head>) -> Result<Option<Arc<Head>>, Problem> {
+        let shown = self.tail().seq;
+        if head.seq <= shown {
+            return Ok(Some(head));
+        }
+        let before = self.head_as_of(&head.address, shown).await?;
+        Ok(before.map(Arc::new))
+    }
+
+    /// Returns a context as it was after a record, deleted or not.
+    async fn head_as_of(&self, address: &Address, seq: Seq) -> Result<Option<Head>, Problem> {
+        let shared = &self.shared;
+        let row = shared
+            .store
+            .version_at(&shared.id, address, seq)
+            .await
+            .map_err(store_problem)?;
+        match row {
+            Some(row) => version_as_head(&*shared.store, &shared.id, address, row.version).await,
+            None => Ok(None),
+        }
     }
 
     /// Puts a head that was read when the log ended at `seq` into the cache, if surely nothing
@@ -225,18 +250,12 @@ impl Workspace {
             .seq_at(&shared.id, time)
             .await
             .map_err(store_problem)?;
-        let seq = seq.min(self.tail().seq);
-        let row = shared
-            .store
-            .version_at(&shared.id, address, seq)
-            .await
-            .map_err(store_problem)?;
-        match row {
-            Some(row) => version_as_head(&*shared.store, &shared.id, address, row.version).await,
+        match self.head_as_of(address, seq.min(self.tail().seq)).await? {
             None => Err(Problem::new(
                 Code::NotFound,
                 format!("context \"{address}\" was not there yet at {time}"),
             )),
+            head => Ok(head),
         }
     }
 
@@ -305,8 +324,10 @@ impl Workspace {
                 .await
                 .map_err(store_problem)?;
             for ((at, _), row) in missing.into_iter().zip(found) {
-                if let Some(row) = row {
-                    heads.push((at, self.row_to_head(row).await?.head));
+                let Some(row) = row else { continue };
+                let head = self.row_to_head(row).await?.head;
+                if let Some(head) = self.as_shown(head).await? {
+                    heads.push((at, head));
                 }
             }
             heads.sort_by_key(|(at, _)| *at);
@@ -363,8 +384,10 @@ impl Workspace {
         for version in [from, to] {
             let shared = &self.shared;
             let head = version_as_head(&*shared.store, &shared.id, address, version).await?;
+            let shown = head.filter(|head| head.seq <= self.tail().seq);
             sides.push(
-                head.ok_or_else(|| no_version(address, version))?
+                shown
+                    .ok_or_else(|| no_version(address, version))?
                     .document
                     .to_json(),
             );
@@ -379,15 +402,15 @@ impl Workspace {
         })
     }
 
-    /// Deletes a context and all below it, as one atomic bulk whose id is the proposal's.
+    /// Deletes a context and all below it, as one atomic bulk. The proposal's id is the bulk's and
+    /// that of the context's own deletion; those of the others are derived from it.
     pub async fn delete_subtree(
         &self,
         principal: &Principal,
         proposal: Proposal,
     ) -> Result<BulkAnswer, Problem> {
         let bulk = proposal.id;
-        let root_id = bulk.derive(proposal.context.as_str());
-        if let Some(answer) = self.subtree_again(bulk, root_id).await? {
+        if let Some(answer) = self.subtree_again(&proposal).await? {
             return Ok(answer);
         }
         let limit = self.shared.settings.bulk_max;
@@ -429,37 +452,35 @@ impl Workspace {
             part.context = row.address;
             parts.push(part);
         }
-        parts.push(Proposal {
-            id: root_id,
-            ..proposal
-        });
+        parts.push(proposal);
         self.submit_bulk(principal, BulkMode::Atomic, Some(bulk), parts)
             .await
     }
 
     /// Answers a subtree's deletion that was done before from its records.
-    async fn subtree_again(
-        &self,
-        bulk: ChangeId,
-        root: ChangeId,
-    ) -> Result<Option<BulkAnswer>, Problem> {
+    async fn subtree_again(&self, proposal: &Proposal) -> Result<Option<BulkAnswer>, Problem> {
         let shared = &self.shared;
+        let bulk = proposal.id;
         let rows = shared
             .store
-            .ids(&shared.id, &[root])
+            .ids(&shared.id, &[bulk])
             .await
             .map_err(store_problem)?;
         let Some(row) = rows.into_iter().next().flatten() else {
             return Ok(None);
         };
-        let settled = crate::outcome::Settled::from_bytes(root, &row.outcome)
-            .map_err(|rot| crate::load::rotten(&*shared.store, &rot))?
-            .0;
+        if row.digest != proposal.digest().0 {
+            return Err(crate::outcome::reused(bulk));
+        }
+        let settled = crate::outcome::Settled::from_bytes(bulk, &row.outcome)
+            .map_err(|rot| crate::load::rotten(&*shared.store, &rot))?;
         let crate::outcome::Settled::Accepted(receipt) = settled else {
             return Ok(None);
         };
-        let Some(last) = receipt.seq else {
-            return Ok(None);
+        let Some(last) = receipt.seq.filter(|_| receipt.bulk == Some(bulk)) else {
+            // The same id deleted the context without what lies below it.
+            let answers = vec![(bulk, Ok(receipt))];
+            return Ok(Some(BulkAnswer { bulk, answers }));
         };
         let first = Seq(last.0.saturating_sub(shared.settings.bulk_max as u64));
         let limit = shared.settings.bulk_max;

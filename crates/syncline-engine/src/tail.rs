@@ -10,7 +10,7 @@ use syncline_api::{Mode, write_change};
 use syncline_model::change::Change;
 use syncline_model::cursor::{CursorKey, Position, Tag8};
 use syncline_model::ids::{Address, Epoch, Seq};
-use syncline_model::json::JsonWriter;
+use syncline_model::json::{Json, JsonWriter};
 use tokio::sync::watch;
 
 /// A record as readers see it.
@@ -90,13 +90,17 @@ impl Entry {
     }
 
     pub(crate) fn weight(&self) -> usize {
-        let patch = match &self.change.effect {
+        let effect = match &self.change.effect {
             syncline_model::change::Effect::Patch(json)
             | syncline_model::change::Effect::Snapshot(json) => json.weight(),
             syncline_model::change::Effect::Gone => 0,
         };
-        // The encoded form, the parsed form, and what the intent keeps of both.
-        1_024 + 4 * patch
+        // An item that is added to a long list is little, but the intent keeps the list.
+        let intent = &self.change.intent;
+        let old = intent.old.iter().filter_map(|(_, value)| value.as_ref());
+        let kept: usize = old.chain(&intent.body).map(Json::weight).sum();
+        // The encoded form of the effect, and the parsed form of all.
+        1_024 + 4 * (effect + kept)
     }
 }
 

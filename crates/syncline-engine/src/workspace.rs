@@ -38,6 +38,8 @@ pub struct Shared {
     /// loaded into the cache: else an older head could replace a newer one.
     pub(crate) showing: Mutex<()>,
     epoch: Mutex<Epoch>,
+    /// Held while the log takes a new epoch.
+    beginning: tokio::sync::Mutex<()>,
     room: Arc<Semaphore>,
 }
 
@@ -110,6 +112,7 @@ impl Shared {
             totals: parts.totals,
             showing: Mutex::new(()),
             epoch: Mutex::new(parts.end.epoch),
+            beginning: tokio::sync::Mutex::default(),
             room: parts.room,
         }
     }
@@ -145,9 +148,16 @@ impl Shared {
             .await
             .map_err(store_problem)?;
         let mut entries = Vec::with_capacity(records.len());
+        let mut bytes = 0;
         for record in &records {
+            // What is stored may unpack to a thousandfold.
+            if bytes >= ENTRIES_BYTES_MAX {
+                break;
+            }
             let change = record.open().map_err(|rot| rotten(&*self.store, &rot))?;
-            entries.push(self.entry(record.header.seq, record.header.hash.tag(), change));
+            let entry = self.entry(record.header.seq, record.header.hash.tag(), change);
+            bytes += entry.weight();
+            entries.push(entry);
         }
         Ok(entries)
     }
@@ -159,7 +169,8 @@ impl Shared {
         refusal: Refusal,
     ) -> Result<Problem, Problem> {
         let mut problem = refusal.problem;
-        if refusal.base.is_none() && refusal.theirs.is_none() {
+        // Those of a refusal in this very batch are at hand, and may not be in the history yet.
+        if !refusal.sided || problem.sides.is_some() {
             return Ok(problem);
         }
         let mut heads = Vec::with_capacity(2);
@@ -181,8 +192,12 @@ impl Shared {
         Ok(problem)
     }
 
-    /// Gives the log a new epoch: it was found to be restored from a backup.
-    async fn begin_epoch(&self) -> Result<(), Problem> {
+    /// Gives the log a new epoch after `lost`: it was found to be restored from a backup.
+    async fn begin_epoch(&self, lost: Epoch) -> Result<(), Problem> {
+        let _one_at_a_time = self.beginning.lock().await;
+        if self.epoch() != lost {
+            return Ok(());
+        }
         let mut bytes = [0u8; 8];
         getrandom::fill(&mut bytes).expect("the system gives random bytes");
         let epoch = Epoch(u64::from_be_bytes(bytes));
@@ -190,19 +205,28 @@ impl Shared {
             .set_epoch(&self.id, epoch)
             .await
             .map_err(store_problem)?;
-        *self
-            .epoch
-            .lock()
-            .expect("nothing panics while the epoch is locked") = epoch;
-        let end = self.tail.end();
-        self.tail.reset(Position { epoch, ..end });
+        {
+            // Not between a commit's entries and its tail: that would take the tail back.
+            let _showing = self
+                .showing
+                .lock()
+                .expect("nothing panics while records are shown");
+            *self
+                .epoch
+                .lock()
+                .expect("nothing panics while the epoch is locked") = epoch;
+            let end = self.tail.end();
+            self.tail.reset(Position { epoch, ..end });
+        }
         tracing::warn!(workspace = %self.id, %epoch, "the log was restored from a backup; it takes a new epoch");
         Ok(())
     }
 }
 
-/// Bounds what one read of the log brings into memory.
+/// Bounds the stored bytes that one read of the log brings into memory.
 const READ_BYTES_MAX: usize = 4 << 20;
+/// Bounds what they unpack to, but for the last record.
+const ENTRIES_BYTES_MAX: usize = 16 << 20;
 
 /// A workspace, as doors use it. Cheap to clone.
 #[derive(Clone)]
@@ -268,7 +292,8 @@ impl Workspace {
             );
             return Err(Problem::new(Code::TooLarge, detail).limit(limit as u64, "max_bulk"));
         }
-        let bulk = bulk.unwrap_or_else(|| fresh_id(&*self.shared.clock));
+        // A resend that names its parts but not the bulk hears of the same bulk.
+        let bulk = bulk.unwrap_or_else(|| proposals[0].id.derive("bulk"));
         let ids: Vec<_> = proposals.iter().map(|proposal| proposal.id).collect();
         let answers = self.send(principal, (mode, Some(bulk), proposals)).await?;
         Ok(BulkAnswer {
@@ -410,7 +435,7 @@ impl Workspace {
         if here == Some(position) {
             return Ok(position);
         }
-        shared.begin_epoch().await?;
+        shared.begin_epoch(position.epoch).await?;
         Err(Problem::reset(ResetReason::Rewound))
     }
 

@@ -202,6 +202,7 @@ pub fn check_operation(proposal: &Proposal, head: Option<&Arc<Head>>) -> Refused
         (Operation::Restore, _, Some(_)) | (Operation::Restore, Some(_), None) => Ok(ChangeType::Restore),
         (_, _, Some(_)) => Ok(ChangeType::Update),
         (Operation::Delete | Operation::Restore, None, _) => missing(),
+        (Operation::Delete, Some(head), None) => deleted(head),
         (_, _, None) if proposal.create => Ok(ChangeType::Create),
         (_, Some(head), None) => deleted(head),
         (_, None, None) => missing(),
@@ -237,6 +238,7 @@ pub fn with_sides(
         problem,
         base: base.map(|(version, _)| version),
         theirs: live.map(|head| head.version),
+        sided: true,
     })
 }
 

@@ -39,6 +39,8 @@ pub struct Step {
 }
 
 /// A refusal, and which versions its sides are of, so that a resend can be shown them again.
+///
+/// `problem.sides` may be missing though `sided` is true: they are not stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Refusal {
     /// Why, with the sides.
@@ -47,6 +49,8 @@ pub struct Refusal {
     pub base: Option<Version>,
     /// The head's version, where the sides are shown.
     pub theirs: Option<Version>,
+    /// The sides are shown, be it only the proposal's own.
+    pub sided: bool,
 }
 
 impl From<Problem> for Refusal {
@@ -55,6 +59,7 @@ impl From<Problem> for Refusal {
             problem,
             base: None,
             theirs: None,
+            sided: false,
         }
     }
 }

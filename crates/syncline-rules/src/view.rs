@@ -22,6 +22,21 @@ pub enum BaseState {
     Unknown,
 }
 
+impl BaseState {
+    /// Returns the state of a base that names this version of its context.
+    pub fn if_named(base: &Base, head: &Head) -> Option<BaseState> {
+        let named = match base {
+            Base::Version(version) => *version == head.version,
+            Base::Change(id) => *id == head.change,
+            Base::Etag(etag) => *etag == head.etag(),
+        };
+        named.then(|| BaseState::Known {
+            version: head.version,
+            document: Arc::new(head.document.clone()),
+        })
+    }
+}
+
 /// What a view lacks for a decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Need {
@@ -68,24 +83,19 @@ impl View {
         self.bases.insert((address, base), state);
     }
 
+    /// Forgets what bases stand for: each holds a document.
+    pub fn forget_bases(&mut self) {
+        self.bases.clear();
+    }
+
     /// Returns what a base stands for.
     ///
     /// One that names the head needs no loading, which also holds for a head that an earlier
     /// proposal of the batch just made.
     pub fn base(&self, address: &Address, base: &Base) -> BaseState {
-        if let Some(head) = self.heads.get(address).and_then(Option::as_ref) {
-            let is_head = match base {
-                Base::Version(version) => *version == head.version,
-                Base::Change(id) => *id == head.change,
-                Base::Etag(etag) => *etag == head.etag(),
-            };
-            if is_head {
-                let document = Arc::new(head.document.clone());
-                return BaseState::Known {
-                    version: head.version,
-                    document,
-                };
-            }
+        let head = self.heads.get(address).and_then(Option::as_ref);
+        if let Some(state) = head.and_then(|head| BaseState::if_named(base, head)) {
+            return state;
         }
         let key = (address.clone(), base.clone());
         self.bases.get(&key).cloned().unwrap_or(BaseState::Unknown)

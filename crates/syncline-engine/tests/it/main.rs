@@ -1,6 +1,7 @@
 //! The engine over the memory store: what proposals become, and what readers see.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod attacks;
 mod bulk;
 mod once;
 mod reads;
