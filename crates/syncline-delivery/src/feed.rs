@@ -9,7 +9,7 @@ use syncline_model::cursor::Position;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, ChangeId, Name, PrincipalId, Seq};
 use syncline_model::json::JsonWriter;
-use syncline_rules::{Subject, Verdict, judge, visible};
+use syncline_rules::{Subject, Verdict, judge, place_in, visible};
 
 use crate::item::{ChangeItem, Item};
 use crate::snapshot::Pager;
@@ -18,6 +18,10 @@ use crate::snapshot::Pager;
 const JUDGED_MAX: usize = 1_024;
 /// Bounds a snapshot's page, in contexts.
 const SNAPSHOT_PAGE: usize = 100;
+/// Bounds how much of the log after a move is asked whether anything left the moved context since.
+const SCANNED_MAX: u64 = 4_096;
+/// Bounds one push: a bulk is one, but a thousand small parts may each show a large document.
+const PUSH_BYTES_MAX: usize = 32 << 20;
 
 /// Whose changes are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,7 +184,9 @@ impl Feed {
         if self.pager.is_some() {
             return self.snapshot_page(items_max).await;
         }
-        let mut page = Page::new(items_max, bytes_max);
+        // A part may make a missing parent, which is a record of its own.
+        let parts_max = 2 * self.workspace.settings().bulk_max;
+        let mut page = Page::new(items_max, bytes_max, parts_max);
         let mut judged = 0;
         while !page.is_full() && judged < JUDGED_MAX && !self.over {
             let room = (items_max - page.items.len()).clamp(1, 256);
@@ -256,13 +262,14 @@ impl Feed {
         }
         self.at = entry.position();
         page.bulk_at = entry.change.bulk;
+        page.parts += 1;
         if self.workspace.faults().drop_event && entry.seq.0.is_multiple_of(50) {
             return Ok(());
         }
         let change = &entry.change;
         let rules = &self.workspace.settings().rules;
         let verdict = judge(&self.scope, &self.inherited, change);
-        if self.moves_others(change, verdict).await? {
+        if self.moves_others(&entry).await? {
             let item = self.reset(ResetReason::Access);
             page.items.push(item);
             return Ok(());
@@ -297,21 +304,50 @@ impl Feed {
             },
         };
         page.push(item);
+        // What was pushed of it is not more than this and one part.
+        if page.bytes > PUSH_BYTES_MAX && page.bulk_at.is_some() {
+            let item = self.reset(ResetReason::Limit);
+            page.items.push(item);
+        }
         Ok(())
     }
 
     /// Says whether the change moved other contexts into or out of the scope with it, which no
     /// record of theirs tells: then the reader starts again from a snapshot.
-    async fn moves_others(&self, change: &Change, verdict: Verdict) -> Result<bool, Problem> {
+    async fn moves_others(&self, entry: &Entry) -> Result<bool, Problem> {
+        let change = &entry.change;
         if self.moves_a_line(change) {
             return Ok(true);
         }
-        let moved = change
-            .before
-            .as_ref()
-            .is_some_and(|b| b.ancestors != change.place.ancestors);
-        let crosses = matches!(verdict, Verdict::Enters | Verdict::Leaves);
-        Ok(moved && crosses && self.workspace.has_children(&change.context).await?)
+        let Some(before) = &change.before else {
+            return Ok(false);
+        };
+        let holds = |place| place_in(&self.scope, &self.inherited, &change.context, place);
+        if before.ancestors == change.place.ancestors || holds(before) == holds(&change.place) {
+            return Ok(false);
+        }
+        let children = self.workspace.has_children(&change.context).await?;
+        Ok(children || self.was_left_since(entry).await?)
+    }
+
+    /// Says whether anything moved away from below a context after the record that moved it: then
+    /// it had children that nobody finds below it today. Where that is far back, it is assumed.
+    async fn was_left_since(&self, entry: &Entry) -> Result<bool, Problem> {
+        let (context, tail) = (&entry.change.context, self.workspace.tail().seq);
+        if tail.0.saturating_sub(entry.seq.0) > SCANNED_MAX {
+            return Ok(true);
+        }
+        let mut at = entry.seq;
+        while at < tail {
+            let entries = self.workspace.read_log(at, 256).await?;
+            let Some(last) = entries.last() else { break };
+            at = last.seq;
+            let before = entries.iter().filter_map(|e| e.change.before.as_ref());
+            if before.into_iter().any(|b| b.ancestors.contains(context)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Says whether the line of ancestors of an `inherited` term is not what it was.
@@ -388,7 +424,9 @@ impl Feed {
                 _ => break,
             }
         }
-        page.end_bulk(self);
+        if !self.over {
+            page.end_bulk(self);
+        }
         Ok(())
     }
 
@@ -406,18 +444,23 @@ struct Page {
     bytes_max: usize,
     /// The bulk of the record that was judged last.
     bulk_at: Option<ChangeId>,
+    /// How many records of it were judged: bulks of one name are not one endless bulk.
+    parts: usize,
+    parts_max: usize,
     /// The bulk whose `begin` is on the page and whose `end` is not.
     open: Option<ChangeId>,
 }
 
 impl Page {
-    fn new(items_max: usize, bytes_max: usize) -> Page {
+    fn new(items_max: usize, bytes_max: usize, parts_max: usize) -> Page {
         Page {
             items: Vec::new(),
             items_max,
             bytes: 0,
             bytes_max,
             bulk_at: None,
+            parts: 0,
+            parts_max,
             open: None,
         }
     }
@@ -428,7 +471,7 @@ impl Page {
 
     /// Says whether a record belongs to the bulk that was judged last.
     fn continues(&self, entry: &Entry) -> bool {
-        self.bulk_at.is_some() && entry.change.bulk == self.bulk_at
+        self.bulk_at.is_some() && entry.change.bulk == self.bulk_at && self.parts < self.parts_max
     }
 
     fn push(&mut self, item: Item) {
@@ -446,5 +489,6 @@ impl Page {
             self.items.push(Item::End { bulk, cursor });
         }
         self.bulk_at = None;
+        self.parts = 0;
     }
 }

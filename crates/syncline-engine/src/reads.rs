@@ -203,11 +203,12 @@ impl Workspace {
         Ok(place_of(&view, &head.address, &head.document))
     }
 
-    /// Says whether anything lies below a context.
+    /// Says whether anything lies below a context, be it deleted.
     pub async fn has_children(&self, address: &Address) -> Result<bool, Problem> {
         let query = ListQuery {
             contexts: ContextList {
                 parent: Some(address.clone()),
+                deleted: true,
                 ..Default::default()
             },
             sort: Sort::default(),

@@ -288,7 +288,8 @@ fn make_step(
     };
     let place = place_of(view, &proposal.context, &document);
     let before_place = match (kind, head) {
-        (ChangeType::Update, Some(head)) => {
+        // One that was deleted kept what lies below it, which moves with it when it is made again.
+        (ChangeType::Update | ChangeType::Create, Some(head)) => {
             Some(place_of(view, &proposal.context, &head.document)).filter(|old| *old != place)
         }
         _ => None,

@@ -157,3 +157,111 @@ async fn a_lost_place_begins_with_a_snapshot_and_the_reason() {
         ["snapshot"]
     );
 }
+
+/// P9: a bulk is one push, but its parts may be small and the documents that they show large.
+#[tokio::test]
+async fn p9_a_bulk_of_large_snapshots_is_a_reset() {
+    let node = Node::start(TestFaults::default()).await;
+    let text = "x".repeat(1 << 20);
+    node.write(
+        "note/a",
+        Operation::Create,
+        &format!(r#"{{"data":{{"t":"{text}"}}}}"#),
+    )
+    .await
+    .unwrap();
+    let mut snapshots = request(Scope::workspace(), From::Now);
+    snapshots.mode = Mode::Snapshot;
+    let owner = Principal::owner();
+    let (mut feed, _) = Feed::open(node.workspace.clone(), owner.clone(), snapshots)
+        .await
+        .unwrap();
+    let part = |n: u32| {
+        node.proposal(
+            "note/a",
+            Operation::Merge,
+            &format!(r#"{{"data":{{"n":{n}}}}}"#),
+        )
+    };
+    let parts = (0..100).map(part).collect();
+    node.workspace
+        .submit_bulk(&owner, BulkMode::Atomic, None, parts)
+        .await
+        .unwrap();
+    let items = feed.next_page(64, 64 << 10).await.unwrap();
+    let bytes: usize = items.iter().map(Item::weight).sum();
+    assert!(bytes < 40 << 20, "{bytes} bytes on one page");
+    assert!(matches!(
+        items.last(),
+        Some(Item::Reset(ResetReason::Limit))
+    ));
+    assert!(feed.is_over());
+}
+
+/// P9: whoever gives all bulks one name does not make them one push.
+#[tokio::test]
+async fn p9_bulks_of_one_name_are_not_one_page() {
+    let node = Node::start(TestFaults::default()).await;
+    let mut feed = open(&node, Scope::workspace(), From::Now).await;
+    let owner = Principal::owner();
+    let name = node.engine.fresh_id();
+    for round in 0..4 {
+        let part = |n: u32| node.proposal(&format!("note/n{round}-{n}"), Operation::Create, "{}");
+        let parts = (0..900).map(part).collect();
+        node.workspace
+            .submit_bulk(&owner, BulkMode::Atomic, Some(name), parts)
+            .await
+            .unwrap();
+    }
+    let mut changes = 0;
+    loop {
+        let items = feed.next_page(2, 64 << 10).await.unwrap();
+        if items.is_empty() {
+            break;
+        }
+        assert!(items.len() <= 2_002, "{} items", items.len());
+        changes += words(&items)
+            .iter()
+            .filter(|word| **word == "change")
+            .count();
+    }
+    assert_eq!(changes, 3_600);
+}
+
+/// Moves `branch/b` with `task/t` below it out of the scope while nobody reads, then does what
+/// makes `branch/b` look as if it never had had a child: the reader must not keep the task.
+async fn check_reset_after(changes: &[(&str, Operation, &str)]) {
+    let node = Node::start(TestFaults::default()).await;
+    let create = |context, parent| node.write(context, Operation::Create, parent);
+    create("branch/b", r#"{"parent":"project/p"}"#)
+        .await
+        .unwrap();
+    create("task/t", r#"{"parent":"branch/b"}"#).await.unwrap();
+    let scope = Scope(vec![ScopeTerm::Subtree(address("project/p"))]);
+    let mut feed = open(&node, scope, From::Now).await;
+    for (context, operation, body) in changes {
+        node.write(context, *operation, body).await.unwrap();
+    }
+    let mut items = Vec::new();
+    loop {
+        let page = feed.next_page(64, 1 << 20).await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        items.extend(page);
+    }
+    let reset = matches!(items.last(), Some(Item::Reset(ResetReason::Access)));
+    assert!(reset, "{:?}", words(&items));
+}
+
+#[tokio::test]
+async fn p5_a_child_that_went_with_its_parent_is_told_by_a_reset() {
+    use Operation::{Create, Delete, Merge};
+    let moved = ("branch/b", Merge, r#"{"parent":"project/q"}"#);
+    check_reset_after(&[moved]).await;
+    check_reset_after(&[moved, ("task/t", Delete, "null")]).await;
+    check_reset_after(&[moved, ("task/t", Merge, r#"{"parent":"project/q"}"#)]).await;
+    // A context that was deleted keeps its children, and takes them along when it is made again.
+    let again = ("branch/b", Create, r#"{"parent":"project/q"}"#);
+    check_reset_after(&[("branch/b", Delete, "null"), again]).await;
+}
