@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod faults;
+mod fuzz;
 mod p1;
 mod p10;
 mod p2;

@@ -47,6 +47,10 @@ impl Node {
         let settings = &run.settings;
         let data = settings.data();
         let faults = faults::read(&run.environment)?;
+        if faults != faults::Faults::default() {
+            // Whoever finds this set by mistake must not miss it.
+            tracing::warn!("SYNCLINE_TEST_FAULT is set: this node breaks its promises on purpose");
+        }
         let store = open_store(&data, settings.size("store_readers"), faults.store)?;
         // From here on the directory is ours alone: the lock is held.
         let opened = store.opened();

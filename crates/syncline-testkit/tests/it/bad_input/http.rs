@@ -131,7 +131,7 @@ fn text_that_is_not_json_is_refused_with_its_place() {
         bad("a control character", b"{\"data\":{\"a\":\"\n\"}}"),
         bad("something after the end", b"{\"data\":{}} x"),
         bad("UTF-16", b"\xff\xfe{\0}\0"),
-        put("depth 65", nested(65), &[400, 422], "bad_json"),
+        put("depth 65", nested(65), &[413], "too_large"),
         put("depth 10,000", nested(10_000), &[400, 422], "bad_json"),
         put(
             "depth 1,000,000",
@@ -351,13 +351,13 @@ fn headers_and_queries_that_are_garbage_are_refused() {
             "a scope that is not JSON",
             "/v1/changes?scope=x",
             &[400],
-            "bad_json",
+            "bad_request",
         ),
         get(
             "a scope with an unknown term",
             "/v1/changes?scope=%5B%7B%22x%22%3A1%7D%5D",
             &[400, 422],
-            "invalid",
+            "bad_request",
         ),
         get(
             "a version that is a word",

