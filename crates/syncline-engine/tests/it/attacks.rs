@@ -197,6 +197,24 @@ async fn p3_a_bulk_that_is_sent_again_has_its_name_again() {
     assert_eq!(send().await.unwrap().bulk, first.bulk);
 }
 
+/// A head that no longer fits the cache must not leave its old self there.
+#[tokio::test]
+async fn p2_a_head_that_outgrows_the_cache_is_not_shown_old() {
+    let settings = Settings {
+        cache_bytes_max: 64 << 10,
+        ..Settings::default()
+    };
+    let bench = Bench::with(settings).await;
+    bench.create("note/a", r#"{"title":"A"}"#).await;
+    assert_eq!(bench.head("note/a").await.version.0, 1);
+    let grown = format!(r#"{{"data":{{"t":"{}"}}}}"#, "x".repeat(1 << 20));
+    bench.merge("note/a", &grown).await.unwrap();
+    assert_eq!(bench.head("note/a").await.version.0, 2);
+    bench.merge("note/a", r#"{"title":"B"}"#).await.unwrap();
+    assert_eq!(bench.head("note/a").await.version.0, 3);
+    assert_eq!(bench.head("note/a").await.document.title(), Some("B"));
+}
+
 /// A long list that grows by an item keeps its old self in each record.
 #[tokio::test]
 async fn p9_the_recent_records_are_bounded_with_what_their_intents_hold() {

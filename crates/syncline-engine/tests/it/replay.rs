@@ -202,10 +202,13 @@ async fn check_history(store: Arc<dyn Store>, filler: bool, steps: &[Step]) {
         actor.clone(),
     );
     let mut shown: Vec<(u64, Option<Shown>)> = Vec::new();
+    let mut sent = Vec::new();
     let mut next = steps.iter().enumerate();
     loop {
         let deletes = proposal.operation == Operation::Delete;
-        if let Ok(receipt) = workspace.submit(&owner, proposal).await
+        let answer = workspace.submit(&owner, proposal.clone()).await;
+        sent.push((proposal, answer.clone()));
+        if let Ok(receipt) = answer
             && receipt.seq.is_some()
         {
             let head = match deletes {
@@ -263,6 +266,15 @@ async fn check_history(store: Arc<dyn Store>, filler: bool, steps: &[Step]) {
     if let Some((_, Some(last))) = shown.last() {
         let head = workspace.get(&owner, &context, When::Head).await.unwrap();
         assert_eq!(head.document.to_json().to_text(), last.text, "the head");
+    }
+    for (proposal, answer) in sent {
+        let decided = match &answer {
+            Ok(_) => true,
+            Err(problem) => problem.code.decided(),
+        };
+        if decided {
+            assert_eq!(workspace.submit(&owner, proposal).await, answer);
+        }
     }
     let report = again.verify(&|_| {}).await.unwrap();
     assert_eq!(report.problems, Vec::<String>::new());
