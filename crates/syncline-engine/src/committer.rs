@@ -117,20 +117,24 @@ impl Committer {
     }
 
     async fn commit(&mut self, jobs: Vec<Job>) -> Tried {
-        let known = |()| Tried::Known;
         for _ in 0..TRIES_MAX {
             let (mut batch, answers) = match self.decide_all(&jobs).await {
                 Ok(decided) => decided,
-                Err(problem) => return known(answer_all(jobs, &problem)),
+                Err(problem) => {
+                    answer_all(jobs, &problem);
+                    return Tried::Known;
+                }
             };
             match self.append(&mut batch).await {
                 Ok(()) => {
                     self.publish(batch);
-                    return known(answer(jobs, answers));
+                    answer(jobs, answers);
+                    return Tried::Known;
                 }
                 Err(StoreError::Moved { .. }) => {
                     if let Err(problem) = self.reload().await {
-                        return known(answer_all(jobs, &problem));
+                        answer_all(jobs, &problem);
+                        return Tried::Known;
                     }
                 }
                 Err(StoreError::Unknown(why)) => {
@@ -138,11 +142,15 @@ impl Committer {
                     answer_all(jobs, &unknown_outcome());
                     return Tried::Unknown;
                 }
-                Err(error) => return known(answer_all(jobs, &store_problem(error))),
+                Err(error) => {
+                    answer_all(jobs, &store_problem(error));
+                    return Tried::Known;
+                }
             }
         }
         let problem = Problem::new(Code::Unavailable, "another node kept writing first");
-        known(answer_all(jobs, &problem))
+        answer_all(jobs, &problem);
+        Tried::Known
     }
 
     /// Decides all jobs in order. Fails only where the store cannot be read.
