@@ -1,5 +1,7 @@
 //! How times, actors and contexts look to a person.
 
+use std::path::Path;
+
 use syncline_model::json::{Json, Pointer};
 use syncline_model::proposal::Actor;
 use syncline_model::time::Timestamp;
@@ -65,6 +67,17 @@ pub fn time(json: &Json, name: &str) -> Option<Timestamp> {
         .and_then(|text| Timestamp::parse(text).ok())
 }
 
+/// Returns a path as a shell takes it, quoted where it must be.
+pub fn for_shell(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
+    if path.chars().all(plain) {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', "'\\''"))
+    }
+}
+
 /// Returns a number with thousands set apart: `1,204`.
 pub fn number(number: u64) -> String {
     let digits = number.to_string();
@@ -90,6 +103,14 @@ pub fn count(n: u64, one: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_can_be_pasted() {
+        let check = |path: &str, shown: &str| assert_eq!(for_shell(Path::new(path)), shown);
+        check("/var/lib/sync-1.0", "/var/lib/sync-1.0");
+        check("/my data", "'/my data'");
+        check("/it's", "'/it'\\''s'");
+    }
 
     #[test]
     fn numbers_and_times_are_short() {

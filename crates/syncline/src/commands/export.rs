@@ -91,7 +91,8 @@ async fn changes(args: &ExportArgs, run: &Run, client: &Client) -> Result {
         let answer = client.changes(&query).await?;
         for item in &answer.items {
             run.output.row(item)?;
-            count += 1;
+            // The marks around a bulk are no changes.
+            count += u64::from(item.get("seq").is_some());
         }
         if answer.items.is_empty() || answer.cursor == after {
             break;

@@ -12,6 +12,7 @@ use syncline_mcp::McpOptions;
 
 use crate::failure::{Failure, Result};
 use crate::run::Run;
+use crate::show;
 
 /// Serve an agent's program over MCP on stdin and stdout.
 ///
@@ -76,7 +77,10 @@ async fn start_node(run: &Run, client: &Client) -> Result {
 
 fn not_started(what: String, data: &Path) -> Failure {
     Problem::new(Code::Unreachable, what)
-        .hint(format!("see why: syncline up --data {}", data.display()))
+        .hint(format!(
+            "see why: syncline up --data {}",
+            show::for_shell(data)
+        ))
         .into()
 }
 

@@ -11,7 +11,7 @@ use crate::node::{self, Node};
 use crate::output::{Line, Style};
 use crate::place;
 use crate::run::{Run, not_built};
-use crate::system;
+use crate::{show, system};
 
 /// Start a node in the foreground.
 ///
@@ -141,7 +141,7 @@ async fn welcome(run: &Run, node: &Node) -> Result {
     let data = if data.as_deref() == Some("default") {
         String::new()
     } else {
-        format!(" --data {}", run.settings.data().display())
+        format!(" --data {}", show::for_shell(&run.settings.data()))
     };
     for (what, how) in [
         (

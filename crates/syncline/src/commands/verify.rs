@@ -55,6 +55,7 @@ async fn verify_directory(run: &Run) -> Result<Json> {
         ));
     }
     let store = node::open_store(&data, 1, Default::default()).map_err(running)?;
+    node::say_opened(run, store.opened());
     let told = Mutex::new(Instant::now());
     let progress = |step: VerifyStep| tell(run, &told, &step);
     let report = store.verify(&progress).await;

@@ -114,7 +114,7 @@ fn bodies_come_from_files_and_stdin() {
     );
     let said = node.with_input(&["put", "task/b", "-f", "-"], r#"{"title":1}"#);
     assert_eq!(said.code, 3, "{said:?}");
-    assert!(said.err.contains("(at /title)"), "{}", said.err);
+    assert!(said.err.contains("at \"/title\""), "{}", said.err);
     let said = node.with_input(&["put", "task/b", "-f", "-"], "{\"a\":1,\n\"a\":2}");
     assert_eq!(said.code, 2, "{said:?}");
     assert!(said.err.contains("line 2 column"), "{}", said.err);

@@ -53,3 +53,13 @@ fn there_must_be_something_to_verify() {
     assert_eq!(said.code, 2);
     assert!(said.err.contains("there is no database in"), "{said:?}");
 }
+
+/// The parent's change is nobody's proposal, and yet it can be named by its id.
+#[test]
+fn a_parent_that_was_made_on_request_is_sound() {
+    let node = Node::start();
+    node.ok(&["put", "branch/b", "parent=project/new", "--create-parents"]);
+    let said = node.run(&["verify"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    assert_eq!(node.run(&["status"]).code, 0);
+}
