@@ -112,10 +112,8 @@ async fn read_more(
     stream: &mut (impl tokio::io::AsyncRead + Unpin),
     into: &mut Vec<u8>,
 ) -> io::Result<usize> {
-    let mut buffer = [0u8; 16 * 1024];
-    let count = stream.read(&mut buffer).await?;
-    into.extend_from_slice(&buffer[..count]);
-    Ok(count)
+    into.reserve(16 * 1024);
+    stream.read_buf(into).await
 }
 
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {

@@ -83,7 +83,7 @@ pub async fn run(plan: Plan) -> Report {
             ));
             break;
         }
-        if report.runs % 50 == 0 {
+        if report.runs.is_multiple_of(50) {
             plan.say(|| format!("p1-fsync: {} of {} cases", report.runs, cases / step));
         }
     }

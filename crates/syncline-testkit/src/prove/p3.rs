@@ -99,7 +99,7 @@ impl Case {
         self.at_once(run, found).await;
         self.undecided(run, found).await;
         self.old_ones(found).await;
-        if run % 4 == 0 {
+        if run.is_multiple_of(4) {
             self.crash(run, found).await;
         }
     }
