@@ -123,7 +123,7 @@ impl Feed {
             exclude: request.exclude_self,
             old: request.old,
             at,
-            pager: snapshot.then(Pager::default),
+            pager: snapshot.then(|| Pager::new(at.seq)),
             over: false,
             was_live: false,
             lagging: false,

@@ -6,18 +6,29 @@ use std::sync::Arc;
 use syncline_api::{Problem, Scope, ScopeTerm};
 use syncline_engine::{Principal, Workspace};
 use syncline_model::head::Head;
-use syncline_model::ids::Address;
+use syncline_model::ids::{Address, Seq};
 use syncline_rules::place_in;
 use syncline_store::{ContextList, ListQuery, PageKey, Sort};
 
 /// Where a snapshot is: which term of the scope, and after which context.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pager {
+    /// The place that was taken first, and that the log is read from afterwards.
+    since: Seq,
     term: usize,
     after: Option<PageKey>,
 }
 
 impl Pager {
+    /// Begins a snapshot at a place of the log.
+    pub fn new(since: Seq) -> Pager {
+        Pager {
+            since,
+            term: 0,
+            after: None,
+        }
+    }
+
     /// Reads the next page of at most `limit` contexts; says too whether it is the last.
     pub async fn next(
         &mut self,
@@ -55,6 +66,9 @@ impl Pager {
     }
 
     /// Says whether an earlier term of the scope already brought this context.
+    ///
+    /// One that changed since may have come under that term after its page was read, so it is
+    /// brought again: the log tells of its change only, which needs what it was before.
     async fn was_sent(
         &self,
         workspace: &Workspace,
@@ -62,7 +76,7 @@ impl Pager {
         inherited: &[Vec<Address>],
         head: &Head,
     ) -> Result<bool, Problem> {
-        if self.term == 0 {
+        if self.term == 0 || head.seq > self.since {
             return Ok(false);
         }
         let earlier = Scope(scope.0[..self.term].to_vec());

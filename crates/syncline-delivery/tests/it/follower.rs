@@ -22,6 +22,10 @@ pub struct Follower {
     cursor: Option<String>,
     last: Seq,
     in_bulk: bool,
+    /// Where the log ended when the last snapshot page came: pages are of different moments, so
+    /// up to here a change may be of what was gone when its page was read. That must be told.
+    fuzzy_until: Seq,
+    gone_unsaid: BTreeMap<Address, String>,
 }
 
 impl Follower {
@@ -36,6 +40,8 @@ impl Follower {
             cursor: None,
             last: Seq::ZERO,
             in_bulk: false,
+            fuzzy_until: Seq::ZERO,
+            gone_unsaid: BTreeMap::new(),
         }
     }
 
@@ -80,6 +86,10 @@ impl Follower {
                 if dice.roll(60) == 0 {
                     self.drop_connection();
                     return;
+                }
+                if matches!(item, Item::Snapshot { .. }) {
+                    self.fuzzy_until = node.workspace.tail().seq;
+                    self.gone_unsaid.clear();
                 }
                 self.take(item);
             }
@@ -128,6 +138,7 @@ impl Follower {
                 cursor,
             } => {
                 self.in_order(entry.seq);
+                self.gone_unsaid.remove(&head.address);
                 self.held.insert(
                     head.address.clone(),
                     (head.version, head.document.to_json()),
@@ -141,6 +152,7 @@ impl Follower {
             } => {
                 self.in_order(entry.seq);
                 self.held.remove(&address);
+                self.gone_unsaid.remove(&address);
                 self.cursor = cursor.or(self.cursor.take());
             }
             Item::Begin { .. } => self.in_bulk = true,
@@ -151,11 +163,19 @@ impl Follower {
             Item::Lagging => {}
             Item::Reset(_) => {
                 self.resets += 1;
+                self.gone_unsaid.clear();
                 self.cursor = None;
                 self.held.clear();
                 self.feed = None;
             }
         }
+    }
+
+    /// Returns what was wrong, once the follower is at the tail.
+    pub fn wrong(&mut self) -> Vec<String> {
+        let unsaid = std::mem::take(&mut self.gone_unsaid);
+        self.wrong.extend(unsaid.into_values());
+        std::mem::take(&mut self.wrong)
     }
 
     fn in_order(&mut self, seq: Seq) {
@@ -175,9 +195,13 @@ impl Follower {
             return;
         }
         let document = match (&change.effect, held) {
-            (Effect::Snapshot(document), _) => document.clone(),
+            (Effect::Snapshot(document), _) => {
+                self.gone_unsaid.remove(&change.context);
+                document.clone()
+            }
             (Effect::Gone, _) => {
                 self.held.remove(&change.context);
+                self.gone_unsaid.remove(&change.context);
                 return;
             }
             (Effect::Patch(patch), Some((version, document))) => {
@@ -208,7 +232,11 @@ impl Follower {
                     change.context, change.version
                 );
                 assert_eq!(change.kind, ChangeType::Update);
-                self.wrong.push(what);
+                if self.last <= self.fuzzy_until {
+                    self.gone_unsaid.insert(change.context.clone(), what);
+                } else {
+                    self.wrong.push(what);
+                }
                 return;
             }
         };

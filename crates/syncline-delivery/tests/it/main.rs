@@ -91,7 +91,17 @@ impl Node {
         let context = format!("task/t{}", dice.roll(12));
         let n = dice.roll(1_000);
         let labels = ["auth", "web", "db"][dice.roll(3) as usize];
-        let parent = ["project/p", "project/q", "global/main"][dice.roll(3) as usize];
+        let parents = [
+            "project/p",
+            "project/q",
+            "global/main",
+            "branch/b",
+            "branch/c",
+        ];
+        let parent = parents[dice.roll(5) as usize];
+        if dice.roll(10) == 0 {
+            return self.act_on_branch(dice).await;
+        }
         let (operation, body) = match dice.roll(12) {
             0..=5 => (Operation::Merge, format!(r#"{{"data":{{"n":{n}}}}}"#)),
             6 => (
@@ -104,6 +114,19 @@ impl Node {
             _ => return self.bulk(dice).await,
         };
         let _ = self.write(&context, operation, &body).await;
+    }
+
+    /// Moves, deletes or makes again what tasks lie below, which moves them with it.
+    async fn act_on_branch(&self, dice: &mut Dice) {
+        let context = ["branch/b", "branch/c"][dice.roll(2) as usize];
+        let body = format!(r#"{{"parent":"{}"}}"#, PROJECTS[dice.roll(2) as usize]);
+        let (operation, body) = match dice.roll(6) {
+            0..=2 => (Operation::Merge, body.as_str()),
+            3 => (Operation::Create, body.as_str()),
+            4 => (Operation::Delete, "null"),
+            _ => (Operation::Restore, "null"),
+        };
+        let _ = self.write(context, operation, body).await;
     }
 
     async fn bulk(&self, dice: &mut Dice) {
