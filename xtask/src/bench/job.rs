@@ -98,6 +98,8 @@ pub struct Outcome {
     pub server_cores: f64,
     /// Processors' time that the load took, in cores.
     pub load_cores: f64,
+    /// Processors' time that anyone else took, in cores.
+    pub other_cores: f64,
 }
 
 impl Outcome {

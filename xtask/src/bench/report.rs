@@ -7,6 +7,9 @@ use serde::Serialize;
 use super::job::{Outcome, Peer};
 use super::rows::Aim;
 
+/// The kernel's own work for the disk is below this; more is somebody else's.
+const OTHERS_MAX: f64 = 0.3;
+
 /// All that was measured.
 #[derive(Debug, Default, Serialize)]
 pub struct Report {
@@ -56,6 +59,8 @@ pub struct Cell {
     pub server_cores: f64,
     /// Processor time of the load in that round, in cores.
     pub load_cores: f64,
+    /// The most that anyone else took in a round, in cores.
+    pub other_cores: f64,
 }
 
 /// What subscribers saw, in the round that is the median.
@@ -128,6 +133,8 @@ impl Cell {
     /// Takes the round whose rate is the median.
     pub fn of(peer: Peer, mut outcomes: Vec<Outcome>) -> Option<Cell> {
         let rounds = outcomes.iter().map(Outcome::rate).collect();
+        let others = outcomes.iter().map(|outcome| outcome.other_cores);
+        let other_cores = others.fold(0.0, f64::max);
         let middle = median(&mut outcomes, Outcome::rate)?;
         Some(Cell {
             peer,
@@ -138,6 +145,7 @@ impl Cell {
             server_us: middle.server_cores * 1e6 / middle.rate().max(1.0),
             server_cores: middle.server_cores,
             load_cores: middle.load_cores,
+            other_cores,
         })
     }
 }
@@ -207,6 +215,16 @@ impl Report {
         };
         let met = aims().filter(|aim| aim.is_met).count();
         let _ = writeln!(out, "{met} of {} aims reached", aims().count());
+        let beside = self.beside.iter().flat_map(|row| &row.cells);
+        let beside = beside.map(|cell| cell.other_cores);
+        let follow = self.follow.iter().map(|row| row.outcome.other_cores);
+        let others = beside.chain(follow).fold(0.0, f64::max);
+        if others > OTHERS_MAX {
+            let _ = writeln!(
+                out,
+                "the machine was not ours alone: others took up to {others:.2} cores, so measure again"
+            );
+        }
         out
     }
 

@@ -87,7 +87,7 @@ pub fn run(job: &Job, speaker: &mut dyn Speaker) -> Result<Outcome, String> {
         }
     }
     if let Some(cpu) = cpu {
-        (outcome.server_cores, outcome.load_cores) = cpu.cores_since();
+        outcome.set_cores(&cpu.cores_since());
     }
     outcome.p50_us = hist.quantile_us(0.5);
     outcome.p99_us = hist.quantile_us(0.99);

@@ -90,7 +90,7 @@ pub fn run(job: &Job) -> Result<Outcome, String> {
             cpu = Some(Cpu::now(job.pid));
         }
         if let (Some(used), false, true) = (&cpu, run.is_counting, run.outcome.load_cores == 0.0) {
-            (run.outcome.server_cores, run.outcome.load_cores) = used.cores_since();
+            run.outcome.set_cores(&used.cores_since());
         }
         let slowest = subscribers
             .iter()
