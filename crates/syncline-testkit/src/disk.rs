@@ -13,6 +13,8 @@ pub struct Disk {
     kind: Kind,
     mount: PathBuf,
     image: PathBuf,
+    /// Where the image lies, if that is a filesystem in memory.
+    backing: Option<PathBuf>,
     _home: TempDir,
 }
 
@@ -49,24 +51,55 @@ impl Disk {
             kind: Kind::Loop,
             mount,
             image,
+            backing: None,
             _home: home,
         };
         disk.mount()?;
         Ok(disk)
     }
 
+    /// Makes one of `mib` MiB whose blocks have only `kib` KiB to lie in: beyond that, writing
+    /// fails when it is synced.
+    pub fn starved(mib: u64, kib: u64) -> Result<Disk, String> {
+        let (home, mount, _) = places()?;
+        let backing = home.path().join("backing");
+        std::fs::create_dir(&backing).map_err(|error| error.to_string())?;
+        mount_memory(&backing, kib)?;
+        let image = backing.join("image");
+        let made = std::fs::File::create(&image).and_then(|file| file.set_len(mib << 20));
+        let disk = Disk {
+            kind: Kind::Loop,
+            mount,
+            image,
+            backing: Some(backing),
+            _home: home,
+        };
+        made.map_err(|error| error.to_string())?;
+        run("mkfs.ext4", &["-q", "-F", path(&disk.image)])?;
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    /// Gives the blocks of a starved disk room.
+    pub fn feed(&self, kib: u64) -> Result<(), String> {
+        match &self.backing {
+            Some(backing) => run(
+                "mount",
+                &["-o", &format!("remount,size={kib}k"), path(backing)],
+            ),
+            None => Ok(()),
+        }
+    }
+
     /// Makes a filesystem of `kib` KiB in memory, and mounts it.
     pub fn in_memory(kib: u64) -> Result<Disk, String> {
         let (home, mount, image) = places()?;
-        let size = format!("size={kib}k");
-        run(
-            "mount",
-            &["-t", "tmpfs", "-o", &size, "syncline-test", path(&mount)],
-        )?;
+        mount_memory(&mount, kib)?;
         Ok(Disk {
             kind: Kind::Memory,
             mount,
             image,
+            backing: None,
             _home: home,
         })
     }
@@ -118,7 +151,18 @@ impl Drop for Disk {
         if self.kind == Kind::Loop {
             let _ = std::fs::remove_file(&self.image);
         }
+        if let Some(backing) = &self.backing {
+            let _ = run("umount", &["-l", path(backing)]);
+        }
     }
+}
+
+fn mount_memory(at: &Path, kib: u64) -> Result<(), String> {
+    let size = format!("size={kib}k");
+    run(
+        "mount",
+        &["-t", "tmpfs", "-o", &size, "syncline-test", path(at)],
+    )
 }
 
 fn places() -> Result<(TempDir, PathBuf, PathBuf), String> {

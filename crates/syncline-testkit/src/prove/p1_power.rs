@@ -10,7 +10,7 @@ use crate::disk::{self, Disk};
 pub async fn run(plan: Plan) -> Report {
     let mut report = Report::new("p1-power", &plan);
     if let Some(why) = disk::why_not() {
-        return report.skip(why);
+        return report.excuse(why);
     }
     let disk = match Disk::looped(512) {
         Ok(disk) => disk,

@@ -1,7 +1,7 @@
 //! P1, durable: what was acknowledged survives.
 
 use syncline_testkit::Fault;
-use syncline_testkit::prove::{Plan, p1_fsync, p1_kill, p1_power};
+use syncline_testkit::prove::{Plan, p1_blocks, p1_fsync, p1_kill, p1_power};
 
 use crate::{alone, run};
 
@@ -21,6 +21,12 @@ fn p1_fifty_power_cuts_lose_nothing() {
 fn p1_nothing_refused_is_there_after_a_failed_sync() {
     let _alone = alone();
     run(p1_fsync::run(Plan::runs(100_000))).assert_kept();
+}
+
+#[test]
+fn p1_a_disk_that_refuses_blocks_loses_nothing_acknowledged() {
+    let _alone = alone();
+    run(p1_blocks::run(Plan::runs(6))).assert_kept();
 }
 
 #[test]

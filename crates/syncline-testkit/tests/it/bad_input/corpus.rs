@@ -15,12 +15,12 @@ use crate::run;
 
 /// A text of the corpus; its name says whether it must parse: `y_`, `n_`, or either, `i_`.
 pub struct Text {
-    name: String,
+    pub name: String,
     pub bytes: Vec<u8>,
 }
 
 impl Text {
-    fn must(&self) -> Option<bool> {
+    pub fn must(&self) -> Option<bool> {
         // Two equal keys are refused on purpose.
         match &self.name[..2] {
             "y_" => Some(!self.name.contains("duplicated_key")),
@@ -59,7 +59,7 @@ fn wrapped(before: &str, text: &Text, after: &str) -> Vec<u8> {
 }
 
 /// What the text means, as far as it is JSON within our limits.
-fn meaning(text: &Text) -> Option<Json> {
+pub fn meaning(text: &Text) -> Option<Json> {
     Json::parse(&text.bytes, &Limits::default()).ok()
 }
 

@@ -3,6 +3,8 @@
 
 pub mod corpus;
 mod http;
+mod limits;
+mod mcp;
 mod slow;
 mod socket;
 mod strings;

