@@ -235,7 +235,9 @@ impl Change {
         }
         w.key("changed");
         w.begin_array();
-        self.changed.iter().for_each(|pointer| w.string(&pointer.to_string()));
+        self.changed
+            .iter()
+            .for_each(|pointer| w.string(&pointer.to_string()));
         w.end_array();
         w.key("intent");
         write_intent(&mut w, &self.intent);
@@ -270,7 +272,10 @@ impl Change {
             (None, Some(document)) => Effect::Snapshot(document.clone()),
             (None, None) => Effect::Gone,
         };
-        let before = f.optional("before").map(|v| read_place(v, &at.child("before"))).transpose()?;
+        let before = f
+            .optional("before")
+            .map(|v| read_place(v, &at.child("before")))
+            .transpose()?;
         let changed = f.array("changed")?.unwrap_or_default();
         Ok(Change {
             id,
@@ -284,7 +289,10 @@ impl Change {
             actor: read_actor(f.required("actor")?, &at.child("actor"))?,
             hlc: f.parse("hlc", Hlc::parse)?.unwrap_or_default(),
             committed_at,
-            priority: f.u64("priority")?.and_then(Priority::new).unwrap_or_default(),
+            priority: f
+                .u64("priority")?
+                .and_then(Priority::new)
+                .unwrap_or_default(),
             message: f.string("message")?.map(Arc::from),
             place: read_place(f.required("place")?, &at.child("place"))?,
             before,
@@ -304,7 +312,9 @@ fn need<T, E: fmt::Display>(
     parse: impl Fn(&str) -> Result<T, E>,
 ) -> Result<T, FieldError> {
     fields.required(name)?;
-    Ok(fields.parse(name, parse)?.expect("a required member is there"))
+    Ok(fields
+        .parse(name, parse)?
+        .expect("a required member is there"))
 }
 
 fn read_pointer(value: &Json) -> Option<Pointer> {
@@ -328,7 +338,10 @@ fn write_place(w: &mut JsonWriter, place: &Place) {
     w.begin_object();
     w.key("ancestors");
     w.begin_array();
-    place.ancestors.iter().for_each(|address| w.string(address.as_str()));
+    place
+        .ancestors
+        .iter()
+        .for_each(|address| w.string(address.as_str()));
     w.end_array();
     if let Some(project) = &place.project {
         w.field_str("project", project.as_str());
@@ -343,8 +356,9 @@ fn write_place(w: &mut JsonWriter, place: &Place) {
 fn read_place(value: &Json, at: &Pointer) -> Result<Place, FieldError> {
     let mut f = Fields::new(value, at)?;
     let ancestors = f.array("ancestors")?.unwrap_or_default();
-    let ancestors =
-        ancestors.iter().filter_map(|v| v.as_str().and_then(|t| Address::parse(t).ok()));
+    let ancestors = ancestors
+        .iter()
+        .filter_map(|v| v.as_str().and_then(|t| Address::parse(t).ok()));
     Ok(Place {
         ancestors: ancestors.collect(),
         project: f.parse("project", Address::parse)?,

@@ -51,7 +51,10 @@ const TEXT_LENGTH_MAX: usize = 128;
 impl CursorKey {
     /// Takes the key that the store keeps for the workspace.
     pub fn new(key: &[u8; 32], workspace: &WorkspaceId) -> CursorKey {
-        CursorKey { cipher: Aes256GcmSiv::new(key.into()), workspace: workspace.clone() }
+        CursorKey {
+            cipher: Aes256GcmSiv::new(key.into()),
+            workspace: workspace.clone(),
+        }
     }
 
     /// Seals a change's place: always the same text.
@@ -133,7 +136,11 @@ mod tests {
     use super::*;
 
     fn position(seq: u64) -> Position {
-        Position { epoch: Epoch(7), seq: Seq(seq), tag: Tag8([9; 8]) }
+        Position {
+            epoch: Epoch(7),
+            seq: Seq(seq),
+            tag: Tag8([9; 8]),
+        }
     }
 
     #[test]
@@ -158,7 +165,10 @@ mod tests {
         for index in 0..text.len() {
             let mut bytes = text.clone().into_bytes();
             bytes[index] = if bytes[index] == b'A' { b'B' } else { b'A' };
-            assert!(key.open(std::str::from_utf8(&bytes).unwrap()).is_err(), "at {index}");
+            assert!(
+                key.open(std::str::from_utf8(&bytes).unwrap()).is_err(),
+                "at {index}"
+            );
         }
         for bad in ["", "é", "AQ", "x".repeat(10_000).as_str()] {
             assert!(key.open(bad).is_err());

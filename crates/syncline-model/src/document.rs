@@ -29,8 +29,17 @@ pub const MEMBERS: [&str; 11] = [
 
 /// What the server adds to a context; writers may send it back, and it is ignored.
 pub const SERVER_MEMBERS: [&str; 11] = [
-    "version", "seq", "etag", "hash", "actor", "created_at", "updated_at", "conflicts", "pending",
-    "context", "partial",
+    "version",
+    "seq",
+    "etag",
+    "hash",
+    "actor",
+    "created_at",
+    "updated_at",
+    "conflicts",
+    "pending",
+    "context",
+    "partial",
 ];
 
 /// Bounds a title: a line of text, in characters.
@@ -145,7 +154,10 @@ impl Document {
         fields.object("data")?;
         fields.object("metadata")?;
         fields.finish()?;
-        let object = value.as_object().expect("Fields::new accepts objects only").clone();
+        let object = value
+            .as_object()
+            .expect("Fields::new accepts objects only")
+            .clone();
         Ok(Document(full_form(object)))
     }
 
@@ -183,7 +195,9 @@ impl Document {
 
     /// Returns the access level.
     pub fn level(&self) -> Level {
-        self.text("level").and_then(|t| t.parse().ok()).unwrap_or_default()
+        self.text("level")
+            .and_then(|t| t.parse().ok())
+            .unwrap_or_default()
     }
 
     /// Returns the state, `active` unless a writer said otherwise.
@@ -198,7 +212,10 @@ impl Document {
 
     /// Returns the labels, all of whose values are strings.
     pub fn labels(&self) -> &Object {
-        self.0.get("labels").and_then(Json::as_object).expect("full form has labels")
+        self.0
+            .get("labels")
+            .and_then(Json::as_object)
+            .expect("full form has labels")
     }
 
     /// Sets one member, for the defaults that a creation gets.
@@ -272,7 +289,9 @@ fn parse_state(text: &str) -> Result<(), &'static str> {
     let bytes = text.as_bytes();
     let good = (1..=64).contains(&bytes.len())
         && bytes[0].is_ascii_lowercase()
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(b));
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(b));
     match text {
         "deleted" => Err("a context is deleted by DELETE, not by its state"),
         _ if good => Ok(()),
@@ -281,7 +300,10 @@ fn parse_state(text: &str) -> Result<(), &'static str> {
 }
 
 fn invalid(pointer: Pointer, why: String) -> FieldError {
-    FieldError { pointer, kind: FieldErrorKind::Invalid(why) }
+    FieldError {
+        pointer,
+        kind: FieldErrorKind::Invalid(why),
+    }
 }
 
 fn check_text(
@@ -291,30 +313,44 @@ fn check_text(
     length_max: usize,
 ) -> Result<(), FieldError> {
     match fields.string(name)? {
-        Some(text) if text.chars().count() > length_max => {
-            Err(invalid(at.child(name), format!("at most {length_max} characters fit here")))
-        }
+        Some(text) if text.chars().count() > length_max => Err(invalid(
+            at.child(name),
+            format!("at most {length_max} characters fit here"),
+        )),
         _ => Ok(()),
     }
 }
 
 fn check_labels(fields: &mut Fields<'_>, at: &Pointer) -> Result<(), FieldError> {
-    let Some(labels) = fields.object("labels")? else { return Ok(()) };
+    let Some(labels) = fields.object("labels")? else {
+        return Ok(());
+    };
     let at = at.child("labels");
     if labels.len() > LABELS_MAX {
-        return Err(invalid(at, format!("a context has at most {LABELS_MAX} labels")));
+        return Err(invalid(
+            at,
+            format!("a context has at most {LABELS_MAX} labels"),
+        ));
     }
     for (key, value) in labels.iter() {
         let here = at.child(key);
         let key_fits = (1..=LABEL_KEY_LENGTH_MAX).contains(&key.chars().count())
             && !key.chars().any(char::is_control);
         if !key_fits {
-            let why = format!("a label's key has 1 to {LABEL_KEY_LENGTH_MAX} characters and no control characters");
+            let why = format!(
+                "a label's key has 1 to {LABEL_KEY_LENGTH_MAX} characters and no control characters"
+            );
             return Err(invalid(here, why));
         }
         let Some(text) = value.as_str() else {
-            let kind = FieldErrorKind::WrongType { expected: "string", found: value.type_name() };
-            return Err(FieldError { pointer: here, kind });
+            let kind = FieldErrorKind::WrongType {
+                expected: "string",
+                found: value.type_name(),
+            };
+            return Err(FieldError {
+                pointer: here,
+                kind,
+            });
         };
         if text.chars().count() > LABEL_VALUE_LENGTH_MAX {
             let why = format!("a label's value has at most {LABEL_VALUE_LENGTH_MAX} characters");
@@ -325,16 +361,27 @@ fn check_labels(fields: &mut Fields<'_>, at: &Pointer) -> Result<(), FieldError>
 }
 
 fn check_collaborators(fields: &mut Fields<'_>, at: &Pointer) -> Result<(), FieldError> {
-    let Some(items) = fields.array("collaborators")? else { return Ok(()) };
+    let Some(items) = fields.array("collaborators")? else {
+        return Ok(());
+    };
     let at = at.child("collaborators");
     if items.len() > COLLABORATORS_MAX {
-        return Err(invalid(at, format!("a context has at most {COLLABORATORS_MAX} collaborators")));
+        return Err(invalid(
+            at,
+            format!("a context has at most {COLLABORATORS_MAX} collaborators"),
+        ));
     }
     for (index, item) in items.iter().enumerate() {
         let here = at.index(index);
         let Some(text) = item.as_str() else {
-            let kind = FieldErrorKind::WrongType { expected: "string", found: item.type_name() };
-            return Err(FieldError { pointer: here, kind });
+            let kind = FieldErrorKind::WrongType {
+                expected: "string",
+                found: item.type_name(),
+            };
+            return Err(FieldError {
+                pointer: here,
+                kind,
+            });
         };
         PrincipalId::parse(text).map_err(|error| invalid(here, error.to_string()))?;
     }
@@ -377,7 +424,11 @@ mod tests {
             (r#"{"state":"deleted"}"#, "/state"),
             (r#"{"collaborators":["person/a","b"]}"#, "/collaborators/1"),
         ] {
-            assert_eq!(document(text).unwrap_err().pointer.to_string(), pointer, "{text}");
+            assert_eq!(
+                document(text).unwrap_err().pointer.to_string(),
+                pointer,
+                "{text}"
+            );
         }
     }
 

@@ -32,7 +32,11 @@ impl Etag {
             digest.update(id.as_bytes());
         }
         digest.update(hash.0);
-        Etag { partial: false, version, digest: first_eight(&digest.finalize()) }
+        Etag {
+            partial: false,
+            version,
+            digest: first_eight(&digest.finalize()),
+        }
     }
 
     /// Makes the ETag of a part of this: `how` says which part it is.
@@ -42,7 +46,11 @@ impl Etag {
         digest.update(b"syncline/etag-partial/1\0");
         digest.update(self.digest);
         digest.update(how.as_bytes());
-        Etag { partial: true, version: self.version, digest: first_eight(&digest.finalize()) }
+        Etag {
+            partial: true,
+            version: self.version,
+            digest: first_eight(&digest.finalize()),
+        }
     }
 
     /// Reads an ETag with or without its quotes; a weak one (`W/`) compares as a strong one.
@@ -60,8 +68,14 @@ impl Etag {
         if hex.len() != 16 || !hex.bytes().all(lower_hex) {
             return Err(EtagError);
         }
-        let digest = u64::from_str_radix(hex, 16).map_err(|_| EtagError)?.to_be_bytes();
-        Ok(Etag { partial, version, digest })
+        let digest = u64::from_str_radix(hex, 16)
+            .map_err(|_| EtagError)?
+            .to_be_bytes();
+        Ok(Etag {
+            partial,
+            version,
+            digest,
+        })
     }
 
     /// Says whether it stands for a part of a document.
@@ -82,7 +96,12 @@ fn first_eight(bytes: &[u8]) -> [u8; 8] {
 impl fmt::Display for Etag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.partial { 'p' } else { 'v' };
-        write!(f, "\"{kind}{}-{:016x}\"", self.version, u64::from_be_bytes(self.digest))
+        write!(
+            f,
+            "\"{kind}{}-{:016x}\"",
+            self.version,
+            u64::from_be_bytes(self.digest)
+        )
     }
 }
 
@@ -104,13 +123,23 @@ mod tests {
         let hash = DocumentHash([3; 32]);
         let etag = Etag::new(Version(8), id, &[], hash);
         assert_eq!(Etag::parse(&etag.to_string()).unwrap(), etag);
-        assert_eq!(Etag::parse(etag.to_string().trim_matches('"')).unwrap(), etag);
+        assert_eq!(
+            Etag::parse(etag.to_string().trim_matches('"')).unwrap(),
+            etag
+        );
         assert_ne!(Etag::new(Version(8), other, &[], hash), etag);
         assert_ne!(Etag::new(Version(8), id, &[other], hash), etag);
         let part = etag.partial("/title");
         assert!(part.is_partial());
         assert_eq!(Etag::parse(&part.to_string()).unwrap(), part);
-        for bad in ["", "*", "v8", "v0-0123456789abcdef", "v8-0123456789ABCDEF", "é8-0123456789abcdef"] {
+        for bad in [
+            "",
+            "*",
+            "v8",
+            "v0-0123456789abcdef",
+            "v8-0123456789ABCDEF",
+            "é8-0123456789abcdef",
+        ] {
             assert!(Etag::parse(bad).is_err(), "{bad}");
         }
     }

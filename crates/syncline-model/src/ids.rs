@@ -27,13 +27,17 @@ pub enum IdError {
     #[error("an id is a letter or digit followed by at most 199 of A-Z, a-z, 0-9 and . _ ~ @ : -")]
     BadId,
     /// A workspace's name does not match `[a-z0-9][a-z0-9_-]{0,62}`.
-    #[error("a workspace's name is at most 63 of a-z, 0-9, _ and -, and begins with a letter or digit")]
+    #[error(
+        "a workspace's name is at most 63 of a-z, 0-9, _ and -, and begins with a letter or digit"
+    )]
     BadWorkspace,
     /// A principal's type is not one of the three.
     #[error("a principal is agent/…, person/… or service/…")]
     BadPrincipal,
     /// A branch's name does not match an id's form.
-    #[error("a branch's name is a letter or digit followed by at most 199 of A-Z, a-z, 0-9 and . _ ~ @ : - /")]
+    #[error(
+        "a branch's name is a letter or digit followed by at most 199 of A-Z, a-z, 0-9 and . _ ~ @ : - /"
+    )]
     BadBranch,
     /// A change id is not a UUID of version 7.
     #[error("a change id is a UUID of version 7, such as 01996f1e-4b2a-7c3d-8e4f-5a6b7c8d9e0f")]
@@ -50,14 +54,18 @@ fn is_kind(text: &str) -> bool {
     let bytes = text.as_bytes();
     (1..=KIND_LENGTH_MAX).contains(&bytes.len())
         && bytes[0].is_ascii_lowercase()
-        && bytes.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_')
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_')
 }
 
 fn is_id(text: &str) -> bool {
     let bytes = text.as_bytes();
     (1..=ID_LENGTH_MAX).contains(&bytes.len())
         && bytes[0].is_ascii_alphanumeric()
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"._~@:-".contains(b))
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || b"._~@:-".contains(b))
 }
 
 macro_rules! text_id {
@@ -114,7 +122,9 @@ text_id! {
 impl Kind {
     /// Reads a kind.
     pub fn parse(text: &str) -> Result<Kind, IdError> {
-        is_kind(text).then(|| Kind(text.into())).ok_or(IdError::BadKind)
+        is_kind(text)
+            .then(|| Kind(text.into()))
+            .ok_or(IdError::BadKind)
     }
 }
 
@@ -175,7 +185,9 @@ impl PrincipalId {
         if !matches!(kind, "agent" | "person" | "service") {
             return Err(IdError::BadPrincipal);
         }
-        is_id(id).then(|| PrincipalId(text.into())).ok_or(IdError::BadId)
+        is_id(id)
+            .then(|| PrincipalId(text.into()))
+            .ok_or(IdError::BadId)
     }
 
     /// Returns the principal that a node's first start makes.
@@ -200,10 +212,11 @@ impl WorkspaceId {
         let bytes = text.as_bytes();
         let good = (1..=63).contains(&bytes.len())
             && (bytes[0].is_ascii_lowercase() || bytes[0].is_ascii_digit())
-            && bytes.iter().all(|b| {
-                b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_' || *b == b'-'
-            });
-        good.then(|| WorkspaceId(text.into())).ok_or(IdError::BadWorkspace)
+            && bytes
+                .iter()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_' || *b == b'-');
+        good.then(|| WorkspaceId(text.into()))
+            .ok_or(IdError::BadWorkspace)
     }
 
     /// Returns the workspace that a request means when it names none.
@@ -221,7 +234,8 @@ impl BranchName {
     /// Reads a branch's name; slashes may group names, as in `conflict/…`.
     pub fn parse(text: &str) -> Result<BranchName, IdError> {
         let good = text.len() <= ID_LENGTH_MAX && text.split('/').all(is_id);
-        good.then(|| BranchName(text.into())).ok_or(IdError::BadBranch)
+        good.then(|| BranchName(text.into()))
+            .ok_or(IdError::BadBranch)
     }
 }
 
@@ -257,7 +271,9 @@ impl ChangeId {
     /// Accepts a UUID of version 7.
     pub fn from_uuid(uuid: Uuid) -> Result<ChangeId, IdError> {
         let rfc = uuid.get_variant() == uuid::Variant::RFC4122;
-        (uuid.get_version_num() == 7 && rfc).then_some(ChangeId(uuid)).ok_or(IdError::BadChangeId)
+        (uuid.get_version_num() == 7 && rfc)
+            .then_some(ChangeId(uuid))
+            .ok_or(IdError::BadChangeId)
     }
 
     /// Reads the 16 bytes that a store kept.
@@ -351,7 +367,11 @@ number_id! {
 impl Version {
     /// Reads a version as a person or a URL writes it.
     pub fn parse(text: &str) -> Result<Version, IdError> {
-        text.parse::<u64>().ok().filter(|n| *n > 0).map(Version).ok_or(IdError::BadNumber)
+        text.parse::<u64>()
+            .ok()
+            .filter(|n| *n > 0)
+            .map(Version)
+            .ok_or(IdError::BadNumber)
     }
 }
 
@@ -379,7 +399,10 @@ mod tests {
     #[test]
     fn addresses_are_checked() {
         assert_eq!(Address::parse("task/auth-42").unwrap().kind(), "task");
-        assert_eq!(Address::parse("task/a@b:c~d.e_f-").unwrap().id(), "a@b:c~d.e_f-");
+        assert_eq!(
+            Address::parse("task/a@b:c~d.e_f-").unwrap().id(),
+            "a@b:c~d.e_f-"
+        );
         for (text, error) in [
             ("task", IdError::NoSlash),
             ("Task/a", IdError::BadKind),

@@ -27,15 +27,23 @@ pub struct Actor {
 impl Actor {
     /// Returns a principal who says nothing more of itself.
     pub fn from_principal(id: PrincipalId) -> Actor {
-        Actor { id, agent: None, session: None, tool_call: None }
+        Actor {
+            id,
+            agent: None,
+            session: None,
+            tool_call: None,
+        }
     }
 
     /// Writes the wire form, `{"id":…,"agent":…}`.
     pub fn write(&self, w: &mut JsonWriter) {
         w.begin_object();
         w.field_str("id", self.id.as_str());
-        let named =
-            [("agent", &self.agent), ("session", &self.session), ("tool_call", &self.tool_call)];
+        let named = [
+            ("agent", &self.agent),
+            ("session", &self.session),
+            ("tool_call", &self.tool_call),
+        ];
         for (key, name) in named {
             if let Some(name) = name {
                 w.field_str(key, name.as_str());
@@ -153,7 +161,10 @@ pub struct Priority(u8);
 impl Priority {
     /// Accepts 1 to 4.
     pub fn new(value: u64) -> Option<Priority> {
-        u8::try_from(value).ok().filter(|v| (1..=4).contains(v)).map(Priority)
+        u8::try_from(value)
+            .ok()
+            .filter(|v| (1..=4).contains(v))
+            .map(Priority)
     }
 
     /// Returns the number.

@@ -81,7 +81,10 @@ pub fn unpack(bytes: &[u8]) -> Result<Cow<'_, [u8]>, RotError> {
 /// Reads stored bytes as JSON.
 pub fn unpack_json(bytes: &[u8]) -> Result<Json, RotError> {
     let text = unpack(bytes)?;
-    let limits = Limits { bytes_max: text.len(), depth_max: STORED_DEPTH_MAX };
+    let limits = Limits {
+        bytes_max: text.len(),
+        depth_max: STORED_DEPTH_MAX,
+    };
     Json::parse(&text, &limits).map_err(|error| RotError::Decode(error.to_string()))
 }
 
@@ -92,7 +95,13 @@ pub struct RecordHash(pub [u8; 32]);
 impl RecordHash {
     /// Returns what the first record of a log follows: drawn once for each log.
     pub fn genesis(log: &[u8; 16]) -> RecordHash {
-        RecordHash(Sha256::new().chain_update(b"syncline/log/1\0").chain_update(log).finalize().into())
+        RecordHash(
+            Sha256::new()
+                .chain_update(b"syncline/log/1\0")
+                .chain_update(log)
+                .finalize()
+                .into(),
+        )
     }
 
     /// Returns the part that cursors carry.
@@ -131,13 +140,22 @@ impl RecordHeader {
             .chain_update(committed_at.0.to_be_bytes())
             .chain_update(commitment)
             .finalize();
-        RecordHeader { seq, committed_at, commitment, hash: RecordHash(hash.into()) }
+        RecordHeader {
+            seq,
+            committed_at,
+            commitment,
+            hash: RecordHash(hash.into()),
+        }
     }
 
     /// Checks that this header follows from the one before.
     pub fn check_follows(&self, before: &RecordHash) -> Result<(), RotError> {
         let expected = RecordHeader::new(self.seq, self.committed_at, self.commitment, before);
-        if expected.hash == self.hash { Ok(()) } else { Err(RotError::Chain(self.seq)) }
+        if expected.hash == self.hash {
+            Ok(())
+        } else {
+            Err(RotError::Chain(self.seq))
+        }
     }
 
     /// Returns the stored form, 73 bytes; the seq is the row's key and not in it.
@@ -152,9 +170,12 @@ impl RecordHeader {
 
     /// Reads the stored form.
     pub fn from_bytes(seq: Seq, bytes: &[u8]) -> Result<RecordHeader, RotError> {
-        let bytes: &[u8; HEADER_LENGTH] = bytes
-            .try_into()
-            .map_err(|_| RotError::Decode(format!("the header of record {seq} has {} bytes", bytes.len())))?;
+        let bytes: &[u8; HEADER_LENGTH] = bytes.try_into().map_err(|_| {
+            RotError::Decode(format!(
+                "the header of record {seq} has {} bytes",
+                bytes.len()
+            ))
+        })?;
         if bytes[0] != HEADER_FORMAT {
             return Err(RotError::Format(Some(bytes[0])));
         }
@@ -184,7 +205,11 @@ impl StoredRecord {
         let text = change.to_stored();
         let commitment = commitment(&salt, text.as_bytes());
         let header = RecordHeader::new(seq, change.committed_at, commitment, before);
-        StoredRecord { header, salt, body: pack(&text) }
+        StoredRecord {
+            header,
+            salt,
+            body: pack(&text),
+        }
     }
 
     /// Checks the body against the commitment, and reads the change.
@@ -193,7 +218,10 @@ impl StoredRecord {
         if commitment(&self.salt, &text) != self.header.commitment {
             return Err(RotError::Commitment(self.header.seq));
         }
-        let limits = Limits { bytes_max: text.len(), depth_max: STORED_DEPTH_MAX };
+        let limits = Limits {
+            bytes_max: text.len(),
+            depth_max: STORED_DEPTH_MAX,
+        };
         let json =
             Json::parse(&text, &limits).map_err(|error| RotError::Decode(error.to_string()))?;
         Change::from_stored(&json, self.header.committed_at)
@@ -202,7 +230,11 @@ impl StoredRecord {
 }
 
 fn commitment(salt: &[u8; 16], text: &[u8]) -> [u8; 32] {
-    Sha256::new().chain_update(salt).chain_update(text).finalize().into()
+    Sha256::new()
+        .chain_update(salt)
+        .chain_update(text)
+        .finalize()
+        .into()
 }
 
 /// What a change id did, kept for ever: a resend hears it again (P3).

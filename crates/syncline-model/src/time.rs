@@ -59,7 +59,11 @@ impl Hlc {
     pub fn tick(self, seen: Hlc, now: Timestamp) -> Hlc {
         let wall = Hlc::from_parts(u64::try_from(now.0).unwrap_or(0), 0);
         let last = self.max(seen);
-        if wall > last { wall } else { Hlc(last.0.saturating_add(1)) }
+        if wall > last {
+            wall
+        } else {
+            Hlc(last.0.saturating_add(1))
+        }
     }
 
     /// Reads 16 hex digits.
