@@ -3,10 +3,10 @@
 use crate::run::{Result, Step};
 use crate::{docs, licences, setup};
 
-/// Checks form, lints, licences, generated documents, and the documentation's commands.
+/// Checks form, lints, licences, and the documentation's commands; goes on after a failure, so
+/// that one run tells all. That the OpenAPI document is current is a test of `syncline-http`.
 pub fn run() -> Result {
-    Step::cargo(&["fmt", "--all", "--check"]).run()?;
-    licences::run()?;
+    setup::for_check();
     let clippy = [
         "clippy",
         "--workspace",
@@ -16,7 +16,17 @@ pub fn run() -> Result {
         "-D",
         "warnings",
     ];
-    Step::cargo(&clippy).run()?;
-    setup::for_check();
-    docs::run()
+    let failures: Vec<String> = [
+        Step::cargo(&["fmt", "--all", "--check"]).run(),
+        licences::run(),
+        Step::cargo(&clippy).run(),
+        docs::run(),
+    ]
+    .into_iter()
+    .filter_map(Result::err)
+    .collect();
+    match failures.is_empty() {
+        true => Ok(()),
+        false => Err(failures.join("\nerror: ")),
+    }
 }
