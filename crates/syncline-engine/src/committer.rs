@@ -19,6 +19,7 @@ use crate::batch::{Batch, Log, writes_body};
 use crate::heads::Cached;
 use crate::load::{base_state, head_of_row, rotten, store_problem, unknown_outcome};
 use crate::outcome::{Settled, reused};
+use crate::recent_ids::RecentIds;
 use crate::workspace::Shared;
 
 /// Another node may move the log under us; after so many tries the writers are told to come back.
@@ -70,14 +71,15 @@ enum Tried {
 pub struct Committer {
     shared: Arc<Shared>,
     log: Log,
+    recent: RecentIds,
 }
 
 impl Committer {
     /// Makes the committer of a workspace whose log ends as `shared` says.
     pub fn new(
         shared: Arc<Shared>,
-        last_hash: RecordHash,
-        last_committed_at: Timestamp,
+        (last_hash, last_committed_at): (RecordHash, Timestamp),
+        recent: RecentIds,
     ) -> Committer {
         let last = shared.tail.end().seq;
         let log = Log {
@@ -86,7 +88,11 @@ impl Committer {
             last_committed_at,
             hlc: Hlc::default(),
         };
-        Committer { shared, log }
+        Committer {
+            shared,
+            log,
+            recent,
+        }
     }
 
     /// Commits until all senders are gone.
@@ -178,7 +184,11 @@ impl Committer {
             .iter()
             .flat_map(|job| &job.proposals)
             .map(|p| p.id)
+            .filter(|id| !self.recent.surely_new(id))
             .collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
         let rows = self
             .shared
             .store
@@ -457,10 +467,12 @@ impl Committer {
         receipt.expect("a commit has at least one step")
     }
 
-    async fn append(&self, batch: &mut Batch) -> Result<(), StoreError> {
+    async fn append(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
         if batch.changes.is_empty() && batch.ids.is_empty() {
             return Ok(());
         }
+        // Held before they are stored, and whatever comes of it.
+        batch.ids.iter().for_each(|row| self.recent.hold(row.id));
         batch.seal(&self.log);
         let append = batch.to_append();
         self.shared
@@ -498,6 +510,8 @@ impl Committer {
 
     /// Learns where the log ends after another node moved it.
     async fn reload(&mut self) -> Result<(), Problem> {
+        // The other node stored ids that are not held here.
+        self.recent = RecentIds::unsure();
         let rows = self
             .shared
             .store

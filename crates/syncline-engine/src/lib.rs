@@ -11,6 +11,7 @@ mod heads;
 mod load;
 mod outcome;
 mod reads;
+mod recent_ids;
 pub mod settings;
 mod stats;
 pub mod tail;
@@ -42,6 +43,7 @@ use batch::{head_row, version_row};
 use committer::{Committer, Job};
 use heads::{CachedHead, Heads};
 use load::store_problem;
+use recent_ids::RecentIds;
 use workspace::{Parts, Shared, Totals, fresh_id};
 
 /// Bounds the jobs that wait for one committer; their bytes are bounded over all workspaces.
@@ -190,7 +192,9 @@ impl Engine {
             totals: inner.totals.clone(),
         }));
         let (jobs, waiting) = mpsc::channel::<Job>(JOBS_MAX);
-        let committer = Committer::new(shared.clone(), row.last_hash, row.last_committed_at);
+        let newest = inner.store.newest_id(&row.id).await.map_err(store_problem)?;
+        let end = (row.last_hash, row.last_committed_at);
+        let committer = Committer::new(shared.clone(), end, RecentIds::after(newest));
         let task = tokio::spawn(committer.run(waiting));
         inner
             .committers

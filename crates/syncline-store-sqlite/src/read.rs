@@ -84,6 +84,18 @@ pub(crate) fn ids(
     ids.iter().map(one).collect()
 }
 
+/// The greatest change id of a workspace: the last of its run in the table.
+pub(crate) fn newest_id(conn: &Connection, ws: i64) -> Result<Option<ChangeId>, StoreError> {
+    const SQL: &str = "SELECT id FROM change_id WHERE ws = ?1 ORDER BY id DESC LIMIT 1";
+    let bytes: Option<[u8; 16]> = first(conn, SQL, [ws], |row| array(row, 0))?;
+    bytes
+        .map(|bytes| {
+            ChangeId::from_bytes(bytes)
+                .map_err(|error| RotError::Decode(format!("a change id: {error}")).into())
+        })
+        .transpose()
+}
+
 /// A context's stored document.
 pub(crate) fn body(conn: &Connection, ctx: i64) -> Result<Option<HeadBody>, StoreError> {
     const SQL: &str = "SELECT version, bytes FROM body WHERE ctx = ?1";

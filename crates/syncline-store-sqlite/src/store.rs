@@ -232,6 +232,11 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn newest_id(&self, workspace: &WorkspaceId) -> Result<Option<ChangeId>, StoreError> {
+        self.read(workspace, |conn, (ws, _)| read::newest_id(conn, *ws))
+            .await
+    }
+
     async fn heads(
         &self,
         workspace: &WorkspaceId,

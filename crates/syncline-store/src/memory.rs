@@ -505,6 +505,11 @@ impl Store for MemoryStore {
         Ok(ids.iter().map(|id| found.ids.get(id).cloned()).collect())
     }
 
+    async fn newest_id(&self, workspace: &WorkspaceId) -> Result<Option<ChangeId>, StoreError> {
+        let state = self.lock();
+        Ok(state.workspace(workspace)?.ids.keys().max().copied())
+    }
+
     async fn heads(
         &self,
         workspace: &WorkspaceId,

@@ -54,6 +54,9 @@ pub trait Store: Send + Sync + 'static {
         ids: &[ChangeId],
     ) -> Result<Vec<Option<IdRow>>, StoreError>;
 
+    /// Returns the greatest change id that is kept, by its bytes.
+    async fn newest_id(&self, workspace: &WorkspaceId) -> Result<Option<ChangeId>, StoreError>;
+
     /// Returns these heads with their bodies, deleted ones too, in the order asked.
     async fn heads(
         &self,

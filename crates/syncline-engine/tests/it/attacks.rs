@@ -424,6 +424,9 @@ impl Store for Stuck {
     ) -> Result<Vec<Option<IdRow>>, StoreError> {
         self.inner.ids(workspace, ids).await
     }
+    async fn newest_id(&self, workspace: &WorkspaceId) -> Result<Option<ChangeId>, StoreError> {
+        self.inner.newest_id(workspace).await
+    }
     async fn heads(
         &self,
         workspace: &WorkspaceId,

@@ -156,6 +156,8 @@ pub async fn p3_ids_are_kept_with_and_without_records(store: Shared) {
         (found[0].is_none(), found[1].is_some(), found[2].is_none()),
         (true, true, true)
     );
+    let newest = scribe.ids.iter().map(|row| row.id).max();
+    assert_eq!(store.newest_id(&scribe.id).await.expect("ids"), newest);
     let again = Append {
         ids: vec![scribe.ids[0].clone()],
         ..Append::default()
