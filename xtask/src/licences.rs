@@ -175,7 +175,11 @@ fn one(words: &[&str], at: &mut usize) -> bool {
             }
             ALLOWED.contains(&name.as_str())
         }
-        None => false,
+        // A name is missing: past the end, so that the whole is not taken as read.
+        None => {
+            *at = words.len() + 1;
+            false
+        }
     }
 }
 
