@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use syncline_api::Problem;
@@ -114,7 +115,10 @@ pub struct StartError {
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the node did not start: {}\n{}", self.what, self.log)
+        // The end says why; the beginning is what it said each time before.
+        let lines: Vec<&str> = self.log.lines().collect();
+        let end = lines[lines.len().saturating_sub(12)..].join("\n");
+        write!(f, "the node did not start: {}\n{end}", self.what)
     }
 }
 
@@ -227,6 +231,22 @@ impl Access {
     }
 }
 
+/// Finds a port that a node can come back to after each kill.
+///
+/// One that the system picks for port 0 lies where it picks ports for outgoing connections too,
+/// and while the node is down one of those may take it. Below that range nobody does.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 14_000).expect("below 14,000");
+    loop {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 16_000 + start.wrapping_add(step.wrapping_mul(7)) % 14_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
 /// A running node; it is killed when this is dropped.
 pub struct Node {
     child: Option<Child>,
@@ -246,7 +266,7 @@ impl Node {
             .clone()
             .unwrap_or_else(|| home.path().join("data"));
         let access = Access {
-            url: "http://127.0.0.1:0".to_owned(),
+            url: format!("http://127.0.0.1:{}", free_port()),
             key: String::new(),
             socket: dir.join("node.sock"),
             workspace: None,
