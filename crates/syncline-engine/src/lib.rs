@@ -192,7 +192,11 @@ impl Engine {
             totals: inner.totals.clone(),
         }));
         let (jobs, waiting) = mpsc::channel::<Job>(JOBS_MAX);
-        let newest = inner.store.newest_id(&row.id).await.map_err(store_problem)?;
+        let newest = inner
+            .store
+            .newest_id(&row.id)
+            .await
+            .map_err(store_problem)?;
         let end = (row.last_hash, row.last_committed_at);
         let committer = Committer::new(shared.clone(), end, RecentIds::after(newest));
         let task = tokio::spawn(committer.run(waiting));

@@ -72,7 +72,10 @@ mod tests {
     #[test]
     fn p3_only_what_was_never_stored_is_surely_new() {
         let mut recent = RecentIds::after(Some(id(100, 1)));
-        assert!(!recent.surely_new(&id(100, 2)), "made as early as a stored one");
+        assert!(
+            !recent.surely_new(&id(100, 2)),
+            "made as early as a stored one"
+        );
         assert!(recent.surely_new(&id(101, 1)));
         recent.hold(id(101, 1));
         assert!(!recent.surely_new(&id(101, 1)));

@@ -61,11 +61,7 @@ enum Due {
 }
 
 /// Returns whether nothing is left in the write-ahead log, which only a `begin_anew` can bring about.
-fn checkpoint(
-    shared: &Shared,
-    begin_anew: Option<&str>,
-    wait: Duration,
-) -> rusqlite::Result<bool> {
+fn checkpoint(shared: &Shared, begin_anew: Option<&str>, wait: Duration) -> rusqlite::Result<bool> {
     let conn = connection::checkpointer(&shared.dir, &shared.faults, wait)?;
     connection::checkpoint(&conn, "PASSIVE")?;
     let Some(mode) = begin_anew else {
