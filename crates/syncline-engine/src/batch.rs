@@ -14,14 +14,14 @@ use syncline_model::time::{Hlc, Timestamp};
 use syncline_rules::{BaseState, View};
 use syncline_store::{Append, HeadBody, HeadRow, VersionRow};
 
-use crate::heads::{Cached, CachedHead};
+use crate::heads::CachedHead;
 use crate::outcome::Settled;
-use crate::workspace::Shared;
 
-/// A head up to this size is written whole with each change (DESIGN, section 7).
-const BODY_WHOLE_MAX: usize = 8 << 10;
-/// A larger head's body is written when the effects since outgrow this part of it.
+/// A head's body is written when the effects since outgrow this part of it: a body for each change
+/// was a third of what a commit wrote, and whoever reads a cold head applies a few patches.
 const BODY_PART: usize = 4;
+/// A small head's body may wait for effects of this many bytes: some ten patches of two fields.
+const BODY_EFFECTS_MIN: usize = 1 << 10;
 /// Every so many versions a whole document is kept beside the log, so that an old version is
 /// rebuilt from at most this many effects.
 const SNAPSHOT_EVERY: u64 = 64;
@@ -30,10 +30,13 @@ const SNAPSHOT_EVERY: u64 = 64;
 const BASES_BYTES_MAX: usize = 64 << 20;
 /// Bounds the sides in the answers to one bulk; one part's pass alone.
 const SIDES_BYTES_MAX: usize = 16 << 20;
-/// Where the log ends for the next decision.
+
+/// Where the log ends for the next batch.
+#[derive(Clone, Copy)]
 pub struct Log {
     pub last: Seq,
     pub last_hash: RecordHash,
+    /// The time of the last decision: what is decided next is never earlier.
     pub last_committed_at: Timestamp,
     pub hlc: Hlc,
 }
@@ -73,15 +76,10 @@ impl Batch {
         self.keep(receipt.id, [0; 32], Settled::Accepted(receipt));
     }
 
-    /// Takes a change and the head that it leaves.
-    pub fn take(&mut self, shared: &Shared, change: Change, head: Arc<Head>) {
+    /// Takes a change, what was there before it, and the head that it leaves.
+    pub fn take(&mut self, before: Option<CachedHead>, change: Change, head: Arc<Head>) {
         let address = head.address.clone();
-        let known = self.heads.get(&address).cloned();
-        let known = known.or_else(|| match shared.heads.get(&shared.id, &address) {
-            Some(Cached::Head(cached)) => Some(cached),
-            _ => None,
-        });
-        let since = known.map_or(0, |cached| cached.effects_since_body);
+        let since = before.map_or(0, |cached| cached.effects_since_body);
         let effect = match &change.effect {
             // A whole document is its own body.
             Effect::Snapshot(_) => usize::MAX / 2,
@@ -162,7 +160,7 @@ impl Batch {
     }
 
     /// Chains the records. Done last, so that a bulk that was taken back leaves no trace.
-    pub fn seal(&mut self, log: &Log) {
+    pub fn seal(&mut self, log: &mut Log) {
         let mut salts = vec![0u8; 16 * self.changes.len()];
         getrandom::fill(&mut salts).expect("the system gives random bytes");
         let mut before = log.last_hash;
@@ -176,9 +174,12 @@ impl Batch {
             before = record.header.hash;
             self.records.push(record);
         }
+        log.last = Seq(log.last.0 + self.changes.len() as u64);
+        log.last_hash = before;
     }
 
-    pub fn to_append(&self) -> Append {
+    /// Makes what the store is given. From here on the heads are as they are once that is written.
+    pub fn to_append(&mut self) -> Append {
         let versions = self.changes.iter().zip(&self.records).zip(&self.snapshots);
         let versions = versions
             .map(|((change, record), snapshot)| {
@@ -190,6 +191,11 @@ impl Batch {
             .iter()
             .map(|address| head_row(&self.heads[address]))
             .collect();
+        for cached in self.heads.values_mut() {
+            if writes_body(cached) {
+                cached.effects_since_body = 0;
+            }
+        }
         Append {
             records: self.records.clone(),
             versions,
@@ -210,7 +216,7 @@ pub struct Mark {
 }
 
 pub fn writes_body(cached: &CachedHead) -> bool {
-    cached.weight <= BODY_WHOLE_MAX || cached.effects_since_body > cached.weight / BODY_PART
+    cached.effects_since_body > (cached.weight / BODY_PART).max(BODY_EFFECTS_MIN)
 }
 
 /// Makes the row of a version's index.

@@ -1,31 +1,36 @@
-//! The committer: one for each workspace. It takes everything that waits as one batch, looks the
-//! change ids up, decides each proposal on what the one before left, appends, moves the tail,
-//! and answers.
+//! The committer: one for each workspace. It decides what waits, each proposal on what the one
+//! before left, appends, moves the tail, and answers.
+//!
+//! One batch is on its way to disk while the next is being decided on what it will leave. What is
+//! in flight is shown to nobody before it is durable; where it fails, all that was decided after
+//! it is forgotten and decided again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 
 use syncline_api::{BulkMode, Code, Problem};
-use syncline_model::change::{Outcome, Receipt};
-use syncline_model::ids::{Address, ChangeId, Seq};
+use syncline_model::change::Receipt;
+use syncline_model::ids::ChangeId;
 use syncline_model::proposal::Proposal;
 use syncline_model::record::RecordHash;
 use syncline_model::time::{Hlc, Timestamp};
-use syncline_rules::{Decision, Need, Now, Principal, Refusal, Step, View, decide, may_write};
-use syncline_store::StoreError;
+use syncline_rules::Principal;
+use syncline_store::{Appended, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use crate::batch::{Batch, Log, writes_body};
+use crate::batch::{Batch, Log};
 use crate::heads::Cached;
-use crate::load::{base_state, head_of_row, rotten, store_problem, unknown_outcome};
-use crate::outcome::{Settled, reused};
+use crate::load::{store_problem, unknown_outcome};
+use crate::outcome::Settled;
 use crate::recent_ids::RecentIds;
-use crate::workspace::Shared;
+use crate::workspace::{Shared, reopening};
 
 /// Another node may move the log under us; after so many tries the writers are told to come back.
 const TRIES_MAX: usize = 5;
-/// A decision names its head, its base, and its ancestors; each is loaded at most once.
-const NEEDS_MAX: usize = 80;
 
 /// What each proposal of a job hears.
 pub type Answers = Vec<Result<Receipt, Problem>>;
@@ -58,20 +63,76 @@ impl Job {
     }
 }
 
-/// What is known of a commit that was tried.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Tried {
-    /// All were answered by what happened.
-    Known,
-    /// It failed half-way.
-    Unknown,
+/// Jobs that were decided, and what they will be answered.
+#[derive(Default)]
+pub(crate) struct Decided {
+    pub batch: Batch,
+    jobs: Vec<Job>,
+    answers: Vec<Answers>,
+    bytes: usize,
+    proposals: usize,
+}
+
+impl Decided {
+    fn push(&mut self, job: Job, answers: Answers) {
+        self.bytes += job.weight();
+        self.proposals += job.proposals.len();
+        self.jobs.push(job);
+        self.answers.push(answers);
+    }
+
+    fn answer(self) {
+        for (job, answers) in self.jobs.into_iter().zip(self.answers) {
+            // Whoever asked may have gone; what was committed stays, and a resend hears of it.
+            let _ = job.reply.send(answers);
+        }
+    }
+}
+
+type Append = Pin<Box<dyn Future<Output = Result<Appended, StoreError>> + Send>>;
+
+/// A batch on its way to disk.
+pub(crate) struct Flight {
+    pub decided: Decided,
+    append: Append,
+    /// Where the log ended before it.
+    before: Log,
+}
+
+impl Flight {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Appended, StoreError>> {
+        self.append.as_mut().poll(cx)
+    }
+}
+
+/// What the committer wakes up for.
+enum Event {
+    /// The batch in flight is on disk, or is not.
+    Landed(Result<Appended, StoreError>),
+    /// More is asked for.
+    Job(Job),
+    /// Nobody can ask for anything any more.
+    Closed,
+    /// There is something to decide meanwhile.
+    Nothing,
 }
 
 /// One workspace's committer.
 pub struct Committer {
-    shared: Arc<Shared>,
-    log: Log,
-    recent: RecentIds,
+    pub(crate) shared: Arc<Shared>,
+    /// Where the log ends once the batch in flight has landed.
+    pub(crate) log: Log,
+    pub(crate) recent: RecentIds,
+    /// Jobs that are not decided yet.
+    pub(crate) waiting: VecDeque<Job>,
+    /// What was decided on what the batch in flight will leave.
+    pub(crate) open: Decided,
+    pub(crate) flight: Option<Flight>,
+    /// What the store says of ids that are not surely new; forgotten when a batch lands.
+    pub(crate) known: HashMap<ChangeId, Option<([u8; 32], Settled)>>,
+    /// How often in a row another node was first.
+    tries: usize,
+    closed: bool,
 }
 
 impl Committer {
@@ -92,418 +153,212 @@ impl Committer {
             shared,
             log,
             recent,
+            waiting: VecDeque::new(),
+            open: Decided::default(),
+            flight: None,
+            known: HashMap::new(),
+            tries: 0,
+            closed: false,
         }
     }
 
     /// Commits until all senders are gone.
     pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(first) = jobs.recv().await {
-            let batch = self.take_batch(first, &mut jobs);
-            self.shared.committing.begin();
-            let tried = self.commit(batch).await;
-            if tried == Tried::Unknown && !self.recover(&mut jobs).await {
-                return;
+        while !self.is_done() {
+            match self.next(&mut jobs).await {
+                Event::Landed(result) => {
+                    if !self.land(result, &mut jobs).await {
+                        return;
+                    }
+                    self.launch();
+                }
+                Event::Job(job) => self.gather(job, &mut jobs),
+                Event::Closed => self.closed = true,
+                Event::Nothing => {}
             }
-            self.shared.committing.end();
+            if self.has_room() && !self.waiting.is_empty() {
+                self.decide_next().await;
+            }
+            if self.waiting.is_empty() || !self.has_room() {
+                self.launch();
+            }
         }
     }
 
-    fn take_batch(&self, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Vec<Job> {
+    fn is_done(&self) -> bool {
+        self.closed && self.flight.is_none() && self.waiting.is_empty() && self.open.jobs.is_empty()
+    }
+
+    fn has_room(&self) -> bool {
         let settings = &self.shared.settings;
-        let mut bytes = first.weight();
-        let mut proposals = first.proposals.len();
-        let mut batch = vec![first];
+        self.open.bytes < settings.commit_bytes_max
+            && self.open.proposals < settings.commit_proposals_max
+    }
+
+    /// Waits for what comes first: what is in flight before what is asked for.
+    async fn next(&mut self, jobs: &mut mpsc::Receiver<Job>) -> Event {
+        let takes = self.waiting.is_empty() && !self.closed && self.has_room();
+        let decides = self.has_room() && !self.waiting.is_empty();
+        let flight = &mut self.flight;
+        poll_fn(|cx| {
+            if let Some(Poll::Ready(result)) = flight.as_mut().map(|flight| flight.poll(cx)) {
+                return Poll::Ready(Event::Landed(result));
+            }
+            if decides {
+                return Poll::Ready(Event::Nothing);
+            }
+            match takes.then(|| jobs.poll_recv(cx)) {
+                Some(Poll::Ready(Some(job))) => Poll::Ready(Event::Job(job)),
+                Some(Poll::Ready(None)) => Poll::Ready(Event::Closed),
+                Some(Poll::Pending) | None => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Takes what else waits, so that it is looked up together.
+    fn gather(&mut self, first: Job, jobs: &mut mpsc::Receiver<Job>) {
+        let settings = &self.shared.settings;
+        let mut bytes = self.open.bytes + first.weight();
+        let mut proposals = self.open.proposals + first.proposals.len();
+        self.waiting.push_back(first);
         while bytes < settings.commit_bytes_max && proposals < settings.commit_proposals_max {
             let Ok(job) = jobs.try_recv() else { break };
             bytes += job.weight();
             proposals += job.proposals.len();
-            batch.push(job);
+            self.waiting.push_back(job);
         }
-        batch
     }
 
-    async fn commit(&mut self, jobs: Vec<Job>) -> Tried {
-        for _ in 0..TRIES_MAX {
-            let (mut batch, answers) = match self.decide_all(&jobs).await {
-                Ok(decided) => decided,
-                Err(problem) => {
-                    answer_all(jobs, &problem);
-                    return Tried::Known;
-                }
-            };
-            match self.append(&mut batch).await {
-                Ok(()) => {
-                    self.publish(batch);
-                    answer(jobs, answers);
-                    return Tried::Known;
-                }
-                Err(StoreError::Moved { .. }) => {
-                    if let Err(problem) = self.reload().await {
-                        answer_all(jobs, &problem);
-                        return Tried::Known;
-                    }
-                }
-                Err(StoreError::Unknown(why)) => {
-                    tracing::error!(workspace = %self.shared.id, why, "a commit failed half-way; the store reopens");
-                    answer_all(jobs, &unknown_outcome());
-                    return Tried::Unknown;
-                }
-                Err(error) => {
-                    answer_all(jobs, &store_problem(error));
-                    return Tried::Known;
-                }
-            }
-        }
-        let problem = Problem::new(Code::Unavailable, "another node kept writing first");
-        answer_all(jobs, &problem);
-        Tried::Known
-    }
-
-    /// Decides all jobs in order. Fails only where the store cannot be read.
-    async fn decide_all(&mut self, jobs: &[Job]) -> Result<(Batch, Vec<Answers>), Problem> {
-        let mut batch = Batch::default();
-        self.look_up_ids(jobs, &mut batch).await?;
-        self.prefetch(jobs, &mut batch.view).await?;
-        let wall = self.shared.clock.now();
-        let now = Now {
-            committed_at: wall.max(self.log.last_committed_at),
-            hlc: self.log.hlc.tick(Hlc::default(), wall),
+    async fn decide_next(&mut self) {
+        let Some(job) = self.waiting.pop_front() else {
+            return;
         };
-        self.log.hlc = now.hlc;
-        let mut answers = Vec::with_capacity(jobs.len());
-        for job in jobs {
-            answers.push(self.decide_job(job, &mut batch, now).await?);
+        if self.flight.is_none() && self.open.jobs.is_empty() {
+            self.shared.committing.begin();
         }
-        Ok((batch, answers))
-    }
-
-    // The change id is looked up before `decide`: a resend must hear what happened the first
-    // time, even if the writer has lost the right since.
-    async fn look_up_ids(&self, jobs: &[Job], batch: &mut Batch) -> Result<(), Problem> {
-        let ids: Vec<_> = jobs
-            .iter()
-            .flat_map(|job| &job.proposals)
-            .map(|p| p.id)
-            .filter(|id| !self.recent.surely_new(id))
-            .collect();
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let rows = self
-            .shared
-            .store
-            .ids(&self.shared.id, &ids)
-            .await
-            .map_err(store_problem)?;
-        for row in rows.into_iter().flatten() {
-            let settled = Settled::from_bytes(row.id, &row.outcome)
-                .map_err(|rot| rotten(&*self.shared.store, &rot))?;
-            batch.settled.insert(row.id, (row.digest, settled));
-        }
-        Ok(())
-    }
-
-    async fn prefetch(&self, jobs: &[Job], view: &mut View) -> Result<(), Problem> {
-        let named = jobs
-            .iter()
-            .flat_map(|job| &job.proposals)
-            .map(|p| p.context.clone());
-        let named: HashSet<_> = named.collect();
-        let mut missing = Vec::new();
-        for address in named {
-            match self.shared.heads.get(&self.shared.id, &address) {
-                Some(cached) => put_cached(view, address, &cached),
-                None => missing.push(address),
-            }
-        }
-        match self.load_heads(missing, view).await {
-            // What is rotten is refused where it is decided: others must not suffer for it.
-            Err(problem) if problem.code == Code::Rot => Ok(()),
-            loaded => loaded,
-        }
-    }
-
-    async fn load_heads(&self, missing: Vec<Address>, view: &mut View) -> Result<(), Problem> {
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let shared = &self.shared;
-        let rows = shared
-            .store
-            .heads(&shared.id, &missing)
-            .await
-            .map_err(store_problem)?;
-        for (address, row) in missing.into_iter().zip(rows) {
-            let cached = match row {
-                Some(row) => Cached::Head(head_of_row(&*shared.store, &shared.id, row).await?),
-                None => Cached::Absent,
-            };
-            // Only the committer moves heads, so what it loads between its commits is the newest.
-            shared.heads.put(&shared.id, &address, cached.clone());
-            put_cached(view, address, &cached);
-        }
-        Ok(())
-    }
-
-    async fn decide_job(&self, job: &Job, batch: &mut Batch, now: Now) -> Result<Answers, Problem> {
-        let atomic = job.mode == BulkMode::Atomic && job.proposals.len() > 1;
-        let before = atomic.then(|| batch.mark());
-        batch.begin_job();
-        let mut answers = Vec::with_capacity(job.proposals.len());
-        let mut refused_at = None;
-        for index in 0..job.proposals.len() {
-            let answer = self.decide_one(job, index, batch, now).await?;
-            if answer.is_err() && refused_at.is_none() {
-                refused_at = Some(index);
-            }
-            answers.push(answer);
-            if atomic && refused_at.is_some() {
-                break;
-            }
-        }
-        if let (Some(mark), Some(index)) = (before, refused_at) {
-            let cause = answers
-                .pop()
-                .and_then(Result::err)
-                .expect("the last one was refused");
-            // Not that of other content which was refused under the same id.
-            let cause = match batch.settled.get(&job.proposals[index].id) {
-                Some((digest, Settled::Refused(refusal))) if *digest == job.digests[index] => {
-                    (**refusal).clone()
+        match self.decide_job(&job).await {
+            Ok(answers) => self.open.push(job, answers),
+            // Parts of a bulk may be in the batch already: it is begun anew without them.
+            Err(problem) => {
+                if job.proposals.len() > 1 {
+                    self.decide_again();
                 }
-                _ => Refusal::from(cause),
-            };
-            batch.rewind(mark);
-            batch.begin_job();
-            return self.refuse_bulk(job, (index, &cause), batch, now).await;
-        }
-        Ok(answers)
-    }
-
-    /// Refuses all parts of an atomic bulk for the sake of one, and keeps that under their ids.
-    ///
-    /// A part whose id was settled before hears that again: a bulk that is sent again after a
-    /// refusal gets the same answers.
-    async fn refuse_bulk(
-        &self,
-        job: &Job,
-        (at, cause): (usize, &Refusal),
-        batch: &mut Batch,
-        now: Now,
-    ) -> Result<Answers, Problem> {
-        let mut answers = Vec::with_capacity(job.proposals.len());
-        for (index, proposal) in job.proposals.iter().enumerate() {
-            if batch.settled.contains_key(&proposal.id) {
-                answers.push(self.decide_one(job, index, batch, now).await?);
-                continue;
-            }
-            let refusal = match index == at {
-                true => cause.clone(),
-                false => bulk_refused(at, &job.proposals[at], &cause.problem).into(),
-            };
-            answers.push(Err(refusal.problem.clone()));
-            if cause.problem.code.decided() && !self.shared.settings.faults.forget_id {
-                batch.keep(
-                    proposal.id,
-                    job.digests[index],
-                    Settled::Refused(Box::new(refusal)),
-                );
+                answer_all([job], &problem);
             }
         }
-        Ok(answers)
     }
 
-    async fn decide_one(
-        &self,
-        job: &Job,
-        index: usize,
-        batch: &mut Batch,
-        now: Now,
-    ) -> Result<Result<Receipt, Problem>, Problem> {
-        let (proposal, digest) = (&job.proposals[index], job.digests[index]);
-        if let Some((known, settled)) = batch.settled.get(&proposal.id) {
-            if *known != digest {
-                return Ok(Err(reused(proposal.id)));
+    /// Forgets what was decided after the batch in flight, to decide it again.
+    fn decide_again(&mut self) {
+        let open = std::mem::take(&mut self.open);
+        for job in open.jobs.into_iter().rev() {
+            self.waiting.push_front(job);
+        }
+    }
+
+    /// Sends what was decided on its way to disk, unless something is on it.
+    fn launch(&mut self) {
+        if self.flight.is_some() || self.open.jobs.is_empty() {
+            return;
+        }
+        self.shared.committing.begin();
+        let mut decided = std::mem::take(&mut self.open);
+        let before = self.log;
+        let batch = &mut decided.batch;
+        let append: Append = if batch.changes.is_empty() && batch.ids.is_empty() {
+            let last = before.last;
+            Box::pin(async move { Ok(Appended { last }) })
+        } else {
+            // Held before they are stored, and whatever comes of it.
+            batch.ids.iter().for_each(|row| self.recent.hold(row.id));
+            batch.seal(&mut self.log);
+            let append = batch.to_append();
+            let shared = self.shared.clone();
+            Box::pin(async move { shared.store.append(&shared.id, before.last, append).await })
+        };
+        self.flight = Some(Flight {
+            decided,
+            append,
+            before,
+        });
+    }
+
+    /// Makes of a batch what its append came to. Returns false if nobody can ask for anything any
+    /// more.
+    async fn land(
+        &mut self,
+        result: Result<Appended, StoreError>,
+        jobs: &mut mpsc::Receiver<Job>,
+    ) -> bool {
+        let flight = self.flight.take().expect("it was in flight");
+        self.shared.committing.end();
+        self.known.clear();
+        match result {
+            Ok(_) => {
+                self.tries = 0;
+                let mut decided = flight.decided;
+                self.publish(std::mem::take(&mut decided.batch));
+                decided.answer();
+                return true;
             }
-            return match settled.clone() {
-                Settled::Accepted(receipt) => Ok(Ok(receipt)),
-                Settled::Refused(refusal) => {
-                    let again = self.shared.refusal_again(proposal, *refusal).await;
-                    let mut problem = again?;
-                    batch.bound_sides(&mut problem);
-                    Ok(Err(problem))
+            Err(StoreError::Unknown(why)) => {
+                tracing::error!(workspace = %self.shared.id, why, "a commit failed half-way; the store reopens");
+                answer_all(flight.decided.jobs, &unknown_outcome());
+                // Nothing of these was sent to the store.
+                let open = std::mem::take(&mut self.open);
+                answer_all(open.jobs, &reopening());
+                answer_all(self.waiting.drain(..), &reopening());
+                return self.recover(jobs).await;
+            }
+            Err(StoreError::Moved { .. }) => self.follow(flight).await,
+            Err(error) => {
+                self.log = flight.before;
+                answer_all(flight.decided.jobs, &store_problem(error));
+                self.decide_again();
+            }
+        }
+        true
+    }
+
+    /// Decides a batch again on what another node wrote first.
+    async fn follow(&mut self, flight: Flight) {
+        self.tries += 1;
+        self.decide_again();
+        let reloaded = match self.tries < TRIES_MAX {
+            true => self.reload().await,
+            false => {
+                let problem = Problem::new(Code::Unavailable, "another node kept writing first");
+                self.tries = 0;
+                self.reload().await.and(Err(problem))
+            }
+        };
+        match reloaded {
+            Ok(()) => {
+                for job in flight.decided.jobs.into_iter().rev() {
+                    self.waiting.push_front(job);
                 }
-            };
-        }
-        if !may_write(
-            &job.principal,
-            &proposal.context,
-            &self.shared.settings.rules,
-        ) {
-            let detail = format!("{} may not write in this workspace", job.principal.id);
-            return Ok(Err(Problem::new(Code::Forbidden, detail)));
-        }
-        let decision = match self.decide_loaded(proposal, batch, now).await {
-            Err(problem) if problem.code == Code::Rot => return Ok(Err(problem)),
-            decision => decision?,
-        };
-        let settled = match decision {
-            Decision::Needs(need) => {
-                return Err(Problem::new(
-                    Code::Internal,
-                    format!("{need:?} could not be loaded"),
-                ));
             }
-            Decision::Refused(mut refusal) => {
-                batch.bound_sides(&mut refusal.problem);
-                Settled::Refused(refusal)
-            }
-            Decision::Unchanged { head, blind } => Settled::Accepted(Receipt {
-                id: proposal.id,
-                outcome: Outcome::Unchanged,
-                seq: None,
-                version: Some(head.version),
-                etag: Some(head.etag()),
-                conflicts: Vec::new(),
-                blind,
-                bulk: job.bulk,
-            }),
-            Decision::Commit(steps) => match self.taken_id(&steps, batch).await? {
-                Some(id) => Settled::Refused(Box::new(reused(id).into())),
-                None => Settled::Accepted(self.take_steps(job, steps, batch)),
-            },
-        };
-        let keep = match &settled {
-            Settled::Accepted(_) => true,
-            Settled::Refused(refusal) => refusal.problem.code.decided(),
-        };
-        if keep && !self.shared.settings.faults.forget_id {
-            batch.keep(proposal.id, digest, settled.clone());
+            Err(problem) => answer_all(flight.decided.jobs, &problem),
         }
-        Ok(match settled {
-            Settled::Accepted(receipt) => Ok(receipt),
-            Settled::Refused(refusal) => Err(refusal.problem),
-        })
-    }
-
-    async fn decide_loaded(
-        &self,
-        proposal: &Proposal,
-        batch: &mut Batch,
-        now: Now,
-    ) -> Result<Decision, Problem> {
-        let shared = &self.shared;
-        for _ in 0..NEEDS_MAX {
-            match decide(&batch.view, proposal, &shared.settings.rules, now) {
-                Decision::Needs(Need::Head(address)) => {
-                    match shared.heads.get(&shared.id, &address) {
-                        Some(cached) => put_cached(&mut batch.view, address, &cached),
-                        None => self.load_heads(vec![address], &mut batch.view).await?,
-                    }
-                }
-                Decision::Needs(Need::Base(address, base)) => {
-                    let state = match batch.superseded(&address, &base) {
-                        Some(state) => state,
-                        None => base_state(&*shared.store, &shared.id, &address, &base).await?,
-                    };
-                    batch.put_base(address, base, state);
-                }
-                decision => return Ok(decision),
-            }
-        }
-        Err(Problem::new(
-            Code::Internal,
-            "a decision kept asking for more",
-        ))
-    }
-
-    /// Returns an id that a decision derived for a parent, and that somebody sent before.
-    async fn taken_id(&self, steps: &[Step], batch: &Batch) -> Result<Option<ChangeId>, Problem> {
-        let made = &steps[..steps.len().saturating_sub(1)];
-        let made: Vec<_> = made.iter().map(|step| step.change.id).collect();
-        if made.is_empty() {
-            return Ok(None);
-        }
-        let store = &self.shared.store;
-        let rows = store.ids(&self.shared.id, &made).await;
-        let rows = rows.map_err(store_problem)?;
-        let taken = |id: &ChangeId| {
-            batch.settled.contains_key(id) || rows.iter().flatten().any(|row| row.id == *id)
-        };
-        Ok(made.into_iter().find(taken))
-    }
-
-    /// Takes a decision's changes into the batch, and returns the receipt of the last.
-    ///
-    /// The others, parents that it made, are kept under their ids here: each change of the log
-    /// can be asked for by its id.
-    fn take_steps(&self, job: &Job, steps: Vec<Step>, batch: &mut Batch) -> Receipt {
-        let mut receipt = None;
-        for Step {
-            mut change,
-            mut head,
-        } in steps
-        {
-            if job.bulk.is_some() {
-                change.bulk = job.bulk;
-            }
-            let seq = Seq(self.log.last.0 + batch.changes.len() as u64 + 1);
-            head.seq = seq;
-            if let Some(made) = receipt.take() {
-                batch.keep_made(made);
-            }
-            receipt = Some(Receipt {
-                id: change.id,
-                outcome: change.outcome,
-                seq: Some(seq),
-                version: Some(change.version),
-                etag: Some(change.etag()),
-                conflicts: Vec::new(),
-                blind: change.blind,
-                bulk: change.bulk,
-            });
-            batch.take(&self.shared, change, Arc::new(head));
-        }
-        receipt.expect("a commit has at least one step")
-    }
-
-    async fn append(&mut self, batch: &mut Batch) -> Result<(), StoreError> {
-        if batch.changes.is_empty() && batch.ids.is_empty() {
-            return Ok(());
-        }
-        // Held before they are stored, and whatever comes of it.
-        batch.ids.iter().for_each(|row| self.recent.hold(row.id));
-        batch.seal(&self.log);
-        let append = batch.to_append();
-        self.shared
-            .store
-            .append(&self.shared.id, self.log.last, append)
-            .await
-            .map(|_| ())
     }
 
     /// Makes what was committed visible: heads first, then records, then the bell.
-    fn publish(&mut self, batch: Batch) {
+    fn publish(&self, mut batch: Batch) {
         let shared = &self.shared;
         let _showing = shared
             .showing
             .lock()
             .expect("nothing panics while records are shown");
-        for address in &batch.touched {
-            let mut cached = batch.heads[address].clone();
-            if writes_body(&cached) {
-                cached.effects_since_body = 0;
-            }
-            shared.heads.put(&shared.id, address, Cached::Head(cached));
+        for (address, cached) in batch.heads.drain() {
+            shared.heads.put(&shared.id, &address, Cached::Head(cached));
         }
-        let mut entries = Vec::with_capacity(batch.changes.len());
-        for (change, record) in batch.changes.into_iter().zip(&batch.records) {
+        let changes = batch.changes.into_iter().zip(&batch.records);
+        let entries = changes.map(|(change, record)| {
             let header = &record.header;
-            self.log.last = header.seq;
-            self.log.last_hash = header.hash;
-            self.log.last_committed_at = header.committed_at;
-            entries.push(shared.entry(header.seq, header.hash.tag(), change));
-        }
+            shared.entry(header.seq, header.hash.tag(), change)
+        });
+        let entries: Vec<_> = entries.collect();
         shared.note_commit(entries.len());
         shared.tail.push(entries);
     }
@@ -526,9 +381,7 @@ impl Committer {
     /// Until that succeeds the workspace takes no writes: what waits is told to come back. Returns
     /// false if nobody can ask for anything any more.
     async fn recover(&mut self, jobs: &mut mpsc::Receiver<Job>) -> bool {
-        self.shared
-            .recovering
-            .store(true, std::sync::atomic::Ordering::SeqCst);
+        self.shared.recovering.store(true, Ordering::SeqCst);
         let mut pause = std::time::Duration::from_millis(50);
         loop {
             match self.try_recover().await {
@@ -542,9 +395,7 @@ impl Committer {
             }
             pause = (pause * 2).min(std::time::Duration::from_secs(5));
         }
-        self.shared
-            .recovering
-            .store(false, std::sync::atomic::Ordering::SeqCst);
+        self.shared.recovering.store(false, Ordering::SeqCst);
         tracing::warn!(workspace = %self.shared.id, seq = %self.log.last, "the store reopened");
         true
     }
@@ -599,41 +450,16 @@ async fn turn_away(jobs: &mut mpsc::Receiver<Job>, how_long: std::time::Duration
         tokio::select! {
             () = &mut over => return true,
             job = jobs.recv() => match job {
-                Some(job) => answer_all(vec![job], &crate::workspace::reopening()),
+                Some(job) => answer_all([job], &reopening()),
                 None => return false,
             },
         }
     }
 }
 
-fn bulk_refused(at: usize, part: &Proposal, cause: &Problem) -> Problem {
-    let context = &part.context;
-    let detail = format!(
-        "part {at} of the bulk, for context \"{context}\", was refused: {}",
-        cause.detail
-    );
-    Problem::new(Code::BulkRefused, detail)
-        .hint("mend that part, and send all again with new change ids")
-}
-
-fn answer(jobs: Vec<Job>, answers: Vec<Answers>) {
-    for (job, answers) in jobs.into_iter().zip(answers) {
-        // Whoever asked may have gone; what was committed stays, and a resend hears of it.
-        let _ = job.reply.send(answers);
-    }
-}
-
-fn answer_all(jobs: Vec<Job>, problem: &Problem) {
+fn answer_all(jobs: impl IntoIterator<Item = Job>, problem: &Problem) {
     for job in jobs {
         let answers = job.proposals.iter().map(|_| Err(problem.clone())).collect();
         let _ = job.reply.send(answers);
     }
-}
-
-fn put_cached(view: &mut View, address: Address, cached: &Cached) {
-    let head = match cached {
-        Cached::Head(cached) => Some(cached.head.clone()),
-        Cached::Absent => None,
-    };
-    view.put_head(address, head);
 }

@@ -7,6 +7,7 @@
 mod batch;
 pub mod clock;
 mod committer;
+mod deciding;
 mod heads;
 mod load;
 mod outcome;

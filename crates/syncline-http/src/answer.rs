@@ -1,6 +1,7 @@
 //! Answers: JSON, receipts, problems.
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::header::{
     CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -15,8 +16,8 @@ pub(crate) const JSON: HeaderValue = HeaderValue::from_static("application/json"
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
 /// Answers with a text that is JSON.
-pub(crate) fn json(status: StatusCode, text: String) -> Response<Body> {
-    typed(status, JSON, Body::from(text))
+pub(crate) fn json(status: StatusCode, text: impl Into<Body>) -> Response<Body> {
+    typed(status, JSON, text.into())
 }
 
 /// Answers with JSON that `write` writes.
@@ -39,7 +40,7 @@ pub(crate) fn typed(status: StatusCode, kind: HeaderValue, body: Body) -> Respon
 }
 
 /// Answers with a context or a part of it.
-pub(crate) fn context(text: String, etag: &Etag) -> Response<Body> {
+pub(crate) fn context(text: Bytes, etag: &Etag) -> Response<Body> {
     let mut response = json(StatusCode::OK, text);
     insert(&mut response, ETAG, &etag.to_string());
     response

@@ -23,13 +23,15 @@ pub(crate) async fn get(ask: Ask) -> Answer {
     let (address, when, part) = (ask.address()?, when(&ask.query)?, Part::of(&ask.query)?);
     ask.wait_for_min_cursor(&workspace).await?;
     let head = workspace.get(&principal, &address, when).await?;
-    let view = ContextView::from_head(&head, principal.reads_all());
-    let (text, etag) = match part.map(|part| part.of_view(&view)) {
+    let show_seq = principal.reads_all();
+    let part = part.map(|part| part.of_view(&ContextView::from_head(&head, show_seq)));
+    let (etag, text) = match part {
         Some((json, true)) => {
-            let etag = view.etag.partial(ask.parts.uri.query().unwrap_or_default());
-            (with_etag(json, &etag.to_string()), etag)
+            let etag = head.etag();
+            let etag = etag.partial(ask.parts.uri.query().unwrap_or_default());
+            (etag, with_etag(json, &etag.to_string()).into())
         }
-        _ => (view.to_text(), view.etag),
+        _ => ask.node.shown.head(workspace.id(), &head, show_seq),
     };
     if ask.has(&etag)? {
         return Ok(answer::not_modified(&etag));

@@ -8,6 +8,7 @@ use syncline_model::time::Timestamp;
 use tokio::sync::{Mutex, watch};
 
 use crate::keys::Keys;
+use crate::shown::Shown;
 
 /// What the doors open to, and on what terms.
 #[derive(Clone)]
@@ -121,6 +122,8 @@ pub(crate) struct Shared {
     pub stopping: watch::Receiver<bool>,
     /// Held while the store is verified: one walk reads all there is, two would only be slower.
     pub verifying: Mutex<()>,
+    /// Heads as they were shown.
+    pub shown: Shown,
 }
 
 pub(crate) type Node = Arc<Shared>;

@@ -24,6 +24,7 @@ use crate::answer;
 use crate::doors::{Doors, Node, Shared};
 use crate::gate::{self, Door, Peer};
 use crate::routes;
+use crate::shown::Shown;
 use crate::stall::Watched;
 
 /// Bounds the head of a request, and what is buffered of a body or an answer.
@@ -53,6 +54,7 @@ pub async fn serve(
         doors,
         stopping,
         verifying: Mutex::new(()),
+        shown: Shown::new(),
     });
     let house = House {
         router: routes::router(shared.clone()),

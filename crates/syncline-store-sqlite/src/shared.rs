@@ -52,8 +52,9 @@ struct Condition {
     probed_at: Option<Instant>,
 }
 
-/// The write-ahead log is moved into the database from this many pages on: 8 MiB.
-const CHECKPOINT_PAGES: i32 = 2_048;
+/// The write-ahead log is moved into the database from this many pages on: 32 MiB, in which the
+/// pages of a busy context come many times and are moved once.
+const CHECKPOINT_PAGES: i32 = 8_192;
 /// From here on, readers and the writer wait for it: 64 MiB.
 pub(crate) const RESTART_PAGES: i32 = 16_384;
 

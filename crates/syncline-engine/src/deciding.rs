@@ -1,0 +1,392 @@
+//! Deciding: what a job's proposals become, on what the batch so far and the one in flight leave.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use syncline_api::{BulkMode, Code, Problem};
+use syncline_model::change::{Outcome, Receipt};
+use syncline_model::ids::{Address, ChangeId, Seq};
+use syncline_model::proposal::{Base, Proposal};
+use syncline_model::time::Hlc;
+use syncline_rules::{BaseState, Decision, Need, Now, Refusal, Step, View, decide, may_write};
+
+use crate::committer::{Answers, Committer, Job};
+use crate::heads::{Cached, CachedHead};
+use crate::load::{base_state, head_of_row, rotten, store_problem};
+use crate::outcome::{Settled, reused};
+
+/// A decision names its head, its base, and its ancestors; each is loaded at most once.
+const NEEDS_MAX: usize = 80;
+/// Bounds what is looked up at once for jobs that wait.
+const LOOK_UP_MAX: usize = 1_024;
+
+impl Committer {
+    /// Decides a job into the open batch. Fails only where the store cannot be read.
+    pub(crate) async fn decide_job(&mut self, job: &Job) -> Result<Answers, Problem> {
+        self.look_up_ids(job).await?;
+        self.prefetch(job).await?;
+        let now = self.tick();
+        let atomic = job.mode == BulkMode::Atomic && job.proposals.len() > 1;
+        let before = atomic.then(|| self.open.batch.mark());
+        self.open.batch.begin_job();
+        let mut answers = Vec::with_capacity(job.proposals.len());
+        let mut refused_at = None;
+        for index in 0..job.proposals.len() {
+            let answer = self.decide_one(job, index, now).await?;
+            if answer.is_err() && refused_at.is_none() {
+                refused_at = Some(index);
+            }
+            answers.push(answer);
+            if atomic && refused_at.is_some() {
+                break;
+            }
+        }
+        if let (Some(mark), Some(index)) = (before, refused_at) {
+            let cause = answers
+                .pop()
+                .and_then(Result::err)
+                .expect("the last one was refused");
+            // Not that of other content which was refused under the same id.
+            let cause = match self.settled(&job.proposals[index].id) {
+                Some((digest, Settled::Refused(refusal))) if *digest == job.digests[index] => {
+                    (**refusal).clone()
+                }
+                _ => Refusal::from(cause),
+            };
+            self.open.batch.rewind(mark);
+            self.open.batch.begin_job();
+            return self.refuse_bulk(job, (index, &cause), now).await;
+        }
+        Ok(answers)
+    }
+
+    /// Returns the time of the next decision: never before that of the one before.
+    fn tick(&mut self) -> Now {
+        let wall = self.shared.clock.now();
+        let committed_at = wall.max(self.log.last_committed_at);
+        let hlc = self.log.hlc.tick(Hlc::default(), wall);
+        self.log.last_committed_at = committed_at;
+        self.log.hlc = hlc;
+        Now { committed_at, hlc }
+    }
+
+    /// Returns what became of an id, as far as that is at hand.
+    fn settled(&self, id: &ChangeId) -> Option<&([u8; 32], Settled)> {
+        let flight = self.flight.as_ref();
+        let batches = [Some(&self.open.batch), flight.map(|f| &f.decided.batch)];
+        let mut batches = batches.into_iter().flatten();
+        batches
+            .find_map(|batch| batch.settled.get(id))
+            .or_else(|| self.known.get(id)?.as_ref())
+    }
+
+    /// Looks up the ids of the job that are not surely new, and with them those of jobs behind it.
+    ///
+    /// The change id is looked up before `decide`: a resend must hear what happened the first
+    /// time, even if the writer has lost the right since.
+    async fn look_up_ids(&mut self, job: &Job) -> Result<(), Problem> {
+        let ids = self.unknown_ids(job);
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let rows = self.shared.store.ids(&self.shared.id, &ids).await;
+        for (id, row) in ids.iter().zip(rows.map_err(store_problem)?) {
+            let settled = match row {
+                Some(row) => {
+                    let settled = Settled::from_bytes(row.id, &row.outcome)
+                        .map_err(|rot| rotten(&*self.shared.store, &rot))?;
+                    Some((row.digest, settled))
+                }
+                None => None,
+            };
+            self.known.insert(*id, settled);
+        }
+        Ok(())
+    }
+
+    fn unknown_ids(&self, job: &Job) -> Vec<ChangeId> {
+        let unknown = |proposal: &&Proposal| {
+            !self.recent.surely_new(&proposal.id)
+                && !self.known.contains_key(&proposal.id)
+                && self.settled(&proposal.id).is_none()
+        };
+        if !job.proposals.iter().any(|proposal| unknown(&proposal)) {
+            return Vec::new();
+        }
+        let behind = self.waiting.iter().flat_map(|job| &job.proposals);
+        let behind = behind.take(LOOK_UP_MAX);
+        let ids = job.proposals.iter().chain(behind).filter(unknown);
+        ids.map(|proposal| proposal.id).collect()
+    }
+
+    /// Returns a head that no store has to be asked for.
+    fn at_hand(&self, address: &Address) -> Option<Cached> {
+        let flight = self.flight.as_ref();
+        if let Some(cached) = flight.and_then(|f| f.decided.batch.heads.get(address)) {
+            return Some(Cached::Head(cached.clone()));
+        }
+        self.shared.heads.get(&self.shared.id, address)
+    }
+
+    /// Loads the heads that the job names, and where any is missing those of jobs behind it.
+    async fn prefetch(&mut self, job: &Job) -> Result<(), Problem> {
+        let mut missing = HashSet::new();
+        for proposal in &job.proposals {
+            if self.open.batch.view.knows(&proposal.context) {
+                continue;
+            }
+            match self.at_hand(&proposal.context) {
+                Some(cached) => put_cached(&mut self.open.batch.view, &proposal.context, &cached),
+                None => drop(missing.insert(proposal.context.clone())),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let behind = self.waiting.iter().flat_map(|job| &job.proposals);
+        for proposal in behind.take(LOOK_UP_MAX) {
+            let known = self.open.batch.view.knows(&proposal.context);
+            if !known && self.at_hand(&proposal.context).is_none() {
+                missing.insert(proposal.context.clone());
+            }
+        }
+        match self.load_heads(missing.into_iter().collect()).await {
+            // What is rotten is refused where it is decided: others must not suffer for it.
+            Err(problem) if problem.code == Code::Rot => Ok(()),
+            loaded => loaded,
+        }
+    }
+
+    async fn load_heads(&mut self, missing: Vec<Address>) -> Result<(), Problem> {
+        let shared = self.shared.clone();
+        let rows = shared.store.heads(&shared.id, &missing).await;
+        for (address, row) in missing.into_iter().zip(rows.map_err(store_problem)?) {
+            let cached = match row {
+                Some(row) => Cached::Head(head_of_row(&*shared.store, &shared.id, row).await?),
+                None => Cached::Absent,
+            };
+            // Only the committer moves heads, and what is in flight is not asked of the store, so
+            // what it loads is the newest.
+            put_cached(&mut self.open.batch.view, &address, &cached);
+            shared.heads.put(&shared.id, &address, cached);
+        }
+        Ok(())
+    }
+
+    /// Refuses all parts of an atomic bulk for the sake of one, and keeps that under their ids.
+    ///
+    /// A part whose id was settled before hears that again: a bulk that is sent again after a
+    /// refusal gets the same answers.
+    async fn refuse_bulk(
+        &mut self,
+        job: &Job,
+        (at, cause): (usize, &Refusal),
+        now: Now,
+    ) -> Result<Answers, Problem> {
+        let mut answers = Vec::with_capacity(job.proposals.len());
+        for (index, proposal) in job.proposals.iter().enumerate() {
+            if self.settled(&proposal.id).is_some() {
+                answers.push(self.decide_one(job, index, now).await?);
+                continue;
+            }
+            let refusal = match index == at {
+                true => cause.clone(),
+                false => bulk_refused(at, &job.proposals[at], &cause.problem).into(),
+            };
+            answers.push(Err(refusal.problem.clone()));
+            if cause.problem.code.decided() && !self.shared.settings.faults.forget_id {
+                let refused = Settled::Refused(Box::new(refusal));
+                self.open
+                    .batch
+                    .keep(proposal.id, job.digests[index], refused);
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn decide_one(
+        &mut self,
+        job: &Job,
+        index: usize,
+        now: Now,
+    ) -> Result<Result<Receipt, Problem>, Problem> {
+        let (proposal, digest) = (&job.proposals[index], job.digests[index]);
+        if let Some((known, settled)) = self.settled(&proposal.id) {
+            if *known != digest {
+                return Ok(Err(reused(proposal.id)));
+            }
+            return match settled.clone() {
+                Settled::Accepted(receipt) => Ok(Ok(receipt)),
+                Settled::Refused(refusal) => {
+                    let again = self.shared.refusal_again(proposal, *refusal).await;
+                    let mut problem = again?;
+                    self.open.batch.bound_sides(&mut problem);
+                    Ok(Err(problem))
+                }
+            };
+        }
+        if !may_write(
+            &job.principal,
+            &proposal.context,
+            &self.shared.settings.rules,
+        ) {
+            let detail = format!("{} may not write in this workspace", job.principal.id);
+            return Ok(Err(Problem::new(Code::Forbidden, detail)));
+        }
+        let decision = match self.decide_loaded(proposal, now).await {
+            Err(problem) if problem.code == Code::Rot => return Ok(Err(problem)),
+            decision => decision?,
+        };
+        let settled = match decision {
+            Decision::Needs(need) => {
+                return Err(Problem::new(
+                    Code::Internal,
+                    format!("{need:?} could not be loaded"),
+                ));
+            }
+            Decision::Refused(mut refusal) => {
+                self.open.batch.bound_sides(&mut refusal.problem);
+                Settled::Refused(refusal)
+            }
+            Decision::Unchanged { head, blind } => Settled::Accepted(Receipt {
+                id: proposal.id,
+                outcome: Outcome::Unchanged,
+                seq: None,
+                version: Some(head.version),
+                etag: Some(head.etag()),
+                conflicts: Vec::new(),
+                blind,
+                bulk: job.bulk,
+            }),
+            Decision::Commit(steps) => match self.taken_id(&steps).await? {
+                Some(id) => Settled::Refused(Box::new(reused(id).into())),
+                None => Settled::Accepted(self.take_steps(job, steps)),
+            },
+        };
+        let keep = match &settled {
+            Settled::Accepted(_) => true,
+            Settled::Refused(refusal) => refusal.problem.code.decided(),
+        };
+        if keep && !self.shared.settings.faults.forget_id {
+            self.open.batch.keep(proposal.id, digest, settled.clone());
+        }
+        Ok(match settled {
+            Settled::Accepted(receipt) => Ok(receipt),
+            Settled::Refused(refusal) => Err(refusal.problem),
+        })
+    }
+
+    async fn decide_loaded(&mut self, proposal: &Proposal, now: Now) -> Result<Decision, Problem> {
+        let shared = self.shared.clone();
+        for _ in 0..NEEDS_MAX {
+            match decide(&self.open.batch.view, proposal, &shared.settings.rules, now) {
+                Decision::Needs(Need::Head(address)) => match self.at_hand(&address) {
+                    Some(cached) => put_cached(&mut self.open.batch.view, &address, &cached),
+                    None => self.load_heads(vec![address]).await?,
+                },
+                Decision::Needs(Need::Base(address, base)) => {
+                    let state = match self.left_behind(&address, &base) {
+                        Some(state) => state,
+                        None => base_state(&*shared.store, &shared.id, &address, &base).await?,
+                    };
+                    self.open.batch.put_base(address, base, state);
+                }
+                decision => return Ok(decision),
+            }
+        }
+        Err(Problem::new(
+            Code::Internal,
+            "a decision kept asking for more",
+        ))
+    }
+
+    /// Returns what a base stands for that no store has yet.
+    fn left_behind(&self, address: &Address, base: &Base) -> Option<BaseState> {
+        let flight = self.flight.as_ref().map(|f| &f.decided.batch);
+        self.open.batch.superseded(address, base).or_else(|| {
+            let flight = flight?;
+            let head = flight.heads.get(address)?;
+            BaseState::if_named(base, &head.head).or_else(|| flight.superseded(address, base))
+        })
+    }
+
+    /// Returns an id that a decision derived for a parent, and that somebody sent before.
+    async fn taken_id(&mut self, steps: &[Step]) -> Result<Option<ChangeId>, Problem> {
+        let made = &steps[..steps.len().saturating_sub(1)];
+        let made: Vec<_> = made.iter().map(|step| step.change.id).collect();
+        if made.is_empty() {
+            return Ok(None);
+        }
+        let store = &self.shared.store;
+        let rows = store.ids(&self.shared.id, &made).await;
+        let rows = rows.map_err(store_problem)?;
+        let taken = |id: &ChangeId| {
+            self.settled(id).is_some() || rows.iter().flatten().any(|row| row.id == *id)
+        };
+        Ok(made.into_iter().find(taken))
+    }
+
+    /// Takes a decision's changes into the batch, and returns the receipt of the last.
+    ///
+    /// The others, parents that it made, are kept under their ids here: each change of the log
+    /// can be asked for by its id.
+    fn take_steps(&mut self, job: &Job, steps: Vec<Step>) -> Receipt {
+        let mut receipt = None;
+        for Step {
+            mut change,
+            mut head,
+        } in steps
+        {
+            if job.bulk.is_some() {
+                change.bulk = job.bulk;
+            }
+            let seq = Seq(self.log.last.0 + self.open.batch.changes.len() as u64 + 1);
+            head.seq = seq;
+            if let Some(made) = receipt.take() {
+                self.open.batch.keep_made(made);
+            }
+            receipt = Some(Receipt {
+                id: change.id,
+                outcome: change.outcome,
+                seq: Some(seq),
+                version: Some(change.version),
+                etag: Some(change.etag()),
+                conflicts: Vec::new(),
+                blind: change.blind,
+                bulk: change.bulk,
+            });
+            let before = self.written(&head.address);
+            self.open.batch.take(before, change, Arc::new(head));
+        }
+        receipt.expect("a commit has at least one step")
+    }
+
+    /// Returns a head as the batch so far, the one in flight or the store has it.
+    fn written(&self, address: &Address) -> Option<CachedHead> {
+        if let Some(cached) = self.open.batch.heads.get(address) {
+            return Some(cached.clone());
+        }
+        match self.at_hand(address)? {
+            Cached::Head(cached) => Some(cached),
+            Cached::Absent => None,
+        }
+    }
+}
+
+fn bulk_refused(at: usize, part: &Proposal, cause: &Problem) -> Problem {
+    let context = &part.context;
+    let detail = format!(
+        "part {at} of the bulk, for context \"{context}\", was refused: {}",
+        cause.detail
+    );
+    Problem::new(Code::BulkRefused, detail)
+        .hint("mend that part, and send all again with new change ids")
+}
+
+fn put_cached(view: &mut View, address: &Address, cached: &Cached) {
+    let head = match cached {
+        Cached::Head(cached) => Some(cached.head.clone()),
+        Cached::Absent => None,
+    };
+    view.put_head(address.clone(), head);
+}
