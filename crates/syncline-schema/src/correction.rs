@@ -1,0 +1,130 @@
+//! What would mend a failure, where that is obvious: nothing that loses what somebody wrote.
+
+use syncline_merge::Op;
+use syncline_model::json::{Json, Number, Object, Pointer};
+
+use crate::node::{Listed, Node, Nodes, Rule, Types};
+use crate::report::Correction;
+use crate::shown::shown;
+
+/// Names longer than this are not compared.
+const NAME_BYTES_MAX: usize = 64;
+
+/// So many names of a schema are compared with one of the document.
+const NAMES_MAX: usize = 200;
+
+/// A value of a wrong type, case or spelling.
+pub(crate) fn of_value(rule: &Rule, value: &Json, place: &Pointer) -> Option<Correction> {
+    let better = match rule {
+        Rule::Type(types) => of_type(*types, value)?,
+        Rule::Enum(listed) | Rule::Const(listed) => of_case(listed, value)?,
+        _ => return None,
+    };
+    let path = place.clone();
+    Some(Correction::Patch(Op::Replace {
+        path,
+        value: better,
+    }))
+}
+
+/// A number or boolean that was given as text, or the other way round.
+fn of_type(types: Types, value: &Json) -> Option<Json> {
+    let better = match value {
+        Json::String(text) => match text.trim() {
+            "true" => Json::from(true),
+            "false" => Json::from(false),
+            number => Json::from(Number::parse(number)?),
+        },
+        Json::Number(number) => Json::from(number.text().into_owned()),
+        Json::Bool(value) => Json::from(value.to_string()),
+        _ => return None,
+    };
+    types.fits(&better).then_some(better)
+}
+
+/// The one value that differs in case or surrounding space only.
+fn of_case(listed: &Listed, value: &Json) -> Option<Json> {
+    let text = value.as_str()?.trim();
+    if text.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let folded = text.to_lowercase();
+    let same = |known: &&Json| {
+        known
+            .as_str()
+            .is_some_and(|known| known.to_lowercase() == folded)
+    };
+    let mut fitting = listed.values.iter().filter(same);
+    let only = fitting.next()?;
+    fitting.next().is_none().then(|| only.clone())
+}
+
+/// A member that is needed: its default, or the member that looks like it.
+pub(crate) fn missing_member(
+    nodes: &Nodes,
+    node: &Node,
+    object: &Object,
+    place: &Pointer,
+    name: &str,
+) -> Option<Correction> {
+    let members = node.members()?;
+    let path = place.child(name);
+    let unknown = object
+        .keys()
+        .filter(|key| !members.named.contains_key(*key));
+    if let Some(from) = most_similar(name, unknown) {
+        let from = place.child(from);
+        return Some(Correction::Patch(Op::Move { from, path }));
+    }
+    let value = nodes.get(*members.named.get(name)?).default.clone()?;
+    Some(Correction::Patch(Op::Add { path, value }))
+}
+
+/// A member that nobody knows, at `place`: the known one that looks like it.
+pub(crate) fn unknown_member(
+    node: &Node,
+    object: &Object,
+    place: &Pointer,
+    name: &str,
+) -> Option<Correction> {
+    let named = &node.members()?.named;
+    let known = most_similar(name, named.keys().map(|known| &**known))?;
+    if object.contains_key(known) {
+        return Some(Correction::Hint(format!(
+            "is {} meant, which is there too?",
+            shown(known)
+        )));
+    }
+    let path = place.parent()?.child(known);
+    let from = place.clone();
+    Some(Correction::Patch(Op::Move { from, path }))
+}
+
+/// The candidate that differs least, if at most a third of it differs; the first by name of two
+/// that differ as much.
+fn most_similar<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
+    let short = candidates.filter(|candidate| candidate.len() <= NAME_BYTES_MAX);
+    short
+        .take(NAMES_MAX)
+        .map(|candidate| (edits(name, candidate), candidate))
+        .filter(|(edits, candidate)| *edits <= candidate.len() / 3)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// How many bytes must be inserted, removed or replaced; case counts for nothing.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, a) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
