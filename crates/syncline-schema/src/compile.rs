@@ -44,7 +44,6 @@ pub(crate) fn compile(source: &Json, limits: &SchemaLimits) -> Compiled<Nodes> {
         nodes: Nodes {
             all: Vec::new(),
             resources: Vec::new(),
-            has_unevaluated: false,
         },
         by_pointer: HashMap::new(),
         by_uri: HashMap::new(),
@@ -142,7 +141,6 @@ impl Compiler<'_> {
         node.unevaluated_properties = unevaluated_properties;
         node.merge = MergePolicy::read(keywords, types)?;
         node.default = keywords.get("default").cloned();
-        self.nodes.has_unevaluated |= node.has_unevaluated();
         Ok(())
     }
 
@@ -322,7 +320,7 @@ impl Compiler<'_> {
     ) -> Compiled<()> {
         let schemas = self.named(keywords, "dependentSchemas", id)?;
         if !schemas.is_empty() {
-            rules.push(Rule::DependentSchemas("dependentSchemas", schemas));
+            rules.push(Rule::DependentSchemas(schemas));
         }
         let resource = self.nodes.all[id.0].resource;
         for keyword in ["dependentRequired", "dependencies"] {
@@ -347,7 +345,7 @@ impl Compiler<'_> {
                 }
             }
             rules.push(Rule::DependentRequired(keyword_name(keyword), required));
-            rules.push(Rule::DependentSchemas(keyword_name(keyword), schemas));
+            rules.push(Rule::DependentSchemas(schemas));
         }
         Ok(())
     }

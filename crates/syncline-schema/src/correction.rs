@@ -7,11 +7,11 @@ use crate::node::{Listed, Node, Nodes, Rule, Types};
 use crate::report::Correction;
 use crate::shown::shown;
 
-/// Names longer than this are not compared.
-const NAME_BYTES_MAX: usize = 64;
+/// Names longer than this are not compared: a comparison takes the product of both lengths.
+const NAME_BYTES_MAX: usize = 32;
 
-/// So many names of a schema are compared with one of the document.
-const NAMES_MAX: usize = 200;
+/// So many names are looked at for one failure.
+const NAMES_MAX: usize = 100;
 
 /// A value of a wrong type, case or spelling.
 pub(crate) fn of_value(rule: &Rule, value: &Json, place: &Pointer) -> Option<Correction> {
@@ -71,6 +71,7 @@ pub(crate) fn missing_member(
     let path = place.child(name);
     let unknown = object
         .keys()
+        .take(NAMES_MAX)
         .filter(|key| !members.named.contains_key(*key));
     if let Some(from) = most_similar(name, unknown) {
         let from = place.child(from);
@@ -115,16 +116,24 @@ fn most_similar<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Op
         .map(|(_, candidate)| candidate)
 }
 
-/// How many bytes must be inserted, removed or replaced; case counts for nothing.
+/// How many bytes must be inserted, removed, replaced or swapped with their neighbour; case counts
+/// for nothing.
 fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, a) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(!a.eq_ignore_ascii_case(&b));
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+    let (a, b) = (a.to_ascii_lowercase(), b.to_ascii_lowercase());
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let mut before = Vec::new();
+    let mut last: Vec<usize> = (0..=b.len()).collect();
+    for i in 0..a.len() {
+        let mut row = vec![i + 1];
+        for j in 0..b.len() {
+            let replaced = last[j] + usize::from(a[i] != b[j]);
+            let mut best = replaced.min(last[j + 1] + 1).min(row[j] + 1);
+            if i > 0 && j > 0 && a[i] == b[j - 1] && a[i - 1] == b[j] {
+                best = best.min(before[j - 1] + 1);
+            }
+            row.push(best);
         }
+        before = std::mem::replace(&mut last, row);
     }
-    row[b.len()]
+    last[b.len()]
 }

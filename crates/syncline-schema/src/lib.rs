@@ -13,6 +13,8 @@ mod compile;
 mod correction;
 mod divisor;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod keywords;
 mod limits;
 mod merge_rules;

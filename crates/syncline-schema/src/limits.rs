@@ -38,7 +38,7 @@ impl Default for SchemaLimits {
             pattern_programs_bytes_max: 4 << 20,
             checks_per_value_max: 10_000,
             nesting_max: 400,
-            steps_max: 20_000_000,
+            steps_max: 10_000_000,
             failures_max: 100,
             merge_rules_max: 1_000,
         }

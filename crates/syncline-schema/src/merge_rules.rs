@@ -4,8 +4,8 @@
 //! would lead through them, and each rule is written down with the paths that lead to it. Where
 //! the way depends on a value, or no pattern of names can say it, the rule is ignored and named.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use syncline_model::json::{Json, Pointer};
 
@@ -177,23 +177,25 @@ pub(crate) fn merge_rules(nodes: &Nodes, limits: &SchemaLimits) -> Result<MergeR
         reached: vec![false; nodes.all.len()],
         visits: 0,
         found: Found::new(),
-        ignored: Vec::new(),
+        ignored: BTreeSet::new(),
     };
     if nodes.all.iter().any(|node| node.merge.is_some()) {
         walk.visit(Nodes::ROOT, 0)?;
     }
-    let unreached = |(node, reached): (&crate::node::Node, &bool)| {
-        (node.merge.is_some() && !reached).then(|| Ignored {
-            pointer: node.at.clone(),
-            reason: "no path of member names and items leads here, whatever the values are",
-        })
-    };
-    let unreached = nodes.all.iter().zip(&walk.reached).filter_map(unreached);
-    walk.ignored.extend(unreached);
+    for (index, node) in nodes.all.iter().enumerate() {
+        if node.merge.is_some() && !walk.reached[index] {
+            let reason = "no path of member names and items leads here, whatever the values are";
+            walk.ignore(NodeId(index), reason);
+        }
+    }
+    let ignored = walk.ignored.into_iter().map(|(id, reason)| Ignored {
+        pointer: nodes.get(id).at.clone(),
+        reason,
+    });
     let rules = walk.found.into_iter();
     Ok(MergeRules {
         rules: rules.map(|(path, (policy, _))| (path, policy)).collect(),
-        ignored: walk.ignored,
+        ignored: ignored.collect(),
     })
 }
 
@@ -209,17 +211,13 @@ struct Walk<'a> {
     reached: Vec<bool>,
     visits: usize,
     found: Found,
-    ignored: Vec<Ignored>,
+    ignored: BTreeSet<(NodeId, &'static str)>,
 }
 
 impl Walk<'_> {
     fn visit(&mut self, id: NodeId, depth: usize) -> Result<(), SchemaError> {
         let node = self.nodes.get(id);
-        self.visits += 1;
-        if self.visits > VISITS_MAX {
-            let reason = format!("more than {VISITS_MAX} ways lead to this schema's merge rules");
-            return Err(SchemaError::limit(&node.at, reason));
-        }
+        self.pay(1, id)?;
         if self.open[id.0] {
             self.ignore(
                 id,
@@ -264,8 +262,7 @@ impl Walk<'_> {
     }
 
     fn members(&mut self, members: &Members, depth: usize) -> Result<(), SchemaError> {
-        let mut names: Vec<&str> = members.named.keys().map(|name| &**name).collect();
-        names.sort_unstable();
+        let names: Vec<&str> = members.named.keys().map(|name| &**name).collect();
         for name in &names {
             self.below(
                 PathStep::Name((*name).to_owned()),
@@ -306,7 +303,7 @@ impl Walk<'_> {
         let outer = std::mem::take(&mut self.found);
         self.below(PathStep::Any, id, depth)?;
         let others = std::mem::replace(&mut self.found, outer);
-        self.visits += others.len() * names.len();
+        self.pay(others.len() * names.len(), id)?;
         for (path, (policy, id)) in others {
             let is_named = |name: &&str| {
                 let mut path = path.clone();
@@ -350,12 +347,17 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn ignore(&mut self, id: NodeId, reason: &'static str) {
-        let pointer = self.nodes.get(id).at.clone();
-        let ignored = Ignored { pointer, reason };
-        if self.ignored.len() < self.limits.merge_rules_max && !self.ignored.contains(&ignored) {
-            self.ignored.push(ignored);
+    fn pay(&mut self, visits: usize, id: NodeId) -> Result<(), SchemaError> {
+        self.visits += visits;
+        if self.visits > VISITS_MAX {
+            let reason = format!("more than {VISITS_MAX} ways lead to this schema's merge rules");
+            return Err(SchemaError::limit(&self.nodes.get(id).at, reason));
         }
+        Ok(())
+    }
+
+    fn ignore(&mut self, id: NodeId, reason: &'static str) {
+        self.ignored.insert((id, reason));
     }
 }
 

@@ -1,6 +1,6 @@
 //! A compiled schema: subschemas as nodes of a graph, each with the rules that its keywords make.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use syncline_model::json::{Json, Number, Pointer};
@@ -22,8 +22,6 @@ pub(crate) struct ResourceId(pub(crate) usize);
 pub(crate) struct Nodes {
     pub(crate) all: Vec<Node>,
     pub(crate) resources: Vec<Resource>,
-    /// Whether anything asks which members and items others have looked at.
-    pub(crate) has_unevaluated: bool,
 }
 
 impl Nodes {
@@ -110,7 +108,7 @@ pub(crate) enum Rule {
     MaxProperties(u64),
     Required(Vec<Arc<str>>),
     DependentRequired(&'static str, Vec<(Arc<str>, Vec<Arc<str>>)>),
-    DependentSchemas(&'static str, Vec<(Arc<str>, NodeId)>),
+    DependentSchemas(Vec<(Arc<str>, NodeId)>),
     PropertyNames(NodeId),
     Members(Members),
     Items(Items),
@@ -135,7 +133,8 @@ pub(crate) struct Listed {
 /// `properties`, `patternProperties` and `additionalProperties`.
 #[derive(Debug, Default)]
 pub(crate) struct Members {
-    pub(crate) named: HashMap<Arc<str>, NodeId>,
+    /// Sorted, so that corrections and merge rules come in one order.
+    pub(crate) named: BTreeMap<Arc<str>, NodeId>,
     pub(crate) patterns: Vec<(Pattern, NodeId)>,
     pub(crate) additional: Option<NodeId>,
 }
@@ -179,7 +178,7 @@ impl Rule {
             Rule::AllOf(nodes) | Rule::AnyOf(nodes) | Rule::OneOf(nodes) => nodes.clone(),
             Rule::Not(node) | Rule::Ref(node) => vec![*node],
             Rule::DynamicRef(reference) => vec![reference.target],
-            Rule::DependentSchemas(_, nodes) => nodes.iter().map(|(_, node)| *node).collect(),
+            Rule::DependentSchemas(nodes) => nodes.iter().map(|(_, node)| *node).collect(),
             Rule::If(condition) => [Some(condition.if_), condition.then, condition.else_]
                 .into_iter()
                 .flatten()

@@ -18,7 +18,7 @@ use crate::node::{Node, NodeId, Nodes, ResourceId, Rule};
 use crate::report::{Correction, Failure, Report};
 use marks::Marks;
 
-/// How many bytes are compared, hashed or counted in one step.
+/// How many bytes, or other small things, are compared, hashed or counted in one step.
 const BYTES_PER_STEP: u64 = 16;
 
 /// Why a check is given up.
@@ -43,7 +43,8 @@ struct Check<'s, 'd> {
     steps: u64,
     depth: usize,
     place: Vec<Token<'d>>,
-    /// The resources that the way here led through, for `$dynamicRef`.
+    /// The resources that the way here led through, each once, for `$dynamicRef`: of two times the
+    /// first counts.
     scope: Vec<ResourceId>,
     /// Only whether it fits is asked, as within `not`.
     is_quiet: bool,
@@ -96,13 +97,13 @@ impl<'s, 'd> Check<'s, 'd> {
 
     /// Applies a node to a value, and marks the members and items that it looked at.
     fn apply(&mut self, id: NodeId, value: &'d Json, marks: Option<&mut Marks>) -> Step<bool> {
-        self.spend(1)?;
+        self.spend(1 + self.scope.len() as u64 / BYTES_PER_STEP)?;
         if self.depth >= self.limits.nesting_max {
             return Err(Stop::Nesting);
         }
         let nodes = self.nodes;
         let node = nodes.get(id);
-        let enters = self.scope.last() != Some(&node.resource);
+        let enters = !self.scope.contains(&node.resource);
         if enters {
             self.scope.push(node.resource);
         }
@@ -171,7 +172,7 @@ impl<'s, 'd> Check<'s, 'd> {
             (Rule::DependentRequired(keyword, names), Json::Object(object)) => {
                 self.dependent_required(node, keyword, names, object)
             }
-            (Rule::DependentSchemas(_, schemas), Json::Object(object)) => {
+            (Rule::DependentSchemas(schemas), Json::Object(object)) => {
                 self.dependent_schemas(schemas, object, value, marks)
             }
             (Rule::Items(items), Json::Array(values)) => self.items(node, items, values, marks),
@@ -249,10 +250,15 @@ impl<'s, 'd> Check<'s, 'd> {
         if self.failures.len() < max {
             let place = self.pointer();
             let (reason, correction) = tell(&place);
+            // The schema `false` has no keywords.
+            let rule = match keyword {
+                "false" => node.at.clone(),
+                keyword => node.at.child(keyword),
+            };
             self.failures.push(Failure {
                 place,
                 keyword,
-                rule: node.at.child(keyword),
+                rule,
                 reason,
                 correction,
             });

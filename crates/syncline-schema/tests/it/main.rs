@@ -1,6 +1,11 @@
 //! Tests of syncline-schema at its API: the public suite, laws, bounds, merge rules, corrections.
 #![allow(clippy::unwrap_used, reason = "a test stops where it fails")]
 
+mod bounds;
+mod failures;
+mod laws;
+mod merging;
+mod refusals;
 mod suite;
 
 use syncline_model::json::{Json, Limits};
