@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::json;
 use syncline_model::json::{Json, Limits, Pointer};
+use syncline_schema::fuzz::fuzz_schema;
 use syncline_schema::{Schema, SchemaErrorKind, SchemaLimits};
 
 /// Groups whose schemas refer to documents elsewhere, which nothing here ever fetches: they are
@@ -112,6 +113,24 @@ fn all_schemas_meet_all_documents() {
         for document in &documents {
             let report = schema.check(document);
             assert!(report.steps < 100_000 && !report.given_up);
+        }
+    }
+}
+
+/// The laws that fuzzing checks hold for every schema and document of the suite, and for texts
+/// that are cut short.
+#[test]
+fn the_suite_is_a_corpus() {
+    let Some(groups) = groups() else { return };
+    for group in &groups {
+        let schema = group.get("schema").unwrap().to_text();
+        for test in tests(group) {
+            let text = format!("{schema}\n{}", test.get("data").unwrap().to_text());
+            fuzz_schema(text.as_bytes());
+            for cut in [1, 2, schema.len() / 2] {
+                fuzz_schema(&text.as_bytes()[cut..]);
+                fuzz_schema(&text.as_bytes()[..text.len() - cut]);
+            }
         }
     }
 }
