@@ -21,6 +21,9 @@ use crate::uri;
 /// The one draft that is understood.
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
+/// Each `$id` is kept with the URI that it is relative to.
+const URI_BYTES_MAX: usize = 1_000;
+
 type Compiled<T> = Result<T, SchemaError>;
 
 /// What is known while a schema is compiled.
@@ -89,6 +92,12 @@ impl Compiler<'_> {
         if self.nodes.all.len() >= max {
             let reason = format!("a schema has at most {max} subschemas");
             return Err(SchemaError::limit(&at, reason));
+        }
+        let max = self.limits.pointer_bytes_max;
+        if at.tokens().iter().map(|token| token.len()).sum::<usize>() > max {
+            let above = at.parent().unwrap_or_default();
+            let reason = format!("the names on the way to a subschema have at most {max} bytes");
+            return Err(SchemaError::limit(&above, reason));
         }
         let id = NodeId(self.nodes.all.len());
         self.nodes.all.push(Node::new(at.clone(), resource));
@@ -174,6 +183,10 @@ impl Compiler<'_> {
 
     fn add_resource(&mut self, uri: String, at: &Pointer, root: NodeId) -> Compiled<ResourceId> {
         let id = ResourceId(self.nodes.resources.len());
+        if uri.len() > URI_BYTES_MAX {
+            let reason = format!("$id has at most {URI_BYTES_MAX} bytes");
+            return Err(SchemaError::limit(&at.child("$id"), reason));
+        }
         if self.by_uri.insert(uri.clone(), id).is_some() {
             return Err(SchemaError::invalid(
                 &at.child("$id"),

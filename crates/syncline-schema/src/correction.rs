@@ -49,10 +49,10 @@ fn of_case(listed: &Listed, value: &Json) -> Option<Json> {
         return None;
     }
     let folded = text.to_lowercase();
+    // The same word in another case may be somewhat longer, never three times as long.
     let same = |known: &&Json| {
-        known
-            .as_str()
-            .is_some_and(|known| known.to_lowercase() == folded)
+        let known = known.as_str().filter(|known| known.len() <= 3 * NAME_BYTES_MAX);
+        known.is_some_and(|known| known.to_lowercase() == folded)
     };
     let mut fitting = listed.values.iter().filter(same);
     let only = fitting.next()?;

@@ -10,6 +10,9 @@ pub struct SchemaLimits {
     pub depth_max: usize,
     /// The most subschemas, each of which costs some hundred bytes of memory.
     pub subschemas_max: usize,
+    /// The most bytes of the names on the way to a subschema, each of which is kept with its way;
+    /// and of a merge rule's path.
+    pub pointer_bytes_max: usize,
     /// The most bytes of one pattern's program; `\p{L}{100}` alone would take megabytes.
     pub pattern_program_bytes_max: usize,
     /// The most bytes of all patterns' programs together.
@@ -34,6 +37,7 @@ impl Default for SchemaLimits {
             bytes_max: 1 << 20,
             depth_max: 64,
             subschemas_max: 10_000,
+            pointer_bytes_max: 4 << 10,
             pattern_program_bytes_max: 256 << 10,
             pattern_programs_bytes_max: 4 << 20,
             checks_per_value_max: 10_000,

@@ -225,8 +225,10 @@ impl Walk<'_> {
             );
             return Ok(());
         }
-        if depth >= self.limits.nesting_max || self.path.len() > PATH_STEPS_MAX {
-            self.ignore(id, "no document is so deep");
+        let bytes = self.path.iter().map(PathStep::bytes).sum::<usize>();
+        let too_long = self.path.len() > PATH_STEPS_MAX || bytes > self.limits.pointer_bytes_max;
+        if too_long || depth >= self.limits.nesting_max {
+            self.ignore(id, "the way here is too long");
             return Ok(());
         }
         self.open[id.0] = true;
@@ -362,6 +364,13 @@ impl Walk<'_> {
 }
 
 impl PathStep {
+    fn bytes(&self) -> usize {
+        match self {
+            PathStep::Name(name) => name.len(),
+            PathStep::Any => 0,
+        }
+    }
+
     /// The step that means the same as a pattern for names, if there is one.
     fn of_pattern(source: &str) -> Option<PathStep> {
         if matches!(source, "" | "^" | ".*" | "^.*" | "^.*$") {

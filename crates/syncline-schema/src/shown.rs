@@ -6,7 +6,7 @@ use syncline_model::json::{Json, Pointer};
 const SHOWN_CHARS_MAX: usize = 60;
 
 /// How many names or values a message lists.
-const LISTED_MAX: usize = 5;
+pub(crate) const LISTED_MAX: usize = 5;
 
 /// A text in quotes, cut, with all that acts instead of being seen escaped.
 pub(crate) fn shown(text: &str) -> String {

@@ -7,7 +7,7 @@ use syncline_model::json::Json;
 use super::marks::Marks;
 use super::{Check, Step};
 use crate::node::{Condition, DynamicRef, Node, NodeId};
-use crate::shown::{listed, shown_pointer};
+use crate::shown::{LISTED_MAX, shown_pointer};
 
 impl<'d> Check<'_, 'd> {
     pub(super) fn all_of(
@@ -104,26 +104,21 @@ impl<'d> Check<'_, 'd> {
         if self.is_quiet {
             return Ok(());
         }
+        let number = nodes.len();
+        let mut reason = format!("fits none of {number} alternatives");
         // Explaining explanations would double the work with each level.
-        let reasons = if self.is_explaining || self.failures.len() >= self.limits.failures_max {
-            Vec::new()
-        } else {
-            self.explain(nodes, value)?
-        };
-        self.fail(node, keyword, |_| {
-            let number = nodes.len();
-            let reason = match (number, reasons.is_empty()) {
-                (_, true) => format!("fits none of {number} alternatives"),
-                (1, _) => reasons.concat(),
-                _ => {
-                    let numbered = reasons.iter().enumerate();
-                    let numbered =
-                        numbered.map(|(index, reason)| format!("({}) {reason}", index + 1));
-                    format!("fits none of {number} alternatives: {}", listed(numbered))
+        if !self.is_explaining && self.failures.len() < self.limits.failures_max {
+            let reasons = self.explain(&nodes[..number.min(LISTED_MAX)], value)?;
+            reason = match &reasons[..] {
+                [only] => only.clone(),
+                several => {
+                    let numbered = several.iter().enumerate();
+                    let numbered = numbered.map(|(index, why)| format!("({}) {why}", index + 1));
+                    format!("{reason}: {}", numbered.collect::<Vec<_>>().join(", "))
                 }
             };
-            (reason, None)
-        });
+        }
+        self.fail(node, keyword, |_| (reason, None));
         Ok(())
     }
 

@@ -197,6 +197,16 @@ fn large_schemas_are_refused() {
     check_refused(&title, "", "bytes, this one");
 }
 
+/// What is kept for each subschema must not be as long as the schema.
+#[test]
+fn long_names_are_refused() {
+    let many: Vec<String> = (0..1_000).map(|n| format!(r#""{n}":true"#)).collect();
+    let name = "n".repeat(5_000);
+    let schema = format!(r#"{{"properties":{{"{name}":{{"$defs":{{{}}}}}}}}}"#, many.join(","));
+    check_refused(&schema, "/properties", "names on the way");
+    check_refused(&format!(r#"{{"$id":"x:{name}"}}"#), "/$id", "at most 1000 bytes");
+}
+
 #[test]
 fn merge_rules_are_bounded() {
     let forks = |next: &str| format!(r#"{{"properties":{{"a":{next},"b":{next}}}}}"#);
