@@ -51,7 +51,9 @@ fn of_case(listed: &Listed, value: &Json) -> Option<Json> {
     let folded = text.to_lowercase();
     // The same word in another case may be somewhat longer, never three times as long.
     let same = |known: &&Json| {
-        let known = known.as_str().filter(|known| known.len() <= 3 * NAME_BYTES_MAX);
+        let known = known
+            .as_str()
+            .filter(|known| known.len() <= 3 * NAME_BYTES_MAX);
         known.is_some_and(|known| known.to_lowercase() == folded)
     };
     let mut fitting = listed.values.iter().filter(same);

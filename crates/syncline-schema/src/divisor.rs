@@ -39,7 +39,7 @@ impl Divisor {
         let modulus = u128::from(self.digits);
         let digit = |rest: u128, byte: u8| (rest * 10 + u128::from(byte - b'0')) % modulus;
         let rest = digits.bytes().fold(0, digit);
-        rest * power_of_ten(power, modulus) % modulus == 0
+        (rest * power_of_ten(power, modulus)).is_multiple_of(modulus)
     }
 }
 

@@ -202,9 +202,16 @@ fn large_schemas_are_refused() {
 fn long_names_are_refused() {
     let many: Vec<String> = (0..1_000).map(|n| format!(r#""{n}":true"#)).collect();
     let name = "n".repeat(5_000);
-    let schema = format!(r#"{{"properties":{{"{name}":{{"$defs":{{{}}}}}}}}}"#, many.join(","));
+    let schema = format!(
+        r#"{{"properties":{{"{name}":{{"$defs":{{{}}}}}}}}}"#,
+        many.join(",")
+    );
     check_refused(&schema, "/properties", "names on the way");
-    check_refused(&format!(r#"{{"$id":"x:{name}"}}"#), "/$id", "at most 1000 bytes");
+    check_refused(
+        &format!(r#"{{"$id":"x:{name}"}}"#),
+        "/$id",
+        "at most 1000 bytes",
+    );
 }
 
 #[test]
