@@ -65,6 +65,10 @@ fn failures_name_place_rule_and_reason() {
         "/enum",
         r#"must be one of "a", null, an array of 1 item"#,
     );
+}
+
+#[test]
+fn failures_of_members_name_them() {
     check(
         r#"{"required":["a"]}"#,
         "{}",
@@ -93,6 +97,10 @@ fn failures_name_place_rule_and_reason() {
         "/propertyNames",
         r#""ab" is no name for a member here"#,
     );
+}
+
+#[test]
+fn failures_of_alternatives_say_why() {
     check(
         r#"{"uniqueItems":true}"#,
         "[1,1.0]",
