@@ -1,0 +1,383 @@
+//! `x-merge`: how the fields of a document merge, read from its schema.
+//!
+//! A rule stands in a subschema; a merge asks by path. So the subschemas are walked as a document
+//! would lead through them, and each rule is written down with the paths that lead to it. Where
+//! the way depends on a value, or no pattern of names can say it, the rule is ignored and named.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use syncline_model::json::{Json, Pointer};
+
+use crate::error::SchemaError;
+use crate::keywords::Keywords;
+use crate::limits::SchemaLimits;
+use crate::node::{Members, NodeId, Nodes, Rule, Types};
+use crate::shown::{shown, shown_pointer};
+
+/// No document is deeper.
+const PATH_STEPS_MAX: usize = 64;
+
+/// Bounds the walk: references that fork and meet again would double it with each level.
+const VISITS_MAX: usize = 100_000;
+
+/// How the values at one place merge (DESIGN, section 5).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MergePolicy {
+    /// The later value stays.
+    Last,
+    /// The earlier value stays.
+    First,
+    /// An array whose items are there or not.
+    Set,
+    /// An array that only grows: both sides' new items are kept.
+    Append,
+    /// An array of objects that are told apart by a member, if it is named here.
+    Keyed(Option<String>),
+    /// A number to which both sides' differences are added.
+    Counter,
+    /// The larger number stays.
+    Max,
+    /// The smaller number stays.
+    Min,
+    /// Text, merged by lines and words.
+    Text,
+    /// A value that is never taken apart.
+    Atomic,
+}
+
+/// One step of a [`PathPattern`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PathStep {
+    /// The member of this name, or the item of this index.
+    Name(String),
+    /// Any member or item.
+    Any,
+}
+
+/// The places of a document that a rule is for; it starts at the document's root.
+pub type PathPattern = Vec<PathStep>;
+
+/// The merge rules of a schema.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MergeRules {
+    /// The rules; the first whose pattern fits a path is the one for it.
+    pub rules: Vec<(PathPattern, MergePolicy)>,
+    /// The rules that have no effect, and why.
+    pub ignored: Vec<Ignored>,
+}
+
+/// An `x-merge` that has no effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ignored {
+    /// The place of the subschema.
+    pub pointer: Pointer,
+    /// Why.
+    pub reason: &'static str,
+}
+
+impl MergePolicy {
+    /// Reads `x-merge` and `x-merge-key` of a subschema.
+    pub(crate) fn read(
+        keywords: &Keywords<'_>,
+        types: Option<Types>,
+    ) -> Result<Option<MergePolicy>, SchemaError> {
+        let at = keywords.at.child("x-merge");
+        let key = keywords.string("x-merge-key")?;
+        let Some(value) = keywords.get("x-merge") else {
+            return match key {
+                Some(_) => {
+                    let at = keywords.at.child("x-merge-key");
+                    Err(SchemaError::merge(
+                        &at,
+                        "x-merge-key needs x-merge: \"keyed\" beside it",
+                    ))
+                }
+                None => Ok(None),
+            };
+        };
+        let policy = match value {
+            Json::String(name) => MergePolicy::named(name, key, &at)?,
+            Json::Object(object) if object.len() == 1 && key.is_none() => {
+                match object.get("keyed").and_then(Json::as_str) {
+                    Some(key) => MergePolicy::Keyed(Some(key.to_owned())),
+                    None => {
+                        return Err(SchemaError::merge(
+                            &at,
+                            "expected {\"keyed\": \"<member>\"}",
+                        ));
+                    }
+                }
+            }
+            _ => {
+                let reason = "x-merge is a word, or {\"keyed\": \"<member>\"} without x-merge-key";
+                return Err(SchemaError::merge(&at, reason));
+            }
+        };
+        policy.check_types(types, &at)?;
+        Ok(Some(policy))
+    }
+
+    fn named(name: &str, key: Option<&str>, at: &Pointer) -> Result<MergePolicy, SchemaError> {
+        let policy = match name {
+            "last" => MergePolicy::Last,
+            "first" => MergePolicy::First,
+            "set" => MergePolicy::Set,
+            "append" => MergePolicy::Append,
+            "keyed" => return Ok(MergePolicy::Keyed(key.map(str::to_owned))),
+            "counter" => MergePolicy::Counter,
+            "max" => MergePolicy::Max,
+            "min" => MergePolicy::Min,
+            "text" => MergePolicy::Text,
+            "atomic" => MergePolicy::Atomic,
+            other => {
+                let reason = format!(
+                    "there is no merge rule {}: use last, first, set, append, keyed, counter, max, min, text or atomic",
+                    shown(other)
+                );
+                return Err(SchemaError::merge(at, reason));
+            }
+        };
+        match key {
+            Some(_) => Err(SchemaError::merge(
+                at,
+                "x-merge-key is for x-merge: \"keyed\"",
+            )),
+            None => Ok(policy),
+        }
+    }
+
+    /// Refuses a rule for values that the schema does not allow: it would silently do nothing.
+    fn check_types(&self, types: Option<Types>, at: &Pointer) -> Result<(), SchemaError> {
+        let needed: &[&str] = match self {
+            MergePolicy::Last | MergePolicy::First | MergePolicy::Atomic => return Ok(()),
+            MergePolicy::Set | MergePolicy::Append | MergePolicy::Keyed(_) => &["array"],
+            MergePolicy::Counter | MergePolicy::Max | MergePolicy::Min => &["number", "integer"],
+            MergePolicy::Text => &["string"],
+        };
+        match types {
+            Some(types) if !needed.iter().any(|name| types.has(name)) => {
+                let (needed, types) = (needed[0], types.names());
+                let reason =
+                    format!("this rule merges values of type {needed}, and type is {types}");
+                Err(SchemaError::merge(at, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Reads the merge rules of all subschemas.
+pub(crate) fn merge_rules(nodes: &Nodes, limits: &SchemaLimits) -> Result<MergeRules, SchemaError> {
+    let mut walk = Walk {
+        nodes,
+        limits,
+        path: Vec::new(),
+        open: vec![false; nodes.all.len()],
+        reached: vec![false; nodes.all.len()],
+        visits: 0,
+        found: Found::new(),
+        ignored: BTreeSet::new(),
+    };
+    if nodes.all.iter().any(|node| node.merge.is_some()) {
+        walk.visit(Nodes::ROOT, 0)?;
+    }
+    for (index, node) in nodes.all.iter().enumerate() {
+        if node.merge.is_some() && !walk.reached[index] {
+            let reason = "no path of member names and items leads here, whatever the values are";
+            walk.ignore(NodeId(index), reason);
+        }
+    }
+    let ignored = walk.ignored.into_iter().map(|(id, reason)| Ignored {
+        pointer: nodes.get(id).at.clone(),
+        reason,
+    });
+    let rules = walk.found.into_iter();
+    Ok(MergeRules {
+        rules: rules.map(|(path, (policy, _))| (path, policy)).collect(),
+        ignored: ignored.collect(),
+    })
+}
+
+/// The rules by path, in an order in which names come before `Any`.
+type Found = BTreeMap<PathPattern, (MergePolicy, NodeId)>;
+
+struct Walk<'a> {
+    nodes: &'a Nodes,
+    limits: &'a SchemaLimits,
+    path: PathPattern,
+    /// The nodes on the way here.
+    open: Vec<bool>,
+    reached: Vec<bool>,
+    visits: usize,
+    found: Found,
+    ignored: BTreeSet<(NodeId, &'static str)>,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, id: NodeId, depth: usize) -> Result<(), SchemaError> {
+        let node = self.nodes.get(id);
+        self.pay(1, id)?;
+        if self.open[id.0] {
+            self.ignore(
+                id,
+                "a schema within itself gives rules for its first level only",
+            );
+            return Ok(());
+        }
+        let bytes = self.path.iter().map(PathStep::bytes).sum::<usize>();
+        let too_long = self.path.len() > PATH_STEPS_MAX || bytes > self.limits.pointer_bytes_max;
+        if too_long || depth >= self.limits.nesting_max {
+            self.ignore(id, "the way here is too long");
+            return Ok(());
+        }
+        self.open[id.0] = true;
+        if let Some(policy) = &node.merge {
+            self.reached[id.0] = true;
+            self.add(self.path.clone(), policy.clone(), id)?;
+        }
+        for rule in &node.rules {
+            match rule {
+                Rule::Members(members) => self.members(members, depth)?,
+                Rule::Items(items) => {
+                    let prefix = items.prefix.iter().enumerate();
+                    let prefix: Vec<_> =
+                        prefix.map(|(index, id)| (index.to_string(), *id)).collect();
+                    let names = prefix.iter().map(|(name, _)| name.as_str()).collect();
+                    for (name, id) in &prefix {
+                        self.below(PathStep::Name(name.clone()), *id, depth)?;
+                    }
+                    self.all_others(items.rest, names, depth)?;
+                }
+                Rule::AllOf(nodes) => {
+                    for id in nodes {
+                        self.visit(*id, depth + 1)?;
+                    }
+                }
+                Rule::Ref(target) => self.visit(*target, depth + 1)?,
+                // Whether these apply, and which, depends on the value.
+                _ => {}
+            }
+        }
+        self.open[id.0] = false;
+        Ok(())
+    }
+
+    fn members(&mut self, members: &Members, depth: usize) -> Result<(), SchemaError> {
+        let names: Vec<&str> = members.named.keys().map(|name| &**name).collect();
+        for name in &names {
+            self.below(
+                PathStep::Name((*name).to_owned()),
+                members.named[*name],
+                depth,
+            )?;
+        }
+        let mut all_named = true;
+        for (pattern, id) in &members.patterns {
+            match PathStep::of_pattern(pattern.source()) {
+                Some(step) => self.below(step, *id, depth)?,
+                None => all_named = false,
+            }
+        }
+        if all_named {
+            self.all_others(members.additional, names, depth)?;
+        }
+        Ok(())
+    }
+
+    fn below(&mut self, step: PathStep, id: NodeId, depth: usize) -> Result<(), SchemaError> {
+        self.path.push(step);
+        self.visit(id, depth + 1)?;
+        self.path.pop();
+        Ok(())
+    }
+
+    /// Rules for all but the named: `Any` says so only where each of the named has its own.
+    fn all_others(
+        &mut self,
+        id: Option<NodeId>,
+        names: Vec<&str>,
+        depth: usize,
+    ) -> Result<(), SchemaError> {
+        let Some(id) = id else {
+            return Ok(());
+        };
+        let outer = std::mem::take(&mut self.found);
+        self.below(PathStep::Any, id, depth)?;
+        let others = std::mem::replace(&mut self.found, outer);
+        self.pay(others.len() * names.len(), id)?;
+        for (path, (policy, id)) in others {
+            let is_named = |name: &&str| {
+                let mut path = path.clone();
+                path[self.path.len()] = PathStep::Name((*name).to_owned());
+                self.found.contains_key(&path)
+            };
+            if names.iter().all(is_named) {
+                self.add(path, policy, id)?;
+            } else {
+                self.ignore(
+                    id,
+                    "a pattern for all other members would be one for the named, too",
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        path: PathPattern,
+        policy: MergePolicy,
+        id: NodeId,
+    ) -> Result<(), SchemaError> {
+        let max = self.limits.merge_rules_max;
+        if self.found.len() >= max {
+            let reason = format!("a schema has at most {max} merge rules");
+            return Err(SchemaError::limit(&self.nodes.get(id).at, reason));
+        }
+        match self.found.entry(path) {
+            Entry::Vacant(entry) => drop(entry.insert((policy, id))),
+            Entry::Occupied(entry) if entry.get().0 == policy => {}
+            Entry::Occupied(entry) => {
+                let other = shown_pointer(&self.nodes.get(entry.get().1).at);
+                let reason =
+                    format!("the subschema at {other} has another rule for the same values");
+                let at = self.nodes.get(id).at.child("x-merge");
+                return Err(SchemaError::merge(&at, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn pay(&mut self, visits: usize, id: NodeId) -> Result<(), SchemaError> {
+        self.visits += visits;
+        if self.visits > VISITS_MAX {
+            let reason = format!("more than {VISITS_MAX} ways lead to this schema's merge rules");
+            return Err(SchemaError::limit(&self.nodes.get(id).at, reason));
+        }
+        Ok(())
+    }
+
+    fn ignore(&mut self, id: NodeId, reason: &'static str) {
+        self.ignored.insert((id, reason));
+    }
+}
+
+impl PathStep {
+    fn bytes(&self) -> usize {
+        match self {
+            PathStep::Name(name) => name.len(),
+            PathStep::Any => 0,
+        }
+    }
+
+    /// The step that means the same as a pattern for names, if there is one.
+    fn of_pattern(source: &str) -> Option<PathStep> {
+        if matches!(source, "" | "^" | ".*" | "^.*" | "^.*$") {
+            return Some(PathStep::Any);
+        }
+        let name = source.strip_prefix('^')?.strip_suffix('$')?;
+        let plain = |char: char| char.is_alphanumeric() || "_-".contains(char);
+        (!name.is_empty() && name.chars().all(plain)).then(|| PathStep::Name(name.to_owned()))
+    }
+}
