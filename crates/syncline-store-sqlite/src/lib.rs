@@ -18,8 +18,10 @@ mod readers;
 mod rows;
 mod shared;
 mod store;
+mod untouched;
 mod verify;
 mod writer;
 
 pub use options::{Opened, SqliteOptions, TestFaults};
 pub use store::SqliteStore;
+pub use untouched::Untouched;

@@ -16,6 +16,7 @@ use syncline_store::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use crate::connection;
 use crate::lock::Lock;
 use crate::open::prepare;
 use crate::options::{Opened, SqliteOptions};
@@ -49,7 +50,12 @@ impl SqliteStore {
         let lock = Arc::new(Lock::take(&options.dir)?);
         let opened = prepare(&options.dir, &options.faults)?;
         let shared = Arc::new(Shared::new(options.dir.clone(), options.faults));
-        let readers = Arc::new(Readers::start(options.dir, options.readers, &lock));
+        let readers = Arc::new(Readers::start(
+            options.dir,
+            options.readers,
+            connection::reader,
+            &lock,
+        ));
         let writer = Writer::open(shared.clone(), readers.clone())?;
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
         let keep = lock.clone();
