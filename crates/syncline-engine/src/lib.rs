@@ -14,6 +14,7 @@ mod reads;
 mod recent_ids;
 pub mod settings;
 mod stats;
+mod subtree;
 pub mod tail;
 mod workspace;
 
@@ -35,6 +36,7 @@ pub use clock::{Clock, ManualClock, SystemClock};
 pub use reads::{Diff, ListAnswer, VersionPage, When};
 pub use settings::{Settings, TestFaults};
 pub use stats::{Health, Stats};
+pub use subtree::SubtreeAnswer;
 pub use syncline_rules::{Principal, Role};
 pub use tail::Entry;
 pub use workspace::{BulkAnswer, Workspace};

@@ -29,9 +29,9 @@ pub enum When {
 }
 
 /// Bounds the documents of one page: a page may end before its limit.
-const PAGE_BYTES_MAX: usize = 16 << 20;
+pub(crate) const PAGE_BYTES_MAX: usize = 16 << 20;
 /// Bounds how many documents one read of the store brings, each of which may be the largest.
-const LOAD_AT_ONCE: usize = 16;
+pub(crate) const LOAD_AT_ONCE: usize = 16;
 
 /// A page of a list.
 #[derive(Clone, Debug)]
@@ -307,7 +307,7 @@ impl Workspace {
     }
 
     /// Returns the heads of these rows as they are now: from the cache, the rest in one read.
-    async fn load(&self, rows: &[HeadRow]) -> Result<Vec<Arc<Head>>, Problem> {
+    pub(crate) async fn load(&self, rows: &[HeadRow]) -> Result<Vec<Arc<Head>>, Problem> {
         let shared = &self.shared;
         let mut heads = Vec::with_capacity(rows.len());
         let mut missing = Vec::new();

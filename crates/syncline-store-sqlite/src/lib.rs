@@ -18,6 +18,7 @@ mod readers;
 mod rows;
 mod shared;
 mod store;
+mod subtree;
 mod untouched;
 mod verify;
 mod writer;

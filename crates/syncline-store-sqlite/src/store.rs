@@ -12,7 +12,7 @@ use syncline_model::record::{IdRow, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{
     Append, Appended, HeadRow, ListPage, ListQuery, NewWorkspace, Rebuild, Store, StoreError,
-    StoreHealth, StoreStats, VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
+    StoreHealth, StoreStats, SubtreePage, TreePlace, VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -24,7 +24,7 @@ use crate::read::{self, Span};
 use crate::readers::Readers;
 use crate::shared::Shared;
 use crate::writer::{Job, WAITING_MAX, Write, Writer, Written};
-use crate::{checkpoint, list, verify};
+use crate::{checkpoint, list, subtree, verify};
 
 /// The embedded store.
 ///
@@ -264,6 +264,20 @@ impl Store for SqliteStore {
         let query = query.clone();
         self.read(workspace, move |conn, (ws, _)| {
             list::list(conn, *ws, &query)
+        })
+        .await
+    }
+
+    async fn subtree(
+        &self,
+        workspace: &WorkspaceId,
+        root: &Address,
+        after: Option<TreePlace>,
+        limit: usize,
+    ) -> Result<SubtreePage, StoreError> {
+        let root = root.clone();
+        self.read(workspace, move |conn, (ws, _)| {
+            subtree::page(conn, *ws, &root, after, limit)
         })
         .await
     }

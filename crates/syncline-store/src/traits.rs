@@ -7,6 +7,7 @@ use syncline_model::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::list::{ListPage, ListQuery};
+use crate::subtree::{SubtreePage, TreePlace};
 use crate::rows::{
     Append, Appended, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats, VersionRow,
     WorkspaceRow,
@@ -70,6 +71,20 @@ pub trait Store: Send + Sync + 'static {
         workspace: &WorkspaceId,
         query: &ListQuery,
     ) -> Result<ListPage, StoreError>;
+
+    /// Returns a page of a context and all that lies below it, each before what is below it;
+    /// deleted ones are left out, and what lies below them is not.
+    ///
+    /// Costs in proportion to the page, however large the subtree is. A page may be short, even
+    /// empty, though more follow. Whatever lies below `root` from the first page to the last, and
+    /// was not moved meanwhile, nor anything that it lies below, is on one of them.
+    async fn subtree(
+        &self,
+        workspace: &WorkspaceId,
+        root: &Address,
+        after: Option<TreePlace>,
+        limit: usize,
+    ) -> Result<SubtreePage, StoreError>;
 
     /// Returns records after `after` up to `until`, in order, without a gap: at most `limit`, and
     /// no more once their bodies passed `bytes_max` (but at least one).

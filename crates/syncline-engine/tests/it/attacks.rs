@@ -12,8 +12,8 @@ use syncline_model::record::{IdRow, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{
     Append, Appended, CommitFault, HeadRow, ListPage, ListQuery, MemoryStore, NewWorkspace,
-    Rebuild, Store, StoreError, StoreHealth, StoreStats, VerifyReport, VerifyStep, VersionRow,
-    WorkspaceRow,
+    Rebuild, Store, StoreError, StoreHealth, StoreStats, SubtreePage, TreePlace, VerifyReport,
+    VerifyStep, VersionRow, WorkspaceRow,
 };
 
 use crate::{Bench, address, based, code, json, when};
@@ -440,6 +440,15 @@ impl Store for Stuck {
         query: &ListQuery,
     ) -> Result<ListPage, StoreError> {
         self.inner.list(workspace, query).await
+    }
+    async fn subtree(
+        &self,
+        workspace: &WorkspaceId,
+        root: &Address,
+        after: Option<TreePlace>,
+        limit: usize,
+    ) -> Result<SubtreePage, StoreError> {
+        self.inner.subtree(workspace, root, after, limit).await
     }
     async fn records(
         &self,
