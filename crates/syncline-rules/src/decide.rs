@@ -275,7 +275,7 @@ fn make_step(
                 patch
             });
             let changed = patch.touched();
-            let old = old_values(&before.to_json(), &changed);
+            let old = old_values(&before.to_json(), &patch);
             (Effect::Patch(patch.to_json()), changed, old)
         }
     };

@@ -215,7 +215,7 @@ async fn p2_a_head_that_outgrows_the_cache_is_not_shown_old() {
     assert_eq!(bench.head("note/a").await.document.title(), Some("B"));
 }
 
-/// A long list that grows by an item keeps its old self in each record.
+/// A long list that gets an item at its front keeps its old self in each record.
 #[tokio::test]
 async fn p9_the_recent_records_are_bounded_with_what_their_intents_hold() {
     let settings = Settings {
@@ -228,7 +228,7 @@ async fn p9_the_recent_records_are_bounded_with_what_their_intents_hold() {
         .create("note/a", &format!(r#"{{"data":{{"l":[{items}]}}}}"#))
         .await;
     for _ in 0..50 {
-        let grow = r#"[{"op":"add","path":"/data/l/-","value":"x"}]"#;
+        let grow = r#"[{"op":"add","path":"/data/l/0","value":"x"}]"#;
         bench
             .submit(bench.proposal("note/a", Operation::Patch, grow))
             .await
@@ -449,6 +449,14 @@ impl Store for Stuck {
         limit: usize,
     ) -> Result<SubtreePage, StoreError> {
         self.inner.subtree(workspace, root, after, limit).await
+    }
+    async fn height(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        levels_max: usize,
+    ) -> Result<usize, StoreError> {
+        self.inner.height(workspace, address, levels_max).await
     }
     async fn records(
         &self,

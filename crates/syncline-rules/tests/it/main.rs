@@ -195,3 +195,24 @@ proptest! {
         }
     }
 }
+
+/// A list of any length grows by its item: the record keeps nothing else of it.
+#[test]
+fn an_append_to_a_long_list_keeps_its_item_alone() {
+    let items = vec!["7"; 10_000].join(",");
+    let before = head(&format!(r#"{{"data":{{"list":[{items}]}}}}"#), 1, false);
+    for path in ["/data/list/-", "/data/list/10000"] {
+        let body = format!(r#"[{{"op":"add","path":"{path}","value":8}}]"#);
+        let append = proposal(Operation::Patch, json(&body));
+        let view = view(Some(before.clone()));
+        let Decision::Commit(steps) = decide(&view, &append, &Rules::default(), now()) else {
+            panic!("it was not applied");
+        };
+        let change = &steps[0].change;
+        let index = Pointer::from_static("/data/list/10000");
+        assert_eq!(change.intent.old, [(index, None)]);
+        assert_eq!(change.changed, [Pointer::from_static("/data/list")]);
+        let bytes = change.to_stored().len();
+        assert!(bytes < 1_000, "{bytes} bytes");
+    }
+}
