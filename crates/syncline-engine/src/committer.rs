@@ -11,7 +11,9 @@ use syncline_model::ids::{Address, ChangeId, Seq};
 use syncline_model::proposal::Proposal;
 use syncline_model::record::RecordHash;
 use syncline_model::time::{Hlc, Timestamp};
-use syncline_rules::{Decision, Need, Now, Principal, Refusal, Step, View, decide, may_write};
+use syncline_rules::{
+    ANCESTORS_MAX, Decision, Need, Now, Principal, Refusal, Step, View, decide, may_write,
+};
 use syncline_store::StoreError;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -407,6 +409,14 @@ impl Committer {
                         None => base_state(&*shared.store, &shared.id, &address, &base).await?,
                     };
                     batch.put_base(address, base, state);
+                }
+                Decision::Needs(Need::Height(address)) => {
+                    let levels = shared
+                        .store
+                        .height(&shared.id, &address, ANCESTORS_MAX)
+                        .await
+                        .map_err(store_problem)?;
+                    batch.view.put_height(address, levels);
                 }
                 decision => return Ok(decision),
             }

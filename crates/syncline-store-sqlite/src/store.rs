@@ -12,7 +12,8 @@ use syncline_model::record::{IdRow, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{
     Append, Appended, HeadRow, ListPage, ListQuery, NewWorkspace, Rebuild, Store, StoreError,
-    StoreHealth, StoreStats, SubtreePage, TreePlace, VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
+    StoreHealth, StoreStats, SubtreePage, TreePlace, VerifyReport, VerifyStep, VersionRow,
+    WorkspaceRow,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -278,6 +279,19 @@ impl Store for SqliteStore {
         let root = root.clone();
         self.read(workspace, move |conn, (ws, _)| {
             subtree::page(conn, *ws, &root, after, limit)
+        })
+        .await
+    }
+
+    async fn height(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        levels_max: usize,
+    ) -> Result<usize, StoreError> {
+        let address = address.clone();
+        self.read(workspace, move |conn, (ws, _)| {
+            subtree::height(conn, *ws, &address, levels_max)
         })
         .await
     }

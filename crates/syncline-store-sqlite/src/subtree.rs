@@ -36,6 +36,25 @@ pub(crate) fn page(
     subtree_page(&contexts, root, after, limit)
 }
 
+/// Counts the levels below a context. A level is as many look-ups as the one above has contexts,
+/// and a store knows no rules, so the levels are what ends a cycle.
+pub(crate) fn height(
+    conn: &Connection,
+    ws: i64,
+    address: &Address,
+    levels_max: usize,
+) -> Result<usize, StoreError> {
+    const SQL: &str = "WITH RECURSIVE below (address, level) AS (VALUES (?2, 0) UNION ALL \
+        SELECT x.address, below.level + 1 FROM below \
+        JOIN context x INDEXED BY context_parent ON x.ws = ?1 AND x.parent = below.address \
+        WHERE below.level < ?3) SELECT max(level) FROM below";
+    let levels_max = i64::try_from(levels_max).unwrap_or(i64::MAX);
+    let levels = read::first(conn, SQL, (ws, address.as_str(), levels_max), |row| {
+        row.get::<_, i64>(0).map_err(reading)
+    })?;
+    Ok(usize::try_from(levels.unwrap_or(0)).unwrap_or(usize::MAX))
+}
+
 impl Tree for Contexts<'_> {
     fn head(&self, address: &Address) -> Result<Option<HeadRow>, StoreError> {
         let sql = format!(
@@ -73,14 +92,15 @@ mod tests {
     /// Makes a project of 1,000 tasks for each of its `branches`, written without the store.
     fn project(branches: i64) -> (Connection, Arc<AtomicU64>) {
         let mut conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch(include_str!("migrations/0001.sql")).unwrap();
+        conn.execute_batch(include_str!("migrations/0001.sql"))
+            .unwrap();
         let insert = "INSERT INTO context SELECT :first + n, 1, :kind || printf('%06d', n), \
              CASE WHEN :per = 0 THEN 'project/p' ELSE 'branch/b' || printf('%06d', n / :per) END, \
              'active', 'private', NULL, NULL, '{}', 0, 1, 1, \
              x'00000000000070008000000000000000', zeroblob(32), 0, '{\"id\":\"person/owner\"}', 0, x'' \
              FROM (WITH RECURSIVE c (n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM c \
              WHERE n + 1 < :many) SELECT n FROM c)";
-        let mut add = |first: i64, kind: &str, per: i64, many: i64| {
+        let add = |first: i64, kind: &str, per: i64, many: i64| {
             let params = rusqlite::named_params! {":first": first, ":kind": kind, ":per": per, ":many": many};
             conn.execute(insert, params).unwrap();
         };

@@ -589,6 +589,26 @@ impl Store for MemoryStore {
         subtree_page(&tree, root, after, limit)
     }
 
+    async fn height(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        levels_max: usize,
+    ) -> Result<usize, StoreError> {
+        let stores = self.lock();
+        let tree = Family::of(&stores.workspace(workspace)?.contexts);
+        let (mut level, mut levels) = (vec![address], 0);
+        while levels < levels_max {
+            let children = level.iter().filter_map(|parent| tree.children.get(parent));
+            level = children.flatten().copied().collect();
+            if level.is_empty() {
+                break;
+            }
+            levels += 1;
+        }
+        Ok(levels)
+    }
+
     async fn records(
         &self,
         workspace: &WorkspaceId,

@@ -7,11 +7,11 @@ use syncline_model::time::Timestamp;
 
 use crate::error::StoreError;
 use crate::list::{ListPage, ListQuery};
-use crate::subtree::{SubtreePage, TreePlace};
 use crate::rows::{
     Append, Appended, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats, VersionRow,
     WorkspaceRow,
 };
+use crate::subtree::{SubtreePage, TreePlace};
 
 /// Keeps logs and what is derived from them.
 ///
@@ -85,6 +85,15 @@ pub trait Store: Send + Sync + 'static {
         after: Option<TreePlace>,
         limit: usize,
     ) -> Result<SubtreePage, StoreError>;
+
+    /// Returns how many levels lie below a context, deleted ones counted too: 0 if nothing does,
+    /// and no more than `levels_max`.
+    async fn height(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        levels_max: usize,
+    ) -> Result<usize, StoreError>;
 
     /// Returns records after `after` up to `until`, in order, without a gap: at most `limit`, and
     /// no more once their bodies passed `bytes_max` (but at least one).

@@ -143,6 +143,7 @@ proptest! {
                 Need::Base(address, base) => {
                     view.put_base(address, base, syncline_rules::BaseState::Unknown);
                 }
+                Need::Height(address) => view.put_height(address, 0),
             }
             decision = decide(&view, &proposal, &Rules::default(), now());
         }

@@ -50,6 +50,7 @@ macro_rules! conformance_tests {
             a_subtree_is_found_through_what_was_deleted,
             a_subtree_is_walked_in_pages,
             a_walk_survives_moves,
+            a_height_counts_levels,
             labels_of_every_kind_are_found,
             all_is_well_when_nothing_is_rotten,
         }

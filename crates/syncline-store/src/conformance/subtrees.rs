@@ -47,7 +47,15 @@ fn addresses(heads: &[HeadRow]) -> Vec<&str> {
 
 /// Pages of any size hold what a list of the subtree holds, each context once and after its parent.
 pub async fn a_subtree_is_walked_in_pages(store: Shared) {
-    let scribe = forest(&*store, 8).await;
+    let mut scribe = forest(&*store, 8).await;
+    for number in 1..60 {
+        let at = format!("note/n{number}");
+        let text = format!(r#"{{"parent":"note/n{}"}}"#, (number - 1) / 3);
+        scribe.put(&*store, &at, &text).await;
+        if number % 7 == 0 {
+            scribe.delete(&*store, &at).await;
+        }
+    }
     let mut largest = 0;
     let roots: Vec<Address> = scribe.contexts.keys().cloned().collect();
     for root in &roots {
@@ -69,7 +77,7 @@ pub async fn a_subtree_is_walked_in_pages(store: Shared) {
             let mut seen = HashSet::new();
             let inside: HashSet<_> = found.iter().map(|head| head.address.clone()).collect();
             for head in &found {
-                let above = head.parent.as_ref().filter(|p| inside.contains(p));
+                let above = head.parent.as_ref().filter(|p| inside.contains(*p));
                 let first = head.address == *root;
                 assert!(first || above.is_none_or(|p| seen.contains(p)), "{root}");
                 assert!(seen.insert(head.address.clone()), "{root}");
@@ -78,7 +86,7 @@ pub async fn a_subtree_is_walked_in_pages(store: Shared) {
             assert_eq!(found, listed, "below {root}, pages of {limit}");
         }
     }
-    assert!(largest > 10, "the forest has no tree worth the walk");
+    assert!(largest > 10, "there is no tree worth the walk");
 }
 
 /// Where a context was moved away, the walk goes on beside it; nothing that stayed is left out.
@@ -107,21 +115,63 @@ pub async fn a_walk_survives_moves(store: Shared) {
     let back = put("task/a", "task/b1").1;
     scribe.put(&*store, "task/a", &back).await;
     let (heads, _) = page(&*store, &scribe.id, "project/p", after, 9).await;
-    let deeper = ["task/b", "task/b1", "task/a", "task/a1", "task/a11", "task/a2"];
+    let deeper = [
+        "task/b", "task/b1", "task/a", "task/a1", "task/a11", "task/a2",
+    ];
     assert_eq!(addresses(&heads), deeper);
 
     // A thousand tombstones do not make a page endless: it ends early, and the next goes on.
     for number in 0..1_005 {
         let mut batch = scribe.batch();
         let at = format!("task/b-{number}");
-        batch.put(&at, r#"{"parent":"task/b"}"#, super::scribe::Form::default());
+        batch.put(
+            &at,
+            r#"{"parent":"task/b"}"#,
+            super::scribe::Form::default(),
+        );
         batch.delete(&at);
         batch.send(&*store).await;
     }
-    scribe.put(&*store, "task/b-last", r#"{"parent":"task/b"}"#).await;
+    scribe
+        .put(&*store, "task/b-last", r#"{"parent":"task/b"}"#)
+        .await;
     let all = whole(&*store, &scribe.id, "task/b", 1).await;
     let (first, next) = page(&*store, &scribe.id, "task/b", None, 1).await;
     assert_eq!((addresses(&first), next.is_some()), (vec!["task/b"], true));
     assert_eq!(all.len(), deeper.len() + 1);
-    assert_eq!(all.iter().filter(|h| h.address.as_str() == "task/b-last").count(), 1);
+    assert_eq!(
+        all.iter()
+            .filter(|h| h.address.as_str() == "task/b-last")
+            .count(),
+        1
+    );
+}
+
+/// Levels are counted through deleted contexts, up to the bound, which ends a cycle too.
+pub async fn a_height_counts_levels(store: Shared) {
+    let mut scribe = Scribe::start(&*store, "alpha").await;
+    for (at, parent) in [
+        ("note/a", "project/p"),
+        ("note/a1", "note/a"),
+        ("note/a2", "note/a"),
+        ("note/a11", "note/a1"),
+        ("note/x", "note/y"),
+        ("note/y", "note/x"),
+    ] {
+        let text = format!(r#"{{"parent":"{parent}"}}"#);
+        scribe.put(&*store, at, &text).await;
+    }
+    scribe.delete(&*store, "note/a1").await;
+    for (at, levels_max, levels) in [
+        ("project/p", 32, 3),
+        ("project/p", 2, 2),
+        ("note/a", 32, 2),
+        ("note/a1", 32, 1),
+        ("note/a11", 32, 0),
+        ("note/none", 32, 0),
+        ("note/x", 32, 32),
+    ] {
+        let found = store.height(&scribe.id, &address(at), levels_max).await;
+        assert_eq!(found.expect("a height"), levels, "below {at}");
+    }
 }
