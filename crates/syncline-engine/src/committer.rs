@@ -44,6 +44,8 @@ pub struct Job {
     pub proposals: Vec<Proposal>,
     /// The digest of each, which whoever submits computes, since the committer is only one.
     pub digests: Vec<[u8; 32]>,
+    /// The digest of them all, where the sender gave the bulk an id of its own.
+    pub bulk_digest: Option<[u8; 32]>,
     /// Where the answers go; whoever asked may be gone.
     pub reply: oneshot::Sender<Answers>,
     /// The room that it takes in the queue, given back when the job is answered and dropped.
@@ -174,7 +176,7 @@ impl Committer {
         self.log.hlc = now.hlc;
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs {
-            answers.push(self.decide_job(job, &mut batch, now).await?);
+            answers.push(self.decide_once(job, &mut batch, now).await?);
         }
         Ok((batch, answers))
     }
@@ -184,8 +186,10 @@ impl Committer {
     async fn look_up_ids(&self, jobs: &[Job], batch: &mut Batch) -> Result<(), Problem> {
         let ids: Vec<_> = jobs
             .iter()
-            .flat_map(|job| &job.proposals)
-            .map(|p| p.id)
+            .flat_map(|job| {
+                let bulk = job.bulk.filter(|_| job.bulk_digest.is_some());
+                job.proposals.iter().map(|p| p.id).chain(bulk)
+            })
             .filter(|id| !self.recent.surely_new(id))
             .collect();
         if ids.is_empty() {
@@ -245,6 +249,29 @@ impl Committer {
             put_cached(view, address, &cached);
         }
         Ok(())
+    }
+
+    /// Decides a job, unless it is a bulk whose own id stands for another: then each part hears so.
+    async fn decide_once(
+        &self,
+        job: &Job,
+        batch: &mut Batch,
+        now: Now,
+    ) -> Result<Answers, Problem> {
+        let (Some(bulk), Some(digest)) = (job.bulk, job.bulk_digest) else {
+            return self.decide_job(job, batch, now).await;
+        };
+        let known = batch.settled.get(&bulk).map(|(known, _)| *known);
+        if known.is_some_and(|known| known != digest) {
+            return Ok(job.proposals.iter().map(|_| Err(reused(bulk))).collect());
+        }
+        let answers = self.decide_job(job, batch, now).await?;
+        // Where nothing was decided the bulk may come again with other parts, as each part may.
+        let decided = |part: &Proposal| batch.settled.contains_key(&part.id);
+        if known.is_none() && job.proposals.iter().any(decided) {
+            batch.keep(bulk, digest, Settled::Bulk);
+        }
+        Ok(answers)
     }
 
     async fn decide_job(&self, job: &Job, batch: &mut Batch, now: Now) -> Result<Answers, Problem> {
@@ -329,6 +356,7 @@ impl Committer {
             }
             return match settled.clone() {
                 Settled::Accepted(receipt) => Ok(Ok(receipt)),
+                Settled::Bulk => Ok(Err(reused(proposal.id))),
                 Settled::Refused(refusal) => {
                     let again = self.shared.refusal_again(proposal, *refusal).await;
                     let mut problem = again?;
@@ -376,7 +404,7 @@ impl Committer {
             },
         };
         let keep = match &settled {
-            Settled::Accepted(_) => true,
+            Settled::Accepted(_) | Settled::Bulk => true,
             Settled::Refused(refusal) => refusal.problem.code.decided(),
         };
         if keep && !self.shared.settings.faults.forget_id {
@@ -385,6 +413,7 @@ impl Committer {
         Ok(match settled {
             Settled::Accepted(receipt) => Ok(receipt),
             Settled::Refused(refusal) => Err(refusal.problem),
+            Settled::Bulk => Err(reused(proposal.id)),
         })
     }
 

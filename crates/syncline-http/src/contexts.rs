@@ -194,9 +194,15 @@ pub(crate) async fn batch(mut ask: Ask) -> Answer {
     fields.required("proposals")?;
     let proposals = fields.array("proposals")?.unwrap_or_default();
     fields.finish()?;
-    let fresh = || ask.node.doors.engine.fresh_id();
     let at = at.child("proposals");
-    let read = |(index, json)| read_proposal(json, &at.index(index), &actor, &fresh);
+    let read = |(index, json)| {
+        // A part without an id of its own has the same one whenever the bulk is sent again.
+        let id = || match &bulk {
+            Some(bulk) => bulk.derive(&format!("part {index}")),
+            None => ask.node.doors.engine.fresh_id(),
+        };
+        read_proposal(json, &at.index(index), &actor, &id)
+    };
     let proposals = proposals
         .iter()
         .enumerate()
