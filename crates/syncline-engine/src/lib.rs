@@ -4,6 +4,7 @@
 //! appends with one fsync, moves the [`tail`], answers, and rings. Readers follow the tail. The
 //! engine knows no doors and no subscribers, and every call carries the principal who acts.
 
+mod aside;
 mod batch;
 pub mod clock;
 mod committer;
@@ -32,6 +33,7 @@ use syncline_store::{Append, NewWorkspace, Store, VerifyReport, VerifyStep, Work
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+pub use aside::aside;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use reads::{Diff, ListAnswer, VersionPage, When};
 pub use settings::{Settings, TestFaults};

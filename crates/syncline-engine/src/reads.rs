@@ -7,11 +7,13 @@ use syncline_merge::{Patch, diff, readable};
 use syncline_model::change::Place;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, Seq, Version};
+use syncline_model::json::Json;
 use syncline_model::proposal::{Base, Precondition, Proposal};
 use syncline_model::time::Timestamp;
 use syncline_rules::{ANCESTORS_MAX, Principal, Subject, View, place_of, visible};
 use syncline_store::{ContextList, HeadRow, ListQuery, PageKey, Sort};
 
+use crate::aside::aside;
 use crate::heads::{Cached, CachedHead};
 use crate::load::{head_of_row, store_problem, version_as_head};
 use crate::tail::Entry;
@@ -393,8 +395,10 @@ impl Workspace {
                     .to_json(),
             );
         }
-        let patch = diff(&sides[0], &sides[1]);
-        let text = readable(&sides[0], &sides[1]);
+        let bytes = sides.iter().map(Json::weight).sum();
+        let (patch, text) = aside(bytes, || {
+            (diff(&sides[0], &sides[1]), readable(&sides[0], &sides[1]))
+        });
         Ok(Diff {
             from,
             to,

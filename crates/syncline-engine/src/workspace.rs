@@ -14,6 +14,7 @@ use syncline_rules::{Principal, Refusal, sides};
 use syncline_store::Store;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use crate::aside::aside;
 use crate::clock::Clock;
 use crate::committer::{Answers, Job};
 use crate::heads::Heads;
@@ -351,7 +352,8 @@ impl Workspace {
             .map_err(|_| stopping())?;
         let (reply, answer) = oneshot::channel();
         let principal = principal.clone();
-        let digests: Vec<_> = proposals.iter().map(Proposal::digest).collect();
+        let digest = || proposals.iter().map(Proposal::digest).collect();
+        let digests: Vec<_> = aside(weight, digest);
         let parts = proposals.iter().map(|proposal| &proposal.id).zip(&digests);
         let (bulk, bulk_digest) = match bulk {
             Bulk::None => (None, None),

@@ -5,10 +5,10 @@ use syncline_api::{
     BulkMode, ContextView, Mode, Problem, ReceiptOrProblem, ReceiptView, project, read_proposal,
     shorten, write_change,
 };
-use syncline_engine::{BulkAnswer, Principal, When, Workspace};
+use syncline_engine::{BulkAnswer, Principal, When, Workspace, aside};
 use syncline_model::change::{Outcome, Receipt};
 use syncline_model::ids::{ChangeId, Version};
-use syncline_model::json::{Fields, Json, Pointer};
+use syncline_model::json::{Fields, Json, JsonWriter, Pointer};
 use syncline_model::proposal::{Operation, Precondition, Proposal};
 use syncline_model::time::Timestamp;
 
@@ -24,13 +24,14 @@ pub(crate) async fn get(ask: Ask) -> Answer {
     ask.wait_for_min_cursor(&workspace).await?;
     let head = workspace.get(&principal, &address, when).await?;
     let view = ContextView::from_head(&head, principal.reads_all());
-    let (text, etag) = match part.map(|part| part.of_view(&view)) {
+    let write = || match part.map(|part| part.of_view(&view)) {
         Some((json, true)) => {
             let etag = view.etag.partial(ask.parts.uri.query().unwrap_or_default());
             (with_etag(json, &etag.to_string()), etag)
         }
         _ => (view.to_text(), view.etag),
     };
+    let (text, etag) = aside(head.document.weight(), write);
     if ask.has(&etag)? {
         return Ok(answer::not_modified(&etag));
     }
@@ -293,14 +294,17 @@ pub(crate) async fn diff(ask: Ask) -> Answer {
     let (from, to) = (version("from")?, version("to")?);
     ask.wait_for_min_cursor(&workspace).await?;
     let diff = workspace.diff(&principal, &address, from, to).await?;
-    Ok(answer::written(|w| {
+    let patch = diff.patch.to_json();
+    let write = |w: &mut JsonWriter| {
         w.begin_object();
         w.field_u64("from", diff.from.0);
         w.field_u64("to", diff.to.0);
-        w.field_json("patch", &diff.patch.to_json());
+        w.field_json("patch", &patch);
         w.field_str("text", &diff.text);
         w.end_object();
-    }))
+    };
+    let bytes = patch.weight() + diff.text.len();
+    Ok(aside(bytes, || answer::written(write)))
 }
 
 /// Answers that something was made.
