@@ -21,6 +21,7 @@ use crate::batch::{Batch, Log, writes_body};
 use crate::heads::Cached;
 use crate::load::{base_state, head_of_row, rotten, store_problem, unknown_outcome};
 use crate::outcome::{Settled, reused};
+use crate::reads::LOAD_AT_ONCE;
 use crate::recent_ids::RecentIds;
 use crate::workspace::Shared;
 
@@ -222,10 +223,51 @@ impl Committer {
                 None => missing.push(address),
             }
         }
-        match self.load_heads(missing, view).await {
+        match self.load_bounded(&missing, view).await {
             // What is rotten is refused where it is decided: others must not suffer for it.
             Err(problem) if problem.code == Code::Rot => Ok(()),
-            loaded => loaded,
+            loaded => loaded.map(drop),
+        }
+    }
+
+    /// Loads heads, some at once, until they are all there or more than one bulk may hold; says
+    /// whether they are within that.
+    async fn load_bounded(&self, named: &[Address], view: &mut View) -> Result<bool, Problem> {
+        let mut bytes = 0;
+        for some in named.chunks(LOAD_AT_ONCE) {
+            let missing = some.iter().filter(|address| !view.knows(address)).cloned();
+            self.load_heads(missing.collect(), view).await?;
+            let heads = some.iter().filter_map(|address| view.head(address));
+            bytes += heads.map(|head| head.document.weight()).sum::<usize>();
+            if bytes > self.shared.settings.bulk_heads_bytes_max {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Refuses a bulk whose parts are decided on more than fits into memory, before it is loaded.
+    ///
+    /// What was settled before is only heard again, and needs no head.
+    async fn bound_bulk(&self, job: &Job, batch: &mut Batch) -> Result<Option<Problem>, Problem> {
+        if job.proposals.len() < 2 {
+            return Ok(None);
+        }
+        let new = job.proposals.iter();
+        let new = new.filter(|part| !batch.settled.contains_key(&part.id));
+        let named: HashSet<_> = new.map(|part| part.context.clone()).collect();
+        let named: Vec<_> = named.into_iter().collect();
+        let before = batch.view.clone();
+        match self.load_bounded(&named, &mut batch.view).await {
+            Ok(true) => Ok(None),
+            Err(problem) if problem.code == Code::Rot => Ok(None),
+            Err(problem) => Err(problem),
+            Ok(false) => {
+                batch.view = before;
+                Ok(Some(heads_too_large(
+                    self.shared.settings.bulk_heads_bytes_max,
+                )))
+            }
         }
     }
 
@@ -275,6 +317,10 @@ impl Committer {
     }
 
     async fn decide_job(&self, job: &Job, batch: &mut Batch, now: Now) -> Result<Answers, Problem> {
+        // Not kept: the same bulk may fit once its contexts are smaller, or the limit is larger.
+        if let Some(problem) = self.bound_bulk(job, batch).await? {
+            return Ok(job.proposals.iter().map(|_| Err(problem.clone())).collect());
+        }
         let atomic = job.mode == BulkMode::Atomic && job.proposals.len() > 1;
         let before = atomic.then(|| batch.mark());
         batch.begin_job();
@@ -653,6 +699,16 @@ fn bulk_refused(at: usize, part: &Proposal, cause: &Problem) -> Problem {
     );
     Problem::new(Code::BulkRefused, detail)
         .hint("mend that part, and send all again with new change ids")
+}
+
+/// The setting that bounds what a bulk is decided on.
+pub const BULK_HEADS: &str = "bulk_heads_bytes_max";
+
+fn heads_too_large(max: usize) -> Problem {
+    let detail = format!("the contexts of this bulk hold more than {max} bytes together");
+    Problem::new(Code::TooLarge, detail)
+        .hint("send its parts as several bulks")
+        .limit(max as u64, BULK_HEADS)
 }
 
 fn answer(jobs: Vec<Job>, answers: Vec<Answers>) {

@@ -16,7 +16,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::aside::aside;
 use crate::clock::Clock;
-use crate::committer::{Answers, Job};
+use crate::committer::{Answers, BULK_HEADS, Job};
 use crate::heads::Heads;
 use crate::load::{rotten, store_problem, version_as_head};
 use crate::outcome::reused;
@@ -318,10 +318,8 @@ impl Workspace {
             }
         };
         let answers = self.send(principal, mode, named, proposals).await?;
-        let stands_for_others = reused(bulk);
-        let told = |answer: &Result<Receipt, Problem>| answer.as_ref() == Err(&stands_for_others);
-        if matches!(named, Bulk::Named(_)) && answers.iter().all(told) {
-            return Err(stands_for_others);
+        if let Some(problem) = refused_whole(named, &answers) {
+            return Err(problem);
         }
         Ok(BulkAnswer {
             bulk,
@@ -491,6 +489,20 @@ impl Workspace {
     pub fn low_water(&self) -> Seq {
         self.shared.low_water
     }
+}
+
+/// Returns why a bulk was refused before its parts were decided: then each was told the same.
+fn refused_whole(bulk: Bulk, answers: &Answers) -> Option<Problem> {
+    let Some(Err(problem)) = answers.first() else {
+        return None;
+    };
+    let limit = problem.limit.as_ref().map(|limit| limit.1.as_str());
+    let whole = match bulk {
+        _ if limit == Some(BULK_HEADS) => true,
+        Bulk::Named(id) => *problem == reused(id),
+        Bulk::None | Bulk::Derived(_) => false,
+    };
+    whole.then(|| problem.clone())
 }
 
 /// Says that the workspace takes no writes until its store has reopened.

@@ -193,7 +193,9 @@ fn appended(doc: &Json, touched: &[Pointer], patch: &Patch) -> Vec<Option<usize>
     let mut note = |path: &Pointer, adds: bool| {
         // None of them lies below another, so only the last one before it can hold the path.
         let after = touched.partition_point(|other| other.tokens() <= path.tokens());
-        let Some(at) = after.checked_sub(1) else { return };
+        let Some(at) = after.checked_sub(1) else {
+            return;
+        };
         let holder = &touched[at];
         let length = match doc.pointer(holder) {
             Some(Json::Array(items)) => items.len(),

@@ -115,6 +115,22 @@ impl View {
         Ok(levels)
     }
 
+    /// Takes over what was moved in the view of a batch that may not be in the store yet, so that
+    /// heights count it ([`View::height`]). What this view knows already is newer.
+    pub fn carry_moves(&mut self, before: &View) {
+        for moved in &before.moved {
+            let line = before.chain(Some(moved.clone()), ANCESTORS_MAX + 1);
+            for address in line {
+                if let Some(head) = before.heads.get(&address) {
+                    self.heads.entry(address).or_insert_with(|| head.clone());
+                }
+            }
+            let below = before.heights.get(moved).copied().unwrap_or(0);
+            self.heights.entry(moved.clone()).or_insert(below);
+            self.moved.insert(moved.clone());
+        }
+    }
+
     /// Puts in what a base stands for.
     pub fn put_base(&mut self, address: Address, base: Base, state: BaseState) {
         self.bases.insert((address, base), state);

@@ -208,7 +208,9 @@ async fn p9_bulks_of_one_name_are_not_one_page() {
     let first = node.proposal("note/first", Operation::Create, "{}");
     for round in 0..4 {
         let part = |n: u32| node.proposal(&format!("note/n{round}-{n}"), Operation::Create, "{}");
-        let parts = std::iter::once(first.clone()).chain((0..900).map(part)).collect();
+        let parts = std::iter::once(first.clone())
+            .chain((0..900).map(part))
+            .collect();
         node.workspace
             .submit_bulk(&owner, BulkMode::Atomic, None, parts)
             .await

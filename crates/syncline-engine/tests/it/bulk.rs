@@ -199,13 +199,20 @@ async fn p3_a_bulk_that_was_not_decided_may_come_again() {
     part.strategy = Some("manual".parse().unwrap());
     for (strategy, wanted) in [(part.strategy.clone(), Some(Code::NotBuilt)), (None, None)] {
         part.strategy = strategy;
-        let parts = vec![part.clone(), bench.proposal("note/b", Operation::Create, "{}")];
+        let parts = vec![
+            part.clone(),
+            bench.proposal("note/b", Operation::Create, "{}"),
+        ];
         let answer = bench
             .workspace
             .submit_bulk(&owner, BulkMode::Atomic, Some(name), parts)
             .await
             .unwrap();
-        let found = answer.answers[0].1.as_ref().err().map(|problem| problem.code);
+        let found = answer.answers[0]
+            .1
+            .as_ref()
+            .err()
+            .map(|problem| problem.code);
         assert_eq!(found, wanted);
     }
 }
@@ -232,4 +239,55 @@ async fn p3_a_bulk_s_id_outlives_its_node() {
     assert!(heard[0].is_ok());
     assert_eq!(heard[1], heard[0]);
     assert_eq!(code(heard[2].clone()), Code::ChangeIdReused);
+}
+
+/// P9: a thousand small parts may each be decided on a large document.
+#[tokio::test]
+async fn p9_what_a_bulk_is_decided_on_is_bounded() {
+    let settings = Settings {
+        bulk_heads_bytes_max: 1 << 20,
+        // What is loaded does not stay at hand.
+        cache_bytes_max: 64 << 10,
+        ..Settings::default()
+    };
+    let bench = Bench::with(settings).await;
+    let text = "x".repeat(300 << 10);
+    for n in 0..5 {
+        let body = format!(r#"{{"data":{{"t":"{text}"}}}}"#);
+        bench.create(&format!("note/n{n}"), &body).await;
+    }
+    let owner = Principal::owner();
+    let send = |mode, parts: Vec<Proposal>| bench.workspace.submit_bulk(&owner, mode, None, parts);
+    let bulk = |contexts: std::ops::Range<usize>| {
+        let part = |n| bench.proposal(&format!("note/n{n}"), Operation::Merge, r#"{"title":"x"}"#);
+        contexts.map(part).collect::<Vec<_>>()
+    };
+    let tail = bench.workspace.tail();
+    for mode in [BulkMode::Atomic, BulkMode::Independent] {
+        let problem = send(mode, bulk(0..5)).await.unwrap_err();
+        assert_eq!(problem.code, Code::TooLarge);
+        let limit = problem.limit.as_deref().cloned();
+        assert_eq!(limit, Some((1 << 20, "bulk_heads_bytes_max".to_owned())));
+    }
+    assert_eq!(bench.workspace.tail(), tail);
+    let few = bulk(0..3);
+    let first = send(BulkMode::Atomic, few.clone()).await.unwrap();
+    assert!(first.answers.iter().all(|(_, answer)| answer.is_ok()));
+    // Many parts on one context are decided on one document.
+    let part = |_| bench.proposal("note/n0", Operation::Merge, r#"{"title":"y"}"#);
+    let one = send(BulkMode::Atomic, (0..20).map(part).collect())
+        .await
+        .unwrap();
+    assert!(one.answers.iter().all(|(_, answer)| answer.is_ok()));
+    // A resend hears the first answer, though its contexts would be too much today.
+    for n in 0..3 {
+        let more = format!(r#"{{"data":{{"u":"{text}"}}}}"#);
+        bench.merge(&format!("note/n{n}"), &more).await.unwrap();
+    }
+    let again = send(BulkMode::Atomic, few).await.unwrap();
+    assert_eq!(again.answers, first.answers);
+    // Writes that only wait together are not one bulk.
+    let lone = |part| bench.submit(part);
+    let all = futures_util::future::join_all(bulk(0..5).into_iter().map(lone)).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
 }

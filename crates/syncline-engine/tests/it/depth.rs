@@ -78,7 +78,11 @@ async fn what_the_same_batch_put_below_counts() {
     chain(&bench, "k", 7).await;
     let merge = |at: &str, parent: &str| bench.proposal(at, Operation::Merge, &below(parent));
     let create = bench.proposal("note/k8", Operation::Create, &below("note/k7"));
-    let parts = vec![merge("note/k1", "note/m4"), create, merge("note/m1", "note/n20")];
+    let parts = vec![
+        merge("note/k1", "note/m4"),
+        create,
+        merge("note/m1", "note/n20"),
+    ];
     let owner = Principal::owner();
     let answer = bench
         .workspace
@@ -86,7 +90,11 @@ async fn what_the_same_batch_put_below_counts() {
         .await
         .unwrap();
     // 22 above, m1 to m4, k1 to k8: the last would have 33 ancestors.
-    let answers: Vec<_> = answer.answers.into_iter().map(|(_, answer)| answer).collect();
+    let answers: Vec<_> = answer
+        .answers
+        .into_iter()
+        .map(|(_, answer)| answer)
+        .collect();
     assert!(answers[0].is_ok() && answers[1].is_ok(), "{answers:?}");
     assert_too_deep(answers[2].clone().unwrap_err());
     bench.merge("note/k1", &below("note/m3")).await.unwrap();
