@@ -223,7 +223,7 @@ async fn p3_a_bulk_s_id_outlives_its_node() {
     let store = Arc::new(MemoryStore::new());
     let bench = Bench::new().await;
     let (owner, name) = (Principal::owner(), bench.engine.fresh_id());
-    let parts = vec![
+    let parts = [
         bench.proposal("note/a", Operation::Create, "{}"),
         bench.proposal("note/b", Operation::Create, "{}"),
     ];
