@@ -47,6 +47,8 @@ pub struct Job {
     pub proposals: Vec<Proposal>,
     /// The digest of each, which whoever submits computes, since the committer is only one.
     pub digests: Vec<[u8; 32]>,
+    /// The digest of them all, where the sender gave the bulk an id of its own.
+    pub bulk_digest: Option<[u8; 32]>,
     /// Where the answers go; whoever asked may be gone.
     pub reply: oneshot::Sender<Answers>,
     /// The room that it takes in the queue, given back when the job is answered and dropped.
@@ -55,6 +57,12 @@ pub struct Job {
 }
 
 impl Job {
+    /// Returns the ids that it is answered under: the parts', and the bulk's own where it has one.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ChangeId> {
+        let bulk = self.bulk.filter(|_| self.bulk_digest.is_some());
+        self.proposals.iter().map(|part| part.id).chain(bulk)
+    }
+
     fn weight(&self) -> usize {
         self.proposals
             .iter()
@@ -237,7 +245,7 @@ impl Committer {
         if self.flight.is_none() && self.open.jobs.is_empty() {
             self.shared.committing.begin();
         }
-        match self.decide_job(&job).await {
+        match self.decide(&job).await {
             Ok(answers) => self.open.push(job, answers),
             // Parts of a bulk may be in the batch already: it is begun anew without them.
             Err(problem) => {
@@ -266,6 +274,8 @@ impl Committer {
         let mut decided = std::mem::take(&mut self.open);
         let before = self.log;
         let batch = &mut decided.batch;
+        // The store has not moved them yet.
+        self.open.batch.view.carry_moves(&batch.view);
         let append: Append = if batch.changes.is_empty() && batch.ids.is_empty() {
             let last = before.last;
             Box::pin(async move { Ok(Appended { last }) })

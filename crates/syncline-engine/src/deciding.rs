@@ -8,12 +8,15 @@ use syncline_model::change::{Outcome, Receipt};
 use syncline_model::ids::{Address, ChangeId, Seq};
 use syncline_model::proposal::{Base, Proposal};
 use syncline_model::time::Hlc;
-use syncline_rules::{BaseState, Decision, Need, Now, Refusal, Step, View, decide, may_write};
+use syncline_rules::{
+    ANCESTORS_MAX, BaseState, Decision, Need, Now, Refusal, Step, View, decide, may_write,
+};
 
 use crate::committer::{Answers, Committer, Job};
 use crate::heads::{Cached, CachedHead};
 use crate::load::{base_state, head_of_row, rotten, store_problem};
 use crate::outcome::{Settled, reused};
+use crate::reads::LOAD_AT_ONCE;
 
 /// A decision names its head, its base, and its ancestors; each is loaded at most once.
 const NEEDS_MAX: usize = 80;
@@ -21,9 +24,31 @@ const NEEDS_MAX: usize = 80;
 const LOOK_UP_MAX: usize = 1_024;
 
 impl Committer {
-    /// Decides a job into the open batch. Fails only where the store cannot be read.
-    pub(crate) async fn decide_job(&mut self, job: &Job) -> Result<Answers, Problem> {
+    /// Decides a job into the open batch, unless it is a bulk whose own id stands for another: then
+    /// each part hears so. Fails only where the store cannot be read.
+    pub(crate) async fn decide(&mut self, job: &Job) -> Result<Answers, Problem> {
         self.look_up_ids(job).await?;
+        let (Some(bulk), Some(digest)) = (job.bulk, job.bulk_digest) else {
+            return self.decide_job(job).await;
+        };
+        let known = self.settled(&bulk).map(|(known, _)| *known);
+        if known.is_some_and(|known| known != digest) {
+            return Ok(job.proposals.iter().map(|_| Err(reused(bulk))).collect());
+        }
+        let answers = self.decide_job(job).await?;
+        // Where nothing was decided the bulk may come again with other parts, as each part may.
+        let decided = |part: &Proposal| self.settled(&part.id).is_some();
+        if known.is_none() && job.proposals.iter().any(decided) {
+            self.open.batch.keep(bulk, digest, Settled::Bulk);
+        }
+        Ok(answers)
+    }
+
+    async fn decide_job(&mut self, job: &Job) -> Result<Answers, Problem> {
+        // Not kept: the same bulk may fit once its contexts are smaller, or the limit is larger.
+        if let Some(problem) = self.bound_bulk(job).await? {
+            return Ok(job.proposals.iter().map(|_| Err(problem.clone())).collect());
+        }
         self.prefetch(job).await?;
         let now = self.tick();
         let atomic = job.mode == BulkMode::Atomic && job.proposals.len() > 1;
@@ -105,18 +130,16 @@ impl Committer {
     }
 
     fn unknown_ids(&self, job: &Job) -> Vec<ChangeId> {
-        let unknown = |proposal: &&Proposal| {
-            !self.recent.surely_new(&proposal.id)
-                && !self.known.contains_key(&proposal.id)
-                && self.settled(&proposal.id).is_none()
+        let unknown = |id: &ChangeId| {
+            !self.recent.surely_new(id)
+                && !self.known.contains_key(id)
+                && self.settled(id).is_none()
         };
-        if !job.proposals.iter().any(|proposal| unknown(&proposal)) {
+        if !job.ids().any(|id| unknown(&id)) {
             return Vec::new();
         }
-        let behind = self.waiting.iter().flat_map(|job| &job.proposals);
-        let behind = behind.take(LOOK_UP_MAX);
-        let ids = job.proposals.iter().chain(behind).filter(unknown);
-        ids.map(|proposal| proposal.id).collect()
+        let behind = self.waiting.iter().flat_map(Job::ids).take(LOOK_UP_MAX);
+        job.ids().chain(behind).filter(unknown).collect()
     }
 
     /// Returns a head that no store has to be asked for.
@@ -150,14 +173,69 @@ impl Committer {
                 missing.insert(proposal.context.clone());
             }
         }
-        match self.load_heads(missing.into_iter().collect()).await {
+        let missing: Vec<_> = missing.into_iter().collect();
+        match self.load_bounded(&missing).await {
             // What is rotten is refused where it is decided: others must not suffer for it.
             Err(problem) if problem.code == Code::Rot => Ok(()),
-            loaded => loaded,
+            loaded => loaded.map(drop),
+        }
+    }
+
+    /// Loads heads, some at once, until they are all there or more than one bulk may hold; says
+    /// whether they are within that.
+    async fn load_bounded(&mut self, named: &[Address]) -> Result<bool, Problem> {
+        let mut bytes = 0;
+        for some in named.chunks(LOAD_AT_ONCE) {
+            let mut missing = Vec::new();
+            for address in some {
+                if self.open.batch.view.knows(address) {
+                    continue;
+                }
+                match self.at_hand(address) {
+                    Some(cached) => put_cached(&mut self.open.batch.view, address, &cached),
+                    None => missing.push(address.clone()),
+                }
+            }
+            self.load_heads(missing).await?;
+            let view = &self.open.batch.view;
+            let heads = some.iter().filter_map(|address| view.head(address));
+            bytes += heads.map(|head| head.document.weight()).sum::<usize>();
+            if bytes > self.shared.settings.bulk_heads_bytes_max {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Refuses a bulk whose parts are decided on more than fits into memory, before it is loaded.
+    ///
+    /// What was settled before is only heard again, and needs no head.
+    async fn bound_bulk(&mut self, job: &Job) -> Result<Option<Problem>, Problem> {
+        if job.proposals.len() < 2 {
+            return Ok(None);
+        }
+        let new = job.proposals.iter();
+        let new = new.filter(|part| self.settled(&part.id).is_none());
+        let named: HashSet<_> = new.map(|part| part.context.clone()).collect();
+        let named: Vec<_> = named.into_iter().collect();
+        let before = self.open.batch.view.clone();
+        match self.load_bounded(&named).await {
+            Ok(true) => Ok(None),
+            Err(problem) if problem.code == Code::Rot => Ok(None),
+            Err(problem) => Err(problem),
+            Ok(false) => {
+                self.open.batch.view = before;
+                Ok(Some(heads_too_large(
+                    self.shared.settings.bulk_heads_bytes_max,
+                )))
+            }
         }
     }
 
     async fn load_heads(&mut self, missing: Vec<Address>) -> Result<(), Problem> {
+        if missing.is_empty() {
+            return Ok(());
+        }
         let shared = self.shared.clone();
         let rows = shared.store.heads(&shared.id, &missing).await;
         for (address, row) in missing.into_iter().zip(rows.map_err(store_problem)?) {
@@ -217,6 +295,7 @@ impl Committer {
             }
             return match settled.clone() {
                 Settled::Accepted(receipt) => Ok(Ok(receipt)),
+                Settled::Bulk => Ok(Err(reused(proposal.id))),
                 Settled::Refused(refusal) => {
                     let again = self.shared.refusal_again(proposal, *refusal).await;
                     let mut problem = again?;
@@ -264,7 +343,7 @@ impl Committer {
             },
         };
         let keep = match &settled {
-            Settled::Accepted(_) => true,
+            Settled::Accepted(_) | Settled::Bulk => true,
             Settled::Refused(refusal) => refusal.problem.code.decided(),
         };
         if keep && !self.shared.settings.faults.forget_id {
@@ -273,6 +352,7 @@ impl Committer {
         Ok(match settled {
             Settled::Accepted(receipt) => Ok(receipt),
             Settled::Refused(refusal) => Err(refusal.problem),
+            Settled::Bulk => Err(reused(proposal.id)),
         })
     }
 
@@ -290,6 +370,12 @@ impl Committer {
                         None => base_state(&*shared.store, &shared.id, &address, &base).await?,
                     };
                     self.open.batch.put_base(address, base, state);
+                }
+                Decision::Needs(Need::Height(address)) => {
+                    let store = &shared.store;
+                    let levels = store.height(&shared.id, &address, ANCESTORS_MAX).await;
+                    let levels = levels.map_err(store_problem)?;
+                    self.open.batch.view.put_height(address, levels);
                 }
                 decision => return Ok(decision),
             }
@@ -381,6 +467,16 @@ fn bulk_refused(at: usize, part: &Proposal, cause: &Problem) -> Problem {
     );
     Problem::new(Code::BulkRefused, detail)
         .hint("mend that part, and send all again with new change ids")
+}
+
+/// The setting that bounds what a bulk is decided on.
+pub const BULK_HEADS: &str = "bulk_heads_bytes_max";
+
+fn heads_too_large(max: usize) -> Problem {
+    let detail = format!("the contexts of this bulk hold more than {max} bytes together");
+    Problem::new(Code::TooLarge, detail)
+        .hint("send its parts as several bulks")
+        .limit(max as u64, BULK_HEADS)
 }
 
 fn put_cached(view: &mut View, address: &Address, cached: &Cached) {

@@ -4,6 +4,7 @@
 //! appends with one fsync, moves the [`tail`], answers, and rings. Readers follow the tail. The
 //! engine knows no doors and no subscribers, and every call carries the principal who acts.
 
+mod aside;
 mod batch;
 pub mod clock;
 mod committer;
@@ -15,6 +16,7 @@ mod reads;
 mod recent_ids;
 pub mod settings;
 mod stats;
+mod subtree;
 pub mod tail;
 mod workspace;
 
@@ -32,10 +34,12 @@ use syncline_store::{Append, NewWorkspace, Store, VerifyReport, VerifyStep, Work
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
+pub use aside::aside;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use reads::{Diff, ListAnswer, VersionPage, When};
 pub use settings::{Settings, TestFaults};
 pub use stats::{Health, Stats};
+pub use subtree::SubtreeAnswer;
 pub use syncline_rules::{Principal, Role};
 pub use tail::Entry;
 pub use workspace::{BulkAnswer, Workspace};

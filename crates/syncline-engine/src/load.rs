@@ -9,8 +9,9 @@ use syncline_model::ids::{Address, Seq, Version, WorkspaceId};
 use syncline_model::proposal::Base;
 use syncline_model::record::RotError;
 use syncline_rules::BaseState;
-use syncline_store::{HeadRow, Store, StoreError, read_body, replay};
+use syncline_store::{HeadRow, Rebuild, Store, StoreError, read_body, replay};
 
+use crate::aside::aside;
 use crate::heads::CachedHead;
 
 /// Turns a store's failure into what a door may say.
@@ -62,6 +63,18 @@ fn rot_problem(rot: &RotError) -> Problem {
     Problem::new(Code::Rot, rot.to_string()).hint("run `syncline verify`, and restore a backup")
 }
 
+/// About how many bytes packed ones stand for. JSON is packed to a third or less; what says little
+/// is packed to nothing, and is unpacked in no time.
+fn unpacked(bytes: usize) -> usize {
+    8 * bytes
+}
+
+fn bytes_of(rebuild: &Rebuild) -> usize {
+    let start = rebuild.start.as_ref().map_or(0, |body| body.bytes.len());
+    let effects: usize = rebuild.records.iter().map(|record| record.body.len()).sum();
+    unpacked(start + effects)
+}
+
 /// Makes a head of its row, replaying the effects after its body.
 pub async fn head_of_row(
     store: &dyn Store,
@@ -70,7 +83,8 @@ pub async fn head_of_row(
 ) -> Result<CachedHead, Problem> {
     let (document, effects) = match &row.body {
         Some(body) if body.version == row.version => {
-            (read_body(body).map_err(|rot| rotten(store, &rot))?, 0)
+            let read = aside(unpacked(body.bytes.len()), || read_body(body));
+            (read.map_err(|rot| rotten(store, &rot))?, 0)
         }
         _ => {
             let rebuild = store
@@ -78,8 +92,8 @@ pub async fn head_of_row(
                 .await
                 .map_err(store_problem)?;
             let effects = rebuild.records.iter().map(|record| record.body.len()).sum();
-            let found = replay(&rebuild).map_err(|rot| rotten(store, &rot))?;
-            let Some((document, _)) = found else {
+            let found = aside(bytes_of(&rebuild), || replay(&rebuild));
+            let Some((document, _)) = found.map_err(|rot| rotten(store, &rot))? else {
                 return Err(rotten(
                     store,
                     &RotError::Document(format!("{} v{}", row.address, row.version)),
@@ -88,7 +102,7 @@ pub async fn head_of_row(
             (document, effects)
         }
     };
-    if document.hash() != row.hash {
+    if aside(document.weight(), || document.hash()) != row.hash {
         return Err(rotten(
             store,
             &RotError::Document(format!("{} v{}", row.address, row.version)),
@@ -127,11 +141,11 @@ pub async fn version_as_head(
         .rebuild(workspace, address, version)
         .await
         .map_err(store_problem)?;
-    let replayed = replay(&rebuild).map_err(|rot| rotten(store, &rot))?;
-    let Some((document, last)) = replayed else {
+    let replayed = aside(bytes_of(&rebuild), || replay(&rebuild));
+    let Some((document, last)) = replayed.map_err(|rot| rotten(store, &rot))? else {
         return Ok(None);
     };
-    if document.hash() != row.hash {
+    if aside(document.weight(), || document.hash()) != row.hash {
         return Err(rotten(
             store,
             &RotError::Document(format!("{address} v{version}")),

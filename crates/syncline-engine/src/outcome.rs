@@ -17,6 +17,8 @@ pub enum Settled {
     Accepted(Receipt),
     /// It was refused, for good.
     Refused(Box<Refusal>),
+    /// It is no proposal but a bulk's own id; what became of the parts stands under theirs.
+    Bulk,
 }
 
 impl Settled {
@@ -26,6 +28,7 @@ impl Settled {
         w.begin_object();
         match self {
             Settled::Accepted(receipt) => write_receipt(&mut w, receipt),
+            Settled::Bulk => w.field_bool("parts", true),
             Settled::Refused(refusal) => {
                 let mut problem = refusal.problem.clone();
                 problem.sides = None;
@@ -80,6 +83,9 @@ fn read(id: ChangeId, json: &Json) -> Result<Settled, FieldError> {
             sided: f.bool("sides")?.unwrap_or(false),
         };
         return Ok(Settled::Refused(Box::new(refusal)));
+    }
+    if f.bool("parts")?.unwrap_or(false) {
+        return Ok(Settled::Bulk);
     }
     let receipt = Receipt {
         id,

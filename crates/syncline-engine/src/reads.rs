@@ -7,11 +7,13 @@ use syncline_merge::{Patch, diff, readable};
 use syncline_model::change::Place;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, Seq, Version};
+use syncline_model::json::Json;
 use syncline_model::proposal::{Base, Precondition, Proposal};
 use syncline_model::time::Timestamp;
 use syncline_rules::{ANCESTORS_MAX, Principal, Subject, View, place_of, visible};
 use syncline_store::{ContextList, HeadRow, ListQuery, PageKey, Sort};
 
+use crate::aside::aside;
 use crate::heads::{Cached, CachedHead};
 use crate::load::{head_of_row, store_problem, version_as_head};
 use crate::tail::Entry;
@@ -29,9 +31,9 @@ pub enum When {
 }
 
 /// Bounds the documents of one page: a page may end before its limit.
-const PAGE_BYTES_MAX: usize = 16 << 20;
+pub(crate) const PAGE_BYTES_MAX: usize = 16 << 20;
 /// Bounds how many documents one read of the store brings, each of which may be the largest.
-const LOAD_AT_ONCE: usize = 16;
+pub(crate) const LOAD_AT_ONCE: usize = 16;
 
 /// A page of a list.
 #[derive(Clone, Debug)]
@@ -307,7 +309,7 @@ impl Workspace {
     }
 
     /// Returns the heads of these rows as they are now: from the cache, the rest in one read.
-    async fn load(&self, rows: &[HeadRow]) -> Result<Vec<Arc<Head>>, Problem> {
+    pub(crate) async fn load(&self, rows: &[HeadRow]) -> Result<Vec<Arc<Head>>, Problem> {
         let shared = &self.shared;
         let mut heads = Vec::with_capacity(rows.len());
         let mut missing = Vec::new();
@@ -393,8 +395,10 @@ impl Workspace {
                     .to_json(),
             );
         }
-        let patch = diff(&sides[0], &sides[1]);
-        let text = readable(&sides[0], &sides[1]);
+        let bytes = sides.iter().map(Json::weight).sum();
+        let (patch, text) = aside(bytes, || {
+            (diff(&sides[0], &sides[1]), readable(&sides[0], &sides[1]))
+        });
         Ok(Diff {
             from,
             to,

@@ -11,6 +11,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Bounds a bulk.
     pub bulk_max: usize,
+    /// Bounds the documents that the parts of one bulk are decided on.
+    pub bulk_heads_bytes_max: usize,
     /// Bounds the memory of one commit: proposals are taken until their bodies reach this.
     pub commit_bytes_max: usize,
     /// Bounds how many proposals one commit decides.
@@ -49,6 +51,7 @@ impl Default for Settings {
         Settings {
             rules: Rules::default(),
             bulk_max: 1_000,
+            bulk_heads_bytes_max: 256 << 20,
             commit_bytes_max: 4 << 20,
             commit_proposals_max: 1_024,
             queue_bytes_max: 64 << 20,

@@ -95,7 +95,7 @@ impl Entry {
             | syncline_model::change::Effect::Snapshot(json) => json.weight(),
             syncline_model::change::Effect::Gone => 0,
         };
-        // An item that is added to a long list is little, but the intent keeps the list.
+        // An item that is put in among a long list is little, but the intent keeps the list.
         let intent = &self.change.intent;
         let old = intent.old.iter().filter_map(|(_, value)| value.as_ref());
         let kept: usize = old.chain(&intent.body).map(Json::weight).sum();

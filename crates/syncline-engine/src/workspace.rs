@@ -9,15 +9,18 @@ use syncline_api::{BulkMode, Code, Problem, ResetReason};
 use syncline_model::change::{Change, Receipt};
 use syncline_model::cursor::{CursorKey, Position, Tag8};
 use syncline_model::ids::{ChangeId, Epoch, Seq, WorkspaceId};
-use syncline_model::proposal::Proposal;
+use syncline_model::proposal::{Proposal, bulk_digest};
 use syncline_rules::{Principal, Refusal, sides};
 use syncline_store::Store;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+use crate::aside::aside;
 use crate::clock::Clock;
 use crate::committer::{Answers, Job};
+use crate::deciding::BULK_HEADS;
 use crate::heads::Heads;
 use crate::load::{rotten, store_problem, version_as_head};
+use crate::outcome::reused;
 use crate::settings::Settings;
 use crate::tail::{Entry, Tail};
 
@@ -235,6 +238,17 @@ pub struct Workspace {
     pub(crate) jobs: mpsc::Sender<Job>,
 }
 
+/// Which id a bulk goes by.
+#[derive(Clone, Copy)]
+enum Bulk {
+    /// It is none.
+    None,
+    /// One that its parts tell, or that one of them bears.
+    Derived(ChangeId),
+    /// One that its sender gave it, which is kept: it stands for these parts alone.
+    Named(ChangeId),
+}
+
 /// What a bulk hears.
 #[derive(Clone, Debug)]
 pub struct BulkAnswer {
@@ -271,8 +285,9 @@ impl Workspace {
         principal: &Principal,
         proposal: Proposal,
     ) -> Result<Receipt, Problem> {
-        let job = (BulkMode::Independent, None, vec![proposal]);
-        let mut answers = self.send(principal, job).await?;
+        let mut answers = self
+            .send(principal, BulkMode::Independent, Bulk::None, vec![proposal])
+            .await?;
         answers.pop().expect("a job of one proposal has one answer")
     }
 
@@ -292,10 +307,21 @@ impl Workspace {
             );
             return Err(Problem::new(Code::TooLarge, detail).limit(limit as u64, "max_bulk"));
         }
-        // A resend that names its parts but not the bulk hears of the same bulk.
-        let bulk = bulk.unwrap_or_else(|| proposals[0].id.derive("bulk"));
         let ids: Vec<_> = proposals.iter().map(|proposal| proposal.id).collect();
-        let answers = self.send(principal, (mode, Some(bulk), proposals)).await?;
+        let (bulk, named) = match bulk {
+            // A part that bears the bulk's id has its own digest under it.
+            Some(bulk) if ids.contains(&bulk) => (bulk, Bulk::Derived(bulk)),
+            Some(bulk) => (bulk, Bulk::Named(bulk)),
+            // A resend that names its parts but not the bulk hears of the same bulk.
+            None => {
+                let bulk = ids[0].derive("bulk");
+                (bulk, Bulk::Derived(bulk))
+            }
+        };
+        let answers = self.send(principal, mode, named, proposals).await?;
+        if let Some(problem) = refused_whole(named, &answers) {
+            return Err(problem);
+        }
         Ok(BulkAnswer {
             bulk,
             answers: ids.into_iter().zip(answers).collect(),
@@ -305,7 +331,9 @@ impl Workspace {
     async fn send(
         &self,
         principal: &Principal,
-        (mode, bulk, proposals): (BulkMode, Option<ChangeId>, Vec<Proposal>),
+        mode: BulkMode,
+        bulk: Bulk,
+        proposals: Vec<Proposal>,
     ) -> Result<Answers, Problem> {
         let shared = &self.shared;
         if shared.recovering.load(Ordering::SeqCst) {
@@ -323,16 +351,21 @@ impl Workspace {
             .map_err(|_| stopping())?;
         let (reply, answer) = oneshot::channel();
         let principal = principal.clone();
-        let digests = proposals
-            .iter()
-            .map(|proposal| proposal.digest().0)
-            .collect();
+        let digest = || proposals.iter().map(Proposal::digest).collect();
+        let digests: Vec<_> = aside(weight, digest);
+        let parts = proposals.iter().map(|proposal| &proposal.id).zip(&digests);
+        let (bulk, bulk_digest) = match bulk {
+            Bulk::None => (None, None),
+            Bulk::Derived(id) => (Some(id), None),
+            Bulk::Named(id) => (Some(id), Some(bulk_digest(mode.as_str(), parts).0)),
+        };
         let job = Job {
             principal,
             mode,
             bulk,
+            digests: digests.into_iter().map(|digest| digest.0).collect(),
+            bulk_digest,
             proposals,
-            digests,
             reply,
             permit,
         };
@@ -457,6 +490,20 @@ impl Workspace {
     pub fn low_water(&self) -> Seq {
         self.shared.low_water
     }
+}
+
+/// Returns why a bulk was refused before its parts were decided: then each was told the same.
+fn refused_whole(bulk: Bulk, answers: &Answers) -> Option<Problem> {
+    let Some(Err(problem)) = answers.first() else {
+        return None;
+    };
+    let limit = problem.limit.as_ref().map(|limit| limit.1.as_str());
+    let whole = match bulk {
+        _ if limit == Some(BULK_HEADS) => true,
+        Bulk::Named(id) => *problem == reused(id),
+        Bulk::None | Bulk::Derived(_) => false,
+    };
+    whole.then(|| problem.clone())
 }
 
 /// Says that the workspace takes no writes until its store has reopened.

@@ -11,7 +11,7 @@ use http::header::{
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use syncline_api::{Code, Problem, check_named_context, parse_if_match, parse_message};
-use syncline_engine::{Principal, Workspace};
+use syncline_engine::{Principal, Workspace, aside};
 use syncline_model::etag::Etag;
 use syncline_model::ids::{Address, ChangeId, Name, WorkspaceId};
 use syncline_model::json::{Json, Limits, Pointer};
@@ -225,7 +225,8 @@ impl Ask {
             bytes_max,
             ..Limits::wire()
         };
-        Ok((kind, Json::parse(&bytes, &limits)?))
+        let json = aside(bytes.len(), || Json::parse(&bytes, &limits))?;
+        Ok((kind, json))
     }
 
     /// Reads a body that says nothing: none, or an empty object.
@@ -235,7 +236,8 @@ impl Ask {
             return Ok(());
         }
         self.content_type(&[JSON])?;
-        match Json::parse(&bytes, &Limits::wire())?.as_object() {
+        let json = aside(bytes.len(), || Json::parse(&bytes, &Limits::wire()))?;
+        match json.as_object() {
             Some(object) if object.is_empty() => Ok(()),
             _ => Err(Problem::new(Code::Invalid, "this call takes no body").at(Pointer::root())),
         }

@@ -5,10 +5,10 @@ use syncline_api::{
     BulkMode, ContextView, Mode, Problem, ReceiptOrProblem, ReceiptView, project, read_proposal,
     shorten, write_change,
 };
-use syncline_engine::{BulkAnswer, Principal, When, Workspace};
+use syncline_engine::{BulkAnswer, Principal, When, Workspace, aside};
 use syncline_model::change::{Outcome, Receipt};
 use syncline_model::ids::{ChangeId, Version};
-use syncline_model::json::{Fields, Json, Pointer};
+use syncline_model::json::{Fields, Json, JsonWriter, Pointer};
 use syncline_model::proposal::{Operation, Precondition, Proposal};
 use syncline_model::time::Timestamp;
 
@@ -24,15 +24,18 @@ pub(crate) async fn get(ask: Ask) -> Answer {
     ask.wait_for_min_cursor(&workspace).await?;
     let head = workspace.get(&principal, &address, when).await?;
     let show_seq = principal.reads_all();
-    let part = part.map(|part| part.of_view(&ContextView::from_head(&head, show_seq)));
-    let (etag, text) = match part {
-        Some((json, true)) => {
-            let etag = head.etag();
-            let etag = etag.partial(ask.parts.uri.query().unwrap_or_default());
-            (etag, with_etag(json, &etag.to_string()).into())
+    let write = || {
+        let part = part.map(|part| part.of_view(&ContextView::from_head(&head, show_seq)));
+        match part {
+            Some((json, true)) => {
+                let etag = head.etag();
+                let etag = etag.partial(ask.parts.uri.query().unwrap_or_default());
+                (etag, with_etag(json, &etag.to_string()).into())
+            }
+            _ => ask.node.shown.head(workspace.id(), &head, show_seq),
         }
-        _ => ask.node.shown.head(workspace.id(), &head, show_seq),
     };
+    let (etag, text) = aside(head.document.weight(), write);
     if ask.has(&etag)? {
         return Ok(answer::not_modified(&etag));
     }
@@ -196,9 +199,15 @@ pub(crate) async fn batch(mut ask: Ask) -> Answer {
     fields.required("proposals")?;
     let proposals = fields.array("proposals")?.unwrap_or_default();
     fields.finish()?;
-    let fresh = || ask.node.doors.engine.fresh_id();
     let at = at.child("proposals");
-    let read = |(index, json)| read_proposal(json, &at.index(index), &actor, &fresh);
+    let read = |(index, json)| {
+        // A part without an id of its own has the same one whenever the bulk is sent again.
+        let id = || match &bulk {
+            Some(bulk) => bulk.derive(&format!("part {index}")),
+            None => ask.node.doors.engine.fresh_id(),
+        };
+        read_proposal(json, &at.index(index), &actor, &id)
+    };
     let proposals = proposals
         .iter()
         .enumerate()
@@ -289,14 +298,17 @@ pub(crate) async fn diff(ask: Ask) -> Answer {
     let (from, to) = (version("from")?, version("to")?);
     ask.wait_for_min_cursor(&workspace).await?;
     let diff = workspace.diff(&principal, &address, from, to).await?;
-    Ok(answer::written(|w| {
+    let patch = diff.patch.to_json();
+    let write = |w: &mut JsonWriter| {
         w.begin_object();
         w.field_u64("from", diff.from.0);
         w.field_u64("to", diff.to.0);
-        w.field_json("patch", &diff.patch.to_json());
+        w.field_json("patch", &patch);
         w.field_str("text", &diff.text);
         w.end_object();
-    }))
+    };
+    let bytes = patch.weight() + diff.text.len();
+    Ok(aside(bytes, || answer::written(write)))
 }
 
 /// Answers that something was made.

@@ -9,7 +9,7 @@ use futures_util::stream;
 use http::{HeaderValue, StatusCode};
 use syncline_api::{Code, ContextView, From, Mode, Problem, ResetReason, Scope};
 use syncline_delivery::{Exclude, Feed, FeedRequest, Item, Opening};
-use syncline_engine::{Principal, Workspace};
+use syncline_engine::{Principal, Workspace, aside};
 use syncline_model::cursor::{Position, Tag8};
 use syncline_model::ids::Seq;
 use syncline_model::json::{Json, JsonWriter, Limits, Pointer};
@@ -104,7 +104,7 @@ async fn next_ring(node: &Node, tail: &mut watch::Receiver<Position>, deadline: 
 }
 
 fn changes(items: &[Item], cursor: &str, principal: &Principal) -> http::Response<Body> {
-    answer::written(|w| {
+    let write = |w: &mut JsonWriter| {
         w.begin_object();
         w.key("changes");
         w.begin_array();
@@ -114,7 +114,9 @@ fn changes(items: &[Item], cursor: &str, principal: &Principal) -> http::Respons
         w.end_array();
         w.field_str("cursor", cursor);
         w.end_object();
-    })
+    };
+    let bytes = items.iter().map(Item::weight).sum();
+    aside(bytes, || answer::written(write))
 }
 
 /// Reads what pull and stream have in common.
@@ -259,7 +261,7 @@ impl Events {
             Item::Lagging => return,
         };
         let mut w = JsonWriter::with_capacity(512);
-        write_item(&mut w, item, &self.principal);
+        aside(item.weight(), || write_item(&mut w, item, &self.principal));
         push_event(text, event, id, &w.into_string());
     }
 }

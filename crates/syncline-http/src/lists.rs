@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use syncline_api::{Code, ContextView, Problem};
+use syncline_engine::aside;
 use syncline_model::ids::{Address, Kind, PrincipalId};
 use syncline_model::json::{Fields, Json, JsonWriter, Limits, Pointer};
 use syncline_model::time::Timestamp;
@@ -31,7 +32,7 @@ pub(crate) async fn list(ask: Ask) -> Answer {
     let page = workspace.list(&principal, query).await?;
     let part = part.map(|part| part.shared_by(page.heads.len()));
     let how = ask.parts.uri.query().unwrap_or_default();
-    Ok(answer::written(|w| {
+    let write = |w: &mut JsonWriter| {
         w.begin_object();
         w.key("contexts");
         w.begin_array();
@@ -47,7 +48,9 @@ pub(crate) async fn list(ask: Ask) -> Answer {
             w.field_str("next", &write_page(next, sort));
         }
         w.end_object();
-    }))
+    };
+    let bytes = page.heads.iter().map(|head| head.document.weight()).sum();
+    Ok(aside(bytes, || answer::written(write)))
 }
 
 fn contexts(query: &Query) -> Result<ContextList, Problem> {

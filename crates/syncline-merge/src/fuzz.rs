@@ -85,7 +85,7 @@ fn check_pair(from: &Json, to: &Json) {
 /// Putting the old values back gives the old document, so nothing else changed.
 fn check_touched(from: &Json, to: &Json, patch: &Patch) {
     let mut mended = to.clone();
-    for (pointer, old) in old_values(from, &patch.touched()) {
+    for (pointer, old) in old_values(from, patch).into_iter().rev() {
         mended = put_back(mended, &pointer, old);
     }
     assert_eq!(&mended, from, "a patch touches only what it says");

@@ -162,12 +162,69 @@ impl Patch {
     }
 }
 
-/// The values at `touched` pointers of `doc`, `None` where nothing is.
-pub fn old_values(doc: &Json, touched: &[Pointer]) -> Vec<(Pointer, Option<Json>)> {
-    touched
-        .iter()
-        .map(|pointer| (pointer.clone(), doc.pointer(pointer).cloned()))
-        .collect()
+/// The values that a patch changes, as `doc` has them before it; `None` where nothing is.
+///
+/// They stand at the [touched](Patch::touched) pointers, but for an array that only gets longer at
+/// its end: there each new index tells that it was not there, or else a list would be kept whole
+/// for each item that it grows by.
+pub fn old_values(doc: &Json, patch: &Patch) -> Vec<(Pointer, Option<Json>)> {
+    let touched = patch.touched();
+    let added = appended(doc, &touched, patch);
+    let mut old = Vec::with_capacity(touched.len());
+    for (pointer, added) in touched.into_iter().zip(added) {
+        match (doc.pointer(&pointer), added) {
+            (Some(Json::Array(items)), Some(added)) => {
+                let new = items.len()..items.len() + added;
+                old.extend(new.map(|index| (pointer.index(index), None)));
+            }
+            (value, _) => {
+                let value = value.cloned();
+                old.push((pointer, value));
+            }
+        }
+    }
+    old
+}
+
+/// Counts for each touched pointer the items that the patch appends there; `None` where it does
+/// anything else.
+fn appended(doc: &Json, touched: &[Pointer], patch: &Patch) -> Vec<Option<usize>> {
+    let mut added = vec![Some(0); touched.len()];
+    let mut note = |path: &Pointer, adds: bool| {
+        // None of them lies below another, so only the last one before it can hold the path.
+        let after = touched.partition_point(|other| other.tokens() <= path.tokens());
+        let Some(at) = after.checked_sub(1) else {
+            return;
+        };
+        let holder = &touched[at];
+        let length = match doc.pointer(holder) {
+            Some(Json::Array(items)) => items.len(),
+            _ => return,
+        };
+        let below = &path.tokens()[holder.tokens().len()..];
+        let is_new = |token: &str| {
+            token == "-" || Pointer::array_index(token).is_some_and(|index| index >= length)
+        };
+        added[at] = match (added[at], below) {
+            (Some(so_far), [index]) if is_new(index) && adds => Some(so_far + 1),
+            // What is done to an item that was just added adds none.
+            (Some(so_far), [index, _, ..]) if is_new(index) => Some(so_far),
+            _ => None,
+        };
+    };
+    for op in &patch.0 {
+        match op {
+            Op::Add { path, .. } | Op::Copy { path, .. } => note(path, true),
+            Op::Replace { path, .. } | Op::Remove { path } => note(path, false),
+            Op::Move { from, path } if from == path => {}
+            Op::Move { from, path } => {
+                note(from, false);
+                note(path, true);
+            }
+            Op::Test { .. } => {}
+        }
+    }
+    added
 }
 
 /// The array of an item, and the pointer itself elsewhere.

@@ -132,7 +132,8 @@ pub struct Intent {
     pub operation: Operation,
     /// Its body; `None` where the effect is the body, as for a JSON Patch that applied as it was.
     pub body: Option<Json>,
-    /// The values before, at each path that the effect touches; `None` where nothing was.
+    /// The values before, at each path that the effect touches; `None` where nothing was. An array
+    /// that only gets longer at its end is named by its new indexes, not kept whole.
     pub old: Vec<(Pointer, Option<Json>)>,
 }
 

@@ -267,6 +267,25 @@ impl Proposal {
     }
 }
 
+/// Returns the digest of proposals that were sent as one bulk, in their order: it tells a resend
+/// of the bulk from another use of its id.
+///
+/// `mode` is the word for how the parts hang together.
+pub fn bulk_digest<'a>(
+    mode: &str,
+    parts: impl IntoIterator<Item = (&'a ChangeId, &'a ProposalDigest)>,
+) -> ProposalDigest {
+    let mut hash = Sha256::new();
+    hash.update(b"syncline/bulk/1\0");
+    hash.update(mode.as_bytes());
+    hash.update([0]);
+    for (id, digest) in parts {
+        hash.update(id.as_bytes());
+        hash.update(digest.0);
+    }
+    ProposalDigest(hash.finalize().into())
+}
+
 impl fmt::Display for Base {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

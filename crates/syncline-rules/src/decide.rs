@@ -17,7 +17,7 @@ use crate::conditions::{
     Refused, check_base, check_operation, check_precondition, check_supported, with_sides,
 };
 use crate::document::propose;
-use crate::hierarchy::{ANCESTORS_MAX, check_kinds, check_parent, place_of};
+use crate::hierarchy::{ANCESTORS_MAX, check_height, check_kinds, check_parent, place_of};
 use crate::view::{Need, View};
 
 /// The time of a decision.
@@ -178,6 +178,17 @@ fn try_decide(view: &View, proposal: &Proposal, rules: &Rules, now: Now) -> Refu
     if kind != ChangeType::Delete {
         check_parent(view, &proposal.context, document.parent().as_ref())
             .map_err(|p| Box::new(p.into()))?;
+        let line = (
+            head.and_then(|head| head.document.parent()),
+            document.parent(),
+        );
+        if head.is_some() && line.0 != line.1 {
+            let levels = match view.height(&proposal.context) {
+                Ok(levels) => levels,
+                Err(need) => return Ok(Decision::Needs(need)),
+            };
+            check_height(view, &proposal.context, line, levels).map_err(|p| Box::new(p.into()))?;
+        }
     }
     // Where a default was put back (a parent that the patch removed), the patch alone does not
     // lead to the document, and a replay of it would not have its hash.
@@ -275,7 +286,7 @@ fn make_step(
                 patch
             });
             let changed = patch.touched();
-            let old = old_values(&before.to_json(), &changed);
+            let old = old_values(&before.to_json(), &patch);
             (Effect::Patch(patch.to_json()), changed, old)
         }
     };

@@ -82,6 +82,35 @@ pub fn check_parent(view: &View, child: &Address, parent: Option<&Address>) -> R
     Ok(())
 }
 
+/// Checks that all that lies below a context can follow it under another parent.
+///
+/// What lies too deep could not be written any more, since it would be refused for its place. A
+/// move that makes nothing deeper is never refused for it.
+pub fn check_height(
+    view: &View,
+    context: &Address,
+    (from, to): (Option<Address>, Option<Address>),
+    levels: usize,
+) -> Result<(), Problem> {
+    let above = |parent| view.chain(parent, ANCESTORS_MAX + 1).len();
+    let under = to
+        .as_ref()
+        .map_or("nothing".to_owned(), ToString::to_string);
+    let (before, after) = (above(from), above(to));
+    if after <= before || after + levels <= ANCESTORS_MAX {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::Invalid,
+        format!(
+            "under \"{under}\", what lies below context \"{context}\" would lie more than \
+             {ANCESTORS_MAX} levels deep: {levels} levels go with it, and {after} are above"
+        ),
+    )
+    .at(Pointer::root().child("parent"))
+    .hint("move what lies deepest first"))
+}
+
 /// Returns where a context with this document stands.
 pub fn place_of(view: &View, address: &Address, document: &Document) -> Place {
     let ancestors = view.chain(document.parent(), ANCESTORS_MAX);

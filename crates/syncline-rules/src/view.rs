@@ -1,12 +1,14 @@
 //! The view: a snapshot of all that a proposal names, which `decide` looks at and nothing else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, Version};
 use syncline_model::proposal::Base;
+
+use crate::hierarchy::ANCESTORS_MAX;
 
 /// What the writer had seen, resolved against the context's history.
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ pub enum Need {
     Head(Address),
     /// What a base of a context stands for.
     Base(Address, Base),
+    /// How many levels the store has below a context ([`View::put_height`]).
+    Height(Address),
 }
 
 /// The heads and bases that a batch of proposals names.
@@ -54,6 +58,10 @@ pub enum Need {
 pub struct View {
     heads: HashMap<Address, Option<Arc<Head>>>,
     bases: HashMap<(Address, Base), BaseState>,
+    /// How many levels the store has below a context.
+    heights: HashMap<Address, usize>,
+    /// What got another parent since it was put in: the store has it elsewhere.
+    moved: BTreeSet<Address>,
 }
 
 impl View {
@@ -75,7 +83,52 @@ impl View {
 
     /// Puts in a head, or that there is none.
     pub fn put_head(&mut self, address: Address, head: Option<Arc<Head>>) {
-        self.heads.insert(address, head);
+        let parent = |head: &Option<Arc<Head>>| head.as_ref().and_then(|h| h.document.parent());
+        let now = parent(&head);
+        match self.heads.insert(address.clone(), head) {
+            Some(before) if parent(&before) != now => self.moved.insert(address),
+            _ => false,
+        };
+    }
+
+    /// Puts in how many levels the store has below a context, deleted ones too; no more than
+    /// [`crate::ANCESTORS_MAX`] need be counted.
+    pub fn put_height(&mut self, address: Address, levels: usize) {
+        self.heights.insert(address, levels);
+    }
+
+    /// Returns how many levels lie below a context at most, or what is needed to tell.
+    ///
+    /// What moved away from below it since the store was asked counts still, so it may be fewer.
+    pub fn height(&self, address: &Address) -> Result<usize, Need> {
+        let need = || Need::Height(address.clone());
+        let mut levels = *self.heights.get(address).ok_or_else(need)?;
+        for moved in self.moved.iter().filter(|moved| *moved != address) {
+            let parent = self.heads[moved].as_ref().and_then(|h| h.document.parent());
+            let line = self.chain(parent, ANCESTORS_MAX + 1);
+            if let Some(between) = line.iter().position(|above| above == address) {
+                // Whoever moves is asked about first, and what is new has nothing below it.
+                let below = self.heights.get(moved).copied().unwrap_or(0);
+                levels = levels.max(between + 1 + below);
+            }
+        }
+        Ok(levels)
+    }
+
+    /// Takes over what was moved in the view of a batch that may not be in the store yet, so that
+    /// heights count it ([`View::height`]). What this view knows already is newer.
+    pub fn carry_moves(&mut self, before: &View) {
+        for moved in &before.moved {
+            let line = before.chain(Some(moved.clone()), ANCESTORS_MAX + 1);
+            for address in line {
+                if let Some(head) = before.heads.get(&address) {
+                    self.heads.entry(address).or_insert_with(|| head.clone());
+                }
+            }
+            let below = before.heights.get(moved).copied().unwrap_or(0);
+            self.heights.entry(moved.clone()).or_insert(below);
+            self.moved.insert(moved.clone());
+        }
     }
 
     /// Puts in what a base stands for.

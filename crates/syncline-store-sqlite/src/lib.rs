@@ -18,8 +18,11 @@ mod readers;
 mod rows;
 mod shared;
 mod store;
+mod subtree;
+mod untouched;
 mod verify;
 mod writer;
 
 pub use options::{Opened, SqliteOptions, TestFaults};
 pub use store::SqliteStore;
+pub use untouched::Untouched;

@@ -60,12 +60,15 @@ impl Lock {
 impl Drop for Lock {
     fn drop(&mut self) {
         let file = self.file.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // Whoever takes it only to look leaves the words of the one before: better none.
+        let _ = file.set_len(0);
         // If this fails, closing the file is what is left.
         let _ = file.unlock();
     }
 }
 
-fn holder(file: &mut File) -> String {
+/// Reads who holds the lock of this file.
+pub(crate) fn holder(file: &mut File) -> String {
     let mut text = String::new();
     // Where the lock also keeps readers out, nobody can say who has it.
     let read = file.take(HOLDER_LENGTH_MAX).read_to_string(&mut text);

@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _};
 use sha2::{Digest as _, Sha256};
 use syncline_model::ids::Seq;
 use syncline_model::record::RecordHeader;
@@ -15,6 +15,7 @@ use crate::connection::{self, database, write_ahead_log};
 use crate::errors::writing;
 use crate::options::{Opened, TestFaults};
 use crate::rows::{array, pos, seq_of};
+use crate::untouched;
 
 /// The schema's history: number n at n - 1. What was released is never changed.
 const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
@@ -23,7 +24,7 @@ const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
     clippy::cast_possible_truncation,
     reason = "there are a few migrations"
 )]
-const SCHEMA: u32 = MIGRATIONS.len() as u32;
+pub(crate) const SCHEMA: u32 = MIGRATIONS.len() as u32;
 /// `SYNL` in a SQLite header tells our files from others.
 const APPLICATION_ID: i32 = 0x5359_4E4C;
 const HEADER_LENGTH: usize = 100;
@@ -52,7 +53,7 @@ pub(crate) fn prepare(dir: &Path, faults: &TestFaults) -> Result<Opened, StoreEr
 /// is there.
 ///
 /// What cannot be read is never replaced by something blank: it may be all that there is.
-fn inspect(dir: &Path) -> Result<Option<u32>, StoreError> {
+pub(crate) fn inspect(dir: &Path) -> Result<Option<u32>, StoreError> {
     let path = database(dir);
     let wal_bytes = fs::metadata(write_ahead_log(dir)).map_or(0, |found| found.len());
     let mut file = match File::open(&path) {
@@ -67,7 +68,7 @@ fn inspect(dir: &Path) -> Result<Option<u32>, StoreError> {
     };
     check_header(&mut file, wal_bytes > 0)?;
     drop(file);
-    let conn = open_untouched(&path, wal_bytes > 0).map_err(looking)?;
+    let conn = untouched::connect(dir).map_err(looking)?;
     let schema: u32 = conn
         .query_row("PRAGMA user_version", [], |row| row.get(0))
         .map_err(looking)?;
@@ -133,26 +134,6 @@ fn check_header(file: &mut File, has_wal: bool) -> Result<(), StoreError> {
         )));
     }
     Ok(())
-}
-
-/// Opens for reading; without a write-ahead log not even an index file appears beside it.
-fn open_untouched(path: &Path, has_wal: bool) -> rusqlite::Result<Connection> {
-    let name = path
-        .to_str()
-        .ok_or_else(|| rusqlite::Error::InvalidPath(path.to_owned()))?;
-    let name = name
-        .replace('%', "%25")
-        .replace('?', "%3f")
-        .replace('#', "%23");
-    let uri = if has_wal {
-        format!("file:{name}?mode=ro")
-    } else {
-        format!("file:{name}?immutable=1")
-    };
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-        | OpenFlags::SQLITE_OPEN_URI
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(uri, flags)
 }
 
 fn checksum(version: u32) -> [u8; 32] {
@@ -310,9 +291,8 @@ fn remember_identity(conn: &Connection, identity: &str) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// Gives each workspace a new epoch if the file is a copy that was put back: what readers saw
-/// after it was copied is not in it.
-fn notice_restored(conn: &mut Connection, dir: &Path) -> Result<bool, StoreError> {
+/// Says whether the file is a copy of the one that was written last, put back.
+pub(crate) fn is_copy(conn: &Connection, dir: &Path) -> Result<bool, StoreError> {
     let found = identity(&database(dir)).map_err(|error| StoreError::Read(error.to_string()))?;
     let known: Option<String> = conn
         .query_row("SELECT value FROM meta WHERE key = 'file'", [], |row| {
@@ -320,9 +300,16 @@ fn notice_restored(conn: &mut Connection, dir: &Path) -> Result<bool, StoreError
         })
         .optional()
         .map_err(looking)?;
-    if known.as_deref() == Some(&*found) {
+    Ok(known.as_deref() != Some(&*found))
+}
+
+/// Gives each workspace a new epoch if the file is a copy that was put back: what readers saw
+/// after it was copied is not in it.
+fn notice_restored(conn: &mut Connection, dir: &Path) -> Result<bool, StoreError> {
+    if !is_copy(conn, dir)? {
         return Ok(false);
     }
+    let found = identity(&database(dir)).map_err(|error| StoreError::Read(error.to_string()))?;
     let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate);
     let tx = tx.map_err(writing)?;
     let workspaces: Vec<i64> = tx

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -12,7 +12,6 @@ use rusqlite::{Connection, TransactionBehavior};
 use syncline_store::StoreError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use crate::connection;
 use crate::errors::reading;
 
 /// Bounds the reads that wait; whoever comes later waits outside.
@@ -24,6 +23,8 @@ const STEPS: i32 = 100_000;
 /// How long a pause waits for reads that run.
 const PAUSE_MAX: Duration = Duration::from_secs(20);
 
+/// How a reader opens its connection.
+type Connect = fn(&Path) -> rusqlite::Result<Connection>;
 type Job = Box<dyn FnOnce(Result<&mut Reader, StoreError>) + Send>;
 
 /// A reader's connection.
@@ -35,8 +36,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    fn open(dir: &std::path::Path) -> rusqlite::Result<Reader> {
-        let mut conn = connection::reader(dir)?;
+    fn open(mut conn: Connection) -> rusqlite::Result<Reader> {
         let (started, deadline) = (Instant::now(), Arc::new(AtomicU64::new(0)));
         let ends = deadline.clone();
         let late = move || {
@@ -95,6 +95,7 @@ pub(crate) struct Readers {
 
 struct Queue {
     dir: PathBuf,
+    connect: Connect,
     state: Mutex<State>,
     /// Told when there is work, and when the state changed.
     work: Condvar,
@@ -117,9 +118,16 @@ impl Queue {
 }
 
 impl Readers {
-    pub(crate) fn start(dir: PathBuf, threads: usize, keep: &Arc<crate::lock::Lock>) -> Readers {
+    /// Starts the threads; each holds `keep`, the directory's lock, until it ends.
+    pub(crate) fn start<T: Send + Sync + 'static>(
+        dir: PathBuf,
+        threads: usize,
+        connect: Connect,
+        keep: &Arc<T>,
+    ) -> Readers {
         let queue = Arc::new(Queue {
             dir,
+            connect,
             state: Mutex::default(),
             work: Condvar::new(),
             dropped: Condvar::new(),
@@ -261,7 +269,7 @@ fn run(queue: &Queue) {
 /// Runs a job, opening the connection first if there is none; `true` if there is still none.
 fn attempt(queue: &Queue, reader: &mut Option<Reader>, job: Job) -> bool {
     if reader.is_none() {
-        match Reader::open(&queue.dir) {
+        match (queue.connect)(&queue.dir).and_then(Reader::open) {
             Ok(opened) => *reader = Some(opened),
             Err(error) => {
                 job(Err(reading(error)));
@@ -284,6 +292,7 @@ fn attempt(queue: &Queue, reader: &mut Option<Reader>, job: Job) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
     use super::*;
+    use crate::connection;
 
     const ENDLESS: &str =
         "WITH RECURSIVE n (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM n) SELECT count(*) FROM n";
@@ -297,7 +306,7 @@ mod tests {
         conn.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))
             .unwrap();
         let lock = Arc::new(crate::lock::Lock::take(dir.path()).unwrap());
-        Readers::start(dir.path().to_owned(), 2, &lock)
+        Readers::start(dir.path().to_owned(), 2, connection::reader, &lock)
     }
 
     #[tokio::test]

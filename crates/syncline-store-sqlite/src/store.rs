@@ -12,10 +12,12 @@ use syncline_model::record::{IdRow, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{
     Append, Appended, HeadRow, ListPage, ListQuery, NewWorkspace, Rebuild, Store, StoreError,
-    StoreHealth, StoreStats, VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
+    StoreHealth, StoreStats, SubtreePage, TreePlace, VerifyReport, VerifyStep, VersionRow,
+    WorkspaceRow,
 };
 use tokio::sync::{mpsc, oneshot};
 
+use crate::connection;
 use crate::lock::Lock;
 use crate::open::prepare;
 use crate::options::{Opened, SqliteOptions};
@@ -23,7 +25,7 @@ use crate::read::{self, Span};
 use crate::readers::Readers;
 use crate::shared::Shared;
 use crate::writer::{Job, WAITING_MAX, Write, Writer, Written};
-use crate::{checkpoint, list, verify};
+use crate::{checkpoint, list, subtree, verify};
 
 /// The embedded store.
 ///
@@ -49,7 +51,12 @@ impl SqliteStore {
         let lock = Arc::new(Lock::take(&options.dir)?);
         let opened = prepare(&options.dir, &options.faults)?;
         let shared = Arc::new(Shared::new(options.dir.clone(), options.faults));
-        let readers = Arc::new(Readers::start(options.dir, options.readers, &lock));
+        let readers = Arc::new(Readers::start(
+            options.dir,
+            options.readers,
+            connection::reader,
+            &lock,
+        ));
         let writer = Writer::open(shared.clone(), readers.clone())?;
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
         let keep = lock.clone();
@@ -258,6 +265,33 @@ impl Store for SqliteStore {
         let query = query.clone();
         self.read(workspace, move |conn, (ws, _)| {
             list::list(conn, *ws, &query)
+        })
+        .await
+    }
+
+    async fn subtree(
+        &self,
+        workspace: &WorkspaceId,
+        root: &Address,
+        after: Option<TreePlace>,
+        limit: usize,
+    ) -> Result<SubtreePage, StoreError> {
+        let root = root.clone();
+        self.read(workspace, move |conn, (ws, _)| {
+            subtree::page(conn, *ws, &root, after, limit)
+        })
+        .await
+    }
+
+    async fn height(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        levels_max: usize,
+    ) -> Result<usize, StoreError> {
+        let address = address.clone();
+        self.read(workspace, move |conn, (ws, _)| {
+            subtree::height(conn, *ws, &address, levels_max)
         })
         .await
     }

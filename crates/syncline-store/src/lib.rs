@@ -13,6 +13,7 @@ mod list;
 mod memory;
 mod replay;
 mod rows;
+mod subtree;
 mod traits;
 
 pub use check::check_append;
@@ -25,4 +26,5 @@ pub use rows::{
     Append, Appended, HeadBody, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats,
     VersionRow, WorkspaceRow,
 };
+pub use subtree::{SubtreePage, Tree, TreePlace, subtree_page};
 pub use traits::{Store, VerifyReport, VerifyStep};

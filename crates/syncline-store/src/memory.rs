@@ -1,6 +1,7 @@
 //! The memory store: the same promises as on disk, durability apart.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -18,6 +19,7 @@ use crate::rows::{
     Append, Appended, HeadBody, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats,
     VersionRow, WorkspaceRow,
 };
+use crate::subtree::{SubtreePage, Tree, TreePlace, subtree_page};
 use crate::traits::{Store, VerifyReport, VerifyStep};
 
 /// Keeps everything in memory: for tests, and for a node that is to forget.
@@ -426,6 +428,47 @@ fn bare(row: &VersionRow) -> VersionRow {
     }
 }
 
+/// Who lies right below whom; found anew for each page, which only a store for tests may do.
+struct Family<'a> {
+    contexts: &'a BTreeMap<Address, Context>,
+    children: HashMap<&'a Address, BTreeSet<&'a Address>>,
+}
+
+impl<'a> Family<'a> {
+    fn of(contexts: &'a BTreeMap<Address, Context>) -> Family<'a> {
+        let mut children: HashMap<_, BTreeSet<_>> = HashMap::new();
+        for (address, context) in contexts {
+            if let Some(parent) = &context.head.parent {
+                children.entry(parent).or_default().insert(address);
+            }
+        }
+        Family { contexts, children }
+    }
+}
+
+impl Tree for Family<'_> {
+    fn head(&self, address: &Address) -> Result<Option<HeadRow>, StoreError> {
+        let context = self.contexts.get(address);
+        Ok(context.map(|context| HeadRow {
+            body: None,
+            ..context.head.clone()
+        }))
+    }
+
+    fn next_child(
+        &self,
+        parent: &Address,
+        after: Option<&Address>,
+    ) -> Result<Option<HeadRow>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let next = self
+            .children
+            .get(parent)
+            .and_then(|all| all.range::<&Address, _>((from, Bound::Unbounded)).next());
+        next.map_or(Ok(None), |address| self.head(address))
+    }
+}
+
 #[async_trait]
 impl Store for MemoryStore {
     async fn workspaces(&self) -> Result<Vec<WorkspaceRow>, StoreError> {
@@ -532,6 +575,38 @@ impl Store for MemoryStore {
         query: &ListQuery,
     ) -> Result<ListPage, StoreError> {
         Ok(self.lock().workspace(workspace)?.list(query))
+    }
+
+    async fn subtree(
+        &self,
+        workspace: &WorkspaceId,
+        root: &Address,
+        after: Option<TreePlace>,
+        limit: usize,
+    ) -> Result<SubtreePage, StoreError> {
+        let stores = self.lock();
+        let tree = Family::of(&stores.workspace(workspace)?.contexts);
+        subtree_page(&tree, root, after, limit)
+    }
+
+    async fn height(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        levels_max: usize,
+    ) -> Result<usize, StoreError> {
+        let stores = self.lock();
+        let tree = Family::of(&stores.workspace(workspace)?.contexts);
+        let (mut level, mut levels) = (vec![address], 0);
+        while levels < levels_max {
+            let children = level.iter().filter_map(|parent| tree.children.get(parent));
+            level = children.flatten().copied().collect();
+            if level.is_empty() {
+                break;
+            }
+            levels += 1;
+        }
+        Ok(levels)
     }
 
     async fn records(

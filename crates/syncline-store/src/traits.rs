@@ -11,6 +11,7 @@ use crate::rows::{
     Append, Appended, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats, VersionRow,
     WorkspaceRow,
 };
+use crate::subtree::{SubtreePage, TreePlace};
 
 /// Keeps logs and what is derived from them.
 ///
@@ -70,6 +71,29 @@ pub trait Store: Send + Sync + 'static {
         workspace: &WorkspaceId,
         query: &ListQuery,
     ) -> Result<ListPage, StoreError>;
+
+    /// Returns a page of a context and all that lies below it, each before what is below it;
+    /// deleted ones are left out, and what lies below them is not.
+    ///
+    /// Costs in proportion to the page, however large the subtree is. A page may be short, even
+    /// empty, though more follow. Whatever lies below `root` from the first page to the last, and
+    /// was not moved meanwhile, nor anything that it lies below, is on one of them.
+    async fn subtree(
+        &self,
+        workspace: &WorkspaceId,
+        root: &Address,
+        after: Option<TreePlace>,
+        limit: usize,
+    ) -> Result<SubtreePage, StoreError>;
+
+    /// Returns how many levels lie below a context, deleted ones counted too: 0 if nothing does,
+    /// and no more than `levels_max`.
+    async fn height(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        levels_max: usize,
+    ) -> Result<usize, StoreError>;
 
     /// Returns records after `after` up to `until`, in order, without a gap: at most `limit`, and
     /// no more once their bodies passed `bytes_max` (but at least one).

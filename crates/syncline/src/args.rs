@@ -8,13 +8,19 @@ use crate::commands;
 use crate::exit;
 use crate::output::Color;
 
+const EXAMPLE: &str = "\
+Example:
+  syncline up                                                     start a node
+  syncline put task/auth-42 title='Fix login' data.status=open    write into it
+  syncline watch                                                  see what happens";
+
 /// Keep the working context of many agents in sync.
 #[derive(Debug, Parser)]
 #[command(
     name = "syncline",
     version,
-    after_help = "Example:\n  syncline up                             start a node\n  syncline put task/auth-42 title='Fix login' data.status=open\n  syncline watch                          see what happens\n\n`syncline help exit-codes` lists the exit codes.",
-    after_long_help = exit::HELP,
+    after_help = format!("{EXAMPLE}\n\n`syncline help exit-codes` lists the exit codes."),
+    after_long_help = format!("{}\n\n{EXAMPLE}", exit::HELP),
     disable_help_subcommand = true,
     subcommand_required = true,
     arg_required_else_help = true

@@ -12,8 +12,8 @@ use syncline_model::record::{IdRow, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{
     Append, Appended, CommitFault, HeadRow, ListPage, ListQuery, MemoryStore, NewWorkspace,
-    Rebuild, Store, StoreError, StoreHealth, StoreStats, VerifyReport, VerifyStep, VersionRow,
-    WorkspaceRow,
+    Rebuild, Store, StoreError, StoreHealth, StoreStats, SubtreePage, TreePlace, VerifyReport,
+    VerifyStep, VersionRow, WorkspaceRow,
 };
 
 use crate::{Bench, address, based, code, json, when};
@@ -215,7 +215,7 @@ async fn p2_a_head_that_outgrows_the_cache_is_not_shown_old() {
     assert_eq!(bench.head("note/a").await.document.title(), Some("B"));
 }
 
-/// A long list that grows by an item keeps its old self in each record.
+/// A long list that gets an item at its front keeps its old self in each record.
 #[tokio::test]
 async fn p9_the_recent_records_are_bounded_with_what_their_intents_hold() {
     let settings = Settings {
@@ -228,7 +228,7 @@ async fn p9_the_recent_records_are_bounded_with_what_their_intents_hold() {
         .create("note/a", &format!(r#"{{"data":{{"l":[{items}]}}}}"#))
         .await;
     for _ in 0..50 {
-        let grow = r#"[{"op":"add","path":"/data/l/-","value":"x"}]"#;
+        let grow = r#"[{"op":"add","path":"/data/l/0","value":"x"}]"#;
         bench
             .submit(bench.proposal("note/a", Operation::Patch, grow))
             .await
@@ -440,6 +440,23 @@ impl Store for Stuck {
         query: &ListQuery,
     ) -> Result<ListPage, StoreError> {
         self.inner.list(workspace, query).await
+    }
+    async fn subtree(
+        &self,
+        workspace: &WorkspaceId,
+        root: &Address,
+        after: Option<TreePlace>,
+        limit: usize,
+    ) -> Result<SubtreePage, StoreError> {
+        self.inner.subtree(workspace, root, after, limit).await
+    }
+    async fn height(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+        levels_max: usize,
+    ) -> Result<usize, StoreError> {
+        self.inner.height(workspace, address, levels_max).await
     }
     async fn records(
         &self,

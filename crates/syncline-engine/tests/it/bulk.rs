@@ -1,8 +1,12 @@
 //! Bulks: decided together, with consecutive seqs and one id.
 
+use std::sync::Arc;
+
 use syncline_api::{BulkMode, Code};
-use syncline_engine::Principal;
-use syncline_model::proposal::Operation;
+use syncline_engine::{Engine, Principal, Settings, SystemClock};
+use syncline_model::ids::WorkspaceId;
+use syncline_model::proposal::{Operation, Proposal};
+use syncline_store::MemoryStore;
 
 use crate::{Bench, based, code};
 
@@ -131,4 +135,159 @@ async fn a_subtree_is_deleted_as_one_bulk_and_only_once() {
         assert_eq!(first.0, second.0);
         assert_eq!(first.1.as_ref().unwrap(), second.1.as_ref().unwrap());
     }
+}
+
+/// P3: a bulk's own id stands for its parts, whatever became of them.
+#[tokio::test]
+async fn p3_a_bulk_s_id_stands_for_its_parts() {
+    let bench = Bench::new().await;
+    let owner = Principal::owner();
+    let send = |mode, bulk, parts: &[Proposal]| {
+        let (workspace, owner, parts) = (bench.workspace.clone(), owner.clone(), parts.to_vec());
+        async move { workspace.submit_bulk(&owner, mode, Some(bulk), parts).await }
+    };
+    let create = |context: &str| bench.proposal(context, Operation::Create, "{}");
+    for (mode, refused) in [
+        (BulkMode::Atomic, false),
+        (BulkMode::Atomic, true),
+        (BulkMode::Independent, true),
+    ] {
+        let name = bench.engine.fresh_id();
+        let mut parts = vec![create(&format!("note/{name}")), create("note/other")];
+        if refused {
+            parts[1] = bench.proposal("note/missing", Operation::Merge, "{}");
+        }
+        let first = send(mode, name, &parts).await.unwrap();
+        let tail = bench.workspace.tail();
+
+        let again = send(mode, name, &parts).await.unwrap();
+        assert_eq!(again.answers, first.answers, "{mode:?}");
+        let other_mode = match mode {
+            BulkMode::Atomic => BulkMode::Independent,
+            BulkMode::Independent => BulkMode::Atomic,
+        };
+        let more = [&parts[..], &[create("note/more")]].concat();
+        let new = [create("note/new")];
+        let swapped = [parts[1].clone(), parts[0].clone()];
+        for (mode, parts) in [
+            (mode, &more[..]),
+            (mode, &new),
+            (mode, &parts[..1]),
+            (mode, &swapped),
+            (other_mode, &parts),
+        ] {
+            let answer = send(mode, name, parts).await;
+            assert_eq!(code(answer), Code::ChangeIdReused);
+        }
+        // Neither is it another proposal's id, nor is a proposal's id a bulk's.
+        let mut lone = create("note/lone");
+        lone.id = name;
+        assert_eq!(code(bench.submit(lone).await), Code::ChangeIdReused);
+        let answer = send(mode, parts[0].id, &new).await;
+        assert_eq!(code(answer), Code::ChangeIdReused);
+        assert_eq!(bench.workspace.tail(), tail, "nothing was written");
+    }
+}
+
+/// P3: what was not decided leaves the bulk's id free.
+#[tokio::test]
+async fn p3_a_bulk_that_was_not_decided_may_come_again() {
+    let bench = Bench::new().await;
+    let owner = Principal::owner();
+    let name = bench.engine.fresh_id();
+    let mut part = bench.proposal("note/a", Operation::Create, "{}");
+    part.strategy = Some("manual".parse().unwrap());
+    for (strategy, wanted) in [(part.strategy.clone(), Some(Code::NotBuilt)), (None, None)] {
+        part.strategy = strategy;
+        let parts = vec![
+            part.clone(),
+            bench.proposal("note/b", Operation::Create, "{}"),
+        ];
+        let answer = bench
+            .workspace
+            .submit_bulk(&owner, BulkMode::Atomic, Some(name), parts)
+            .await
+            .unwrap();
+        let found = answer.answers[0]
+            .1
+            .as_ref()
+            .err()
+            .map(|problem| problem.code);
+        assert_eq!(found, wanted);
+    }
+}
+
+/// P3: the same after the node was started again, from what the store keeps.
+#[tokio::test]
+async fn p3_a_bulk_s_id_outlives_its_node() {
+    let store = Arc::new(MemoryStore::new());
+    let bench = Bench::new().await;
+    let (owner, name) = (Principal::owner(), bench.engine.fresh_id());
+    let parts = [
+        bench.proposal("note/a", Operation::Create, "{}"),
+        bench.proposal("note/b", Operation::Create, "{}"),
+    ];
+    let mut heard = Vec::new();
+    for round in 0..3 {
+        let (clock, settings) = (Arc::new(SystemClock), Settings::default());
+        let engine = Engine::open(store.clone(), clock, settings).await.unwrap();
+        let workspace = engine.workspace(&WorkspaceId::default_workspace()).unwrap();
+        let sent = parts[..if round == 2 { 1 } else { 2 }].to_vec();
+        let answer = workspace.submit_bulk(&owner, BulkMode::Atomic, Some(name), sent);
+        heard.push(answer.await.map(|answer| answer.answers));
+    }
+    assert!(heard[0].is_ok());
+    assert_eq!(heard[1], heard[0]);
+    assert_eq!(code(heard[2].clone()), Code::ChangeIdReused);
+}
+
+/// P9: a thousand small parts may each be decided on a large document.
+#[tokio::test]
+async fn p9_what_a_bulk_is_decided_on_is_bounded() {
+    let settings = Settings {
+        bulk_heads_bytes_max: 1 << 20,
+        // What is loaded does not stay at hand.
+        cache_bytes_max: 64 << 10,
+        ..Settings::default()
+    };
+    let bench = Bench::with(settings).await;
+    let text = "x".repeat(300 << 10);
+    for n in 0..5 {
+        let body = format!(r#"{{"data":{{"t":"{text}"}}}}"#);
+        bench.create(&format!("note/n{n}"), &body).await;
+    }
+    let owner = Principal::owner();
+    let send = |mode, parts: Vec<Proposal>| bench.workspace.submit_bulk(&owner, mode, None, parts);
+    let bulk = |contexts: std::ops::Range<usize>| {
+        let part = |n| bench.proposal(&format!("note/n{n}"), Operation::Merge, r#"{"title":"x"}"#);
+        contexts.map(part).collect::<Vec<_>>()
+    };
+    let tail = bench.workspace.tail();
+    for mode in [BulkMode::Atomic, BulkMode::Independent] {
+        let problem = send(mode, bulk(0..5)).await.unwrap_err();
+        assert_eq!(problem.code, Code::TooLarge);
+        let limit = problem.limit.as_deref().cloned();
+        assert_eq!(limit, Some((1 << 20, "bulk_heads_bytes_max".to_owned())));
+    }
+    assert_eq!(bench.workspace.tail(), tail);
+    let few = bulk(0..3);
+    let first = send(BulkMode::Atomic, few.clone()).await.unwrap();
+    assert!(first.answers.iter().all(|(_, answer)| answer.is_ok()));
+    // Many parts on one context are decided on one document.
+    let part = |_| bench.proposal("note/n0", Operation::Merge, r#"{"title":"y"}"#);
+    let one = send(BulkMode::Atomic, (0..20).map(part).collect())
+        .await
+        .unwrap();
+    assert!(one.answers.iter().all(|(_, answer)| answer.is_ok()));
+    // A resend hears the first answer, though its contexts would be too much today.
+    for n in 0..3 {
+        let more = format!(r#"{{"data":{{"u":"{text}"}}}}"#);
+        bench.merge(&format!("note/n{n}"), &more).await.unwrap();
+    }
+    let again = send(BulkMode::Atomic, few).await.unwrap();
+    assert_eq!(again.answers, first.answers);
+    // Writes that only wait together are not one bulk.
+    let lone = |part| bench.submit(part);
+    let all = futures_util::future::join_all(bulk(0..5).into_iter().map(lone)).await;
+    assert!(all.iter().all(Result::is_ok), "{all:?}");
 }

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod bulk;
+mod depth;
 mod once;
 mod reads;
 mod replay;

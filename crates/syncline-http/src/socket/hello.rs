@@ -5,7 +5,7 @@ use futures_util::SinkExt as _;
 use syncline_api::{
     ClientMessage, Code, ErrorMessage, Hello, Problem, Welcome, write_error, write_welcome,
 };
-use syncline_engine::Principal;
+use syncline_engine::{Principal, aside};
 use syncline_model::ids::WorkspaceId;
 use syncline_model::json::{Json, JsonWriter, Limits, Object, Pointer};
 use syncline_model::proposal::Actor;
@@ -150,7 +150,7 @@ pub(super) fn read_frame(text: &str, bytes_max: usize) -> Result<Vec<Json>, Prob
         bytes_max,
         depth_max: Limits::wire().depth_max + 1,
     };
-    match Json::parse(text.as_bytes(), &limits)? {
+    match aside(text.len(), || Json::parse(text.as_bytes(), &limits))? {
         Json::Array(messages) if messages.len() > INBOUND_MESSAGES_MAX => Err(Problem::new(
             Code::TooLarge,
             format!("a frame has at most {INBOUND_MESSAGES_MAX} messages"),

@@ -16,7 +16,7 @@ use syncline_api::{
     write_lagging, write_leave, write_reset, write_snapshot, write_subscribed,
 };
 use syncline_delivery::{Exclude, Feed, FeedRequest, Item};
-use syncline_engine::{Principal, When, Workspace};
+use syncline_engine::{Principal, When, Workspace, aside};
 use syncline_model::json::{Json, Pointer};
 use syncline_model::proposal::Actor;
 use tokio::time::Instant;
@@ -367,8 +367,11 @@ impl Session {
         {
             Ok(head) => {
                 let view = ContextView::from_head(&head, self.principal.reads_all());
-                self.frames.push(|w| {
-                    write_snapshot(w, sub, reference, std::iter::once(&view), true, None);
+                let frames = &mut self.frames;
+                aside(head.document.weight(), || {
+                    frames.push(|w| {
+                        write_snapshot(w, sub, reference, std::iter::once(&view), true, None);
+                    });
                 });
             }
             Err(problem) => self.error(reference, &problem),
@@ -410,9 +413,12 @@ impl Session {
         };
         sub.hungry = !items.is_empty() || sub.feed.behind() > 0;
         sub.hungry &= !sub.feed.is_over();
-        for item in items {
-            push_item(&mut self.frames, sub, &item, &self.principal);
-        }
+        let bytes = items.iter().map(Item::weight).sum();
+        aside(bytes, || {
+            for item in items {
+                push_item(&mut self.frames, sub, &item, &self.principal);
+            }
+        });
         Ok(())
     }
 

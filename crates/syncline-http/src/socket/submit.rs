@@ -42,19 +42,18 @@ impl Submitter {
         submit: &Submit,
     ) -> Result<(Option<ChangeId>, Vec<ReceiptOrProblem>), Problem> {
         let mut proposals = self.proposals(submit)?;
-        let Some(first) = proposals.first() else {
+        if proposals.is_empty() {
             let at = Pointer::from_static("/proposals");
             return Err(Problem::new(Code::Invalid, "a submit has at least one proposal").at(at));
-        };
+        }
         if let (1, None) = (proposals.len(), submit.mode) {
             let proposal = proposals.remove(0);
             return Ok((None, vec![self.submit(proposal).await]));
         }
-        let bulk = first.id.derive("bulk");
         let mode = submit.mode.unwrap_or(BulkMode::Independent);
         let answer = self
             .workspace
-            .submit_bulk(&self.principal, mode, Some(bulk), proposals)
+            .submit_bulk(&self.principal, mode, None, proposals)
             .await?;
         let (bulk, views) = bulk_views(&self.workspace, &self.principal, answer).await;
         Ok((Some(bulk), views))

@@ -1,6 +1,7 @@
 //! The doors, through real sockets.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod aside;
 mod bad_input;
 mod feeds;
 mod gate;

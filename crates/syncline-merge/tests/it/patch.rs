@@ -223,13 +223,79 @@ fn a_patch_knows_what_it_touches() {
 #[test]
 fn old_values_tell_missing_from_null() {
     let doc = json(r#"{"a":null,"b":{"c":[1]}}"#);
-    let found = old_values(&doc, &[pointer("/a"), pointer("/b/c"), pointer("/x/y")]);
+    let patch = read(
+        r#"[{"op":"add","path":"/a","value":1},{"op":"remove","path":"/b/c"},{"op":"add","path":"/x/y","value":1}]"#,
+    );
+    let found = old_values(&doc, &patch);
     let expected = [
         (pointer("/a"), Some(json("null"))),
         (pointer("/b/c"), Some(json("[1]"))),
         (pointer("/x/y"), None),
     ];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn a_list_that_grows_at_its_end_is_not_kept_whole() {
+    let doc = json(r#"{"list":[1,[2],3],"other":{"0":1},"none":[]}"#);
+    let add = |path: &str| format!(r#"{{"op":"add","path":"{path}","value":{{"x":1}}}}"#);
+    let whole = || vec![("/list".to_owned(), Some("[1,[2],3]".to_owned()))];
+    let new = |paths: &[&str]| {
+        paths
+            .iter()
+            .map(|p| ((*p).to_owned(), None))
+            .collect::<Vec<_>>()
+    };
+    for (ops, expected) in [
+        (vec![add("/list/-")], new(&["/list/3"])),
+        (
+            vec![add("/list/3"), add("/list/4")],
+            new(&["/list/3", "/list/4"]),
+        ),
+        // Among the new ones order is free, and what is in them was not there either.
+        (
+            vec![add("/list/-"), add("/list/3"), add("/list/3/y")],
+            new(&["/list/3", "/list/4"]),
+        ),
+        (vec![add("/none/0")], new(&["/none/0"])),
+        (
+            vec![r#"{"op":"copy","from":"/list/0","path":"/list/-"}"#.to_owned()],
+            new(&["/list/3"]),
+        ),
+        // Anything else shifts, or takes away, what was there.
+        (vec![add("/list/-"), add("/list/2")], whole()),
+        (
+            vec![
+                add("/list/-"),
+                r#"{"op":"remove","path":"/list/3"}"#.to_owned(),
+            ],
+            whole(),
+        ),
+        (
+            vec![r#"{"op":"move","from":"/list/0","path":"/list/-"}"#.to_owned()],
+            whole(),
+        ),
+        (vec![add("/list/-"), add("/list/1/0")], whole()),
+        (
+            vec![
+                add("/list/-"),
+                r#"{"op":"replace","path":"/list","value":[]}"#.to_owned(),
+            ],
+            whole(),
+        ),
+        // A member whose name is a number.
+        (
+            vec![add("/other/1")],
+            vec![("/other".to_owned(), Some(r#"{"0":1}"#.to_owned()))],
+        ),
+    ] {
+        let patch = read(&format!("[{}]", ops.join(",")));
+        let found = old_values(&doc, &patch);
+        let found = found
+            .into_iter()
+            .map(|(path, old)| (path.to_string(), old.map(|v| v.to_text())));
+        assert_eq!(found.collect::<Vec<_>>(), expected, "{ops:?}");
+    }
 }
 
 #[test]

@@ -143,6 +143,7 @@ proptest! {
                 Need::Base(address, base) => {
                     view.put_base(address, base, syncline_rules::BaseState::Unknown);
                 }
+                Need::Height(address) => view.put_height(address, 0),
             }
             decision = decide(&view, &proposal, &Rules::default(), now());
         }
@@ -194,4 +195,67 @@ proptest! {
             }
         }
     }
+}
+
+/// A list of any length grows by its item: the record keeps nothing else of it.
+#[test]
+fn an_append_to_a_long_list_keeps_its_item_alone() {
+    let items = vec!["7"; 10_000].join(",");
+    let before = head(&format!(r#"{{"data":{{"list":[{items}]}}}}"#), 1, false);
+    for path in ["/data/list/-", "/data/list/10000"] {
+        let body = format!(r#"[{{"op":"add","path":"{path}","value":8}}]"#);
+        let append = proposal(Operation::Patch, json(&body));
+        let view = view(Some(before.clone()));
+        let Decision::Commit(steps) = decide(&view, &append, &Rules::default(), now()) else {
+            panic!("it was not applied");
+        };
+        let change = &steps[0].change;
+        let index = Pointer::from_static("/data/list/10000");
+        assert_eq!(change.intent.old, [(index, None)]);
+        assert_eq!(change.changed, [Pointer::from_static("/data/list")]);
+        let bytes = change.to_stored().len();
+        assert!(bytes < 1_000, "{bytes} bytes");
+    }
+}
+
+/// What a batch in flight moved is not where the store has it, and counts for the next one too.
+#[test]
+fn a_height_counts_what_a_batch_in_flight_moved() {
+    let address = |text: &str| Address::parse(text).unwrap();
+    let note = |at: &str, parent: &str| {
+        let document = Document::empty().with("parent", Json::from(parent));
+        let address = address(at);
+        Some(Arc::new(Head {
+            address,
+            document,
+            ..head("{}", 1, false)
+        }))
+    };
+    let mut flight = View::new();
+    for (at, parent) in [
+        ("note/a", "global/main"),
+        ("note/b", "note/a"),
+        ("note/m", "global/main"),
+    ] {
+        flight.put_head(address(at), note(at, parent));
+    }
+    flight.put_height(address("note/m"), 3);
+    // Moved below b, and c was made below b.
+    flight.put_head(address("note/m"), note("note/m", "note/b"));
+    flight.put_head(address("note/c"), None);
+    flight.put_head(address("note/c"), note("note/c", "note/b"));
+
+    let mut next = View::new();
+    assert_eq!(
+        next.height(&address("note/a")),
+        Err(Need::Height(address("note/a")))
+    );
+    next.put_height(address("note/a"), 1);
+    assert_eq!(next.height(&address("note/a")), Ok(1));
+    next.carry_moves(&flight);
+    assert_eq!(next.height(&address("note/a")), Ok(1 + 1 + 3));
+    assert_eq!(next.height(&address("note/c")), Ok(0));
+    // What the next batch moves away since counts no more, as far as the store never had it there.
+    next.put_head(address("note/m"), note("note/m", "global/main"));
+    assert_eq!(next.height(&address("note/a")), Ok(2));
 }

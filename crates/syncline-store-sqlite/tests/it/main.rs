@@ -6,6 +6,7 @@ mod formats;
 mod full;
 mod opening;
 mod rot;
+mod untouched;
 mod writing;
 
 use std::path::Path;

@@ -16,7 +16,7 @@ const ORDERS: [SortBy; 4] = [
 ];
 
 /// Writes some hundred contexts that share parents, labels, titles and times.
-async fn forest(store: &dyn Store, seed: u64) -> Scribe {
+pub(super) async fn forest(store: &dyn Store, seed: u64) -> Scribe {
     let mut scribe = Scribe::start(store, "alpha").await;
     let mut dice = Dice(seed);
     for _ in 0..12 {

@@ -12,10 +12,12 @@ mod lists;
 mod oracle;
 mod reads;
 pub mod scribe;
+mod subtrees;
 
 pub use appends::*;
 pub use lists::*;
 pub use reads::*;
+pub use subtrees::*;
 
 /// Makes a test of each promise.
 ///
@@ -46,6 +48,9 @@ macro_rules! conformance_tests {
             lists_agree_with_an_oracle,
             pages_neither_skip_nor_repeat,
             a_subtree_is_found_through_what_was_deleted,
+            a_subtree_is_walked_in_pages,
+            a_walk_survives_moves,
+            a_height_counts_levels,
             labels_of_every_kind_are_found,
             all_is_well_when_nothing_is_rotten,
         }

@@ -16,7 +16,7 @@ use crate::run::{Run, parse_address};
 /// holds a merge patch, or with --json-patch a list of operations.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  syncline patch task/auth-42 data.status=done -m 'login works'\n  echo '[{\"op\":\"add\",\"path\":\"/data/steps/-\",\"value\":\"deploy\"}]' | syncline patch task/auth-42 --json-patch -f -"
+    after_help = "Examples:\n  syncline patch task/auth-42 data.status=done -m 'login works'\n  syncline patch task/auth-42 data.status=done --base 7\n  syncline patch task/auth-42 --json-patch -f steps.json"
 )]
 pub struct PatchArgs {
     /// Which context: kind/id.

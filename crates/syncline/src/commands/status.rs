@@ -28,6 +28,32 @@ pub async fn run(_: &StatusArgs, run: &Run) -> Result {
     if healthy { Ok(()) } else { Err(Failure::No) }
 }
 
+/// What has a word of its own, or none; whatever a newer node tells besides is shown as it is.
+const SHOWN: [&str; 10] = [
+    "node",
+    "version",
+    "started_at",
+    "now",
+    "workspace",
+    "epoch",
+    "cursor",
+    "healthy",
+    "ready",
+    "reasons",
+];
+
+/// Says how long the node runs, by its own clock.
+fn since(status: &Json) -> String {
+    let (started, now) = (show::time(status, "started_at"), show::time(status, "now"));
+    let Some((started, now)) = started.zip(now) else {
+        return String::new();
+    };
+    // What is long ago is told as a day.
+    let ago = show::ago(started, now);
+    let word = if ago.contains('-') { "since" } else { "for" };
+    format!("   up {word} {ago}")
+}
+
 fn show_status(run: &Run, status: &Json, healthy: bool) -> Result {
     let (mark, word, style) = match healthy {
         true => ("✅ ", "healthy", Style::Green),
@@ -38,11 +64,19 @@ fn show_status(run: &Run, status: &Json, healthy: bool) -> Result {
             .text(mark)
             .styled(style, word)
             .text(format!("   node {}", show::text(status, "node")))
-            .styled(
-                Style::Dim,
-                format!("   epoch {}", show::text(status, "epoch")),
-            ),
+            .text(format!("   Syncline {}", show::text(status, "version")))
+            .text(since(status)),
     )?;
+    let place = format!(
+        "   workspace {}   epoch {}",
+        show::text(status, "workspace"),
+        show::text(status, "epoch")
+    );
+    run.output.line(Line::new().styled(Style::Dim, place))?;
+    if status.get("ready").and_then(Json::as_bool) == Some(false) {
+        let text = "   it is not ready: what it is asked for may be refused";
+        run.output.line(Line::new().styled(Style::Red, text))?;
+    }
     let reasons = status
         .get("reasons")
         .and_then(Json::as_array)
@@ -54,12 +88,11 @@ fn show_status(run: &Run, status: &Json, healthy: bool) -> Result {
         run.output
             .line(Line::new().styled(Style::Red, "   ").text(reason))?;
     }
-    let known = ["node", "epoch", "cursor", "healthy", "reasons"];
     let others = status
         .as_object()
         .into_iter()
         .flat_map(|members| members.iter());
-    for (name, value) in others.filter(|(name, _)| !known.contains(name)) {
+    for (name, value) in others.filter(|(name, _)| !SHOWN.contains(name)) {
         let value = value
             .as_str()
             .map_or_else(|| value.to_text(), str::to_owned);

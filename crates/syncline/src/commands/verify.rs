@@ -9,7 +9,8 @@ use clap::Args;
 use syncline_api::Code;
 use syncline_client::Target;
 use syncline_model::json::{Json, Object};
-use syncline_store::{Store as _, VerifyReport, VerifyStep};
+use syncline_store::{VerifyReport, VerifyStep};
+use syncline_store_sqlite::Untouched;
 
 use crate::failure::{Failure, Result};
 use crate::node;
@@ -20,7 +21,7 @@ use crate::show;
 /// Check all that is stored against its hashes; exit code 1 if something is rotten.
 ///
 /// A node that runs checks itself, and goes on serving meanwhile. Where none runs the data
-/// directory is read here; a copy of one may be checked any time.
+/// directory is read here, and not a byte of it is changed: a backup stays as it is.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  syncline verify\n  syncline verify --data ~/backup/syncline")]
 pub struct VerifyArgs {}
@@ -45,7 +46,7 @@ fn is_sound(report: &Json) -> bool {
     report.get("sound").and_then(Json::as_bool) == Some(true)
 }
 
-/// Checks a directory that no node has.
+/// Checks a directory that no node has, and changes nothing in it.
 async fn verify_directory(run: &Run) -> Result<Json> {
     let data = run.settings.data();
     if !data.join("syncline.db").exists() {
@@ -54,17 +55,15 @@ async fn verify_directory(run: &Run) -> Result<Json> {
             "name the node's data directory with --data",
         ));
     }
-    let store = node::open_store(&data, 1, Default::default()).map_err(running)?;
-    node::say_opened(run, store.opened());
+    let found = Untouched::open(&data).map_err(|error| running(node::refused(&data, error)))?;
+    if found.is_copy() {
+        run.output
+            .say("the directory is a copy: a node that starts on it takes a new epoch");
+    }
     let told = Mutex::new(Instant::now());
     let progress = |step: VerifyStep| tell(run, &told, &step);
-    let report = store.verify(&progress).await;
-    let closed = store.close().await;
-    let report = report.map_err(|error| Failure::usage(format!("cannot verify: {error}")))?;
-    if let Err(error) = closed {
-        run.output
-            .warn(format!("the store did not close cleanly: {error}"));
-    }
+    let report = found.verify(&progress).await;
+    let report = report.map_err(|error| running(node::refused(&data, error)))?;
     Ok(json_of(&report))
 }
 

@@ -14,6 +14,7 @@ pub fn engine(settings: &Settings, faults: TestFaults) -> syncline_engine::Setti
     engine.rules.document_depth_max = settings.size("max_document_depth");
     engine.rules.patch_operations_max = settings.size("max_patch_operations");
     engine.bulk_max = settings.size("max_bulk");
+    engine.bulk_heads_bytes_max = settings.size("bulk_heads_bytes_max");
     engine.commit_bytes_max = settings.size("commit_bytes");
     engine.queue_bytes_max = settings.size("queue_bytes");
     engine.cache_bytes_max = settings.size("cache_bytes");

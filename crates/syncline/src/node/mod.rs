@@ -116,8 +116,7 @@ fn info(engine: &Engine) -> NodeInfo {
     }
 }
 
-/// Opens the store of a data directory, and tells clearly why it cannot.
-pub fn open_store(
+fn open_store(
     data: &Path,
     readers: usize,
     faults: syncline_store_sqlite::TestFaults,
@@ -130,7 +129,8 @@ pub fn open_store(
     SqliteStore::open(options).map_err(|error| refused(data, error))
 }
 
-fn refused(data: &Path, error: StoreError) -> Failure {
+/// Tells clearly why a data directory cannot be opened.
+pub fn refused(data: &Path, error: StoreError) -> Failure {
     let at = data.display();
     let text = error.to_string();
     match error {

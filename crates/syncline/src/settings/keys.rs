@@ -85,6 +85,7 @@ pub const KEYS: &[Key] = &[
     key("max_patch_operations", Kind::Number(1, 100_000), "4096", "the operations of one JSON Patch"),
     key("max_request_bytes", Kind::Bytes(4096, 256 * MIB), "16MiB", "the largest request body or message"),
     key("max_bulk", Kind::Number(1, 1_000), "1000", "the proposals of one bulk"),
+    key("bulk_heads_bytes_max", Kind::Bytes(MIB, 256 * GIB), "256MiB", "the documents that one bulk changes, as they are before"),
     key("max_page", Kind::Number(1, 1_000), "1000", "the items of one page"),
     key("max_wait_s", Kind::Number(1, 600), "60", "how long a read may wait for news"),
     key("max_head_s", Kind::Number(1, 600), "30", "how long until the head of a connection's next request is complete"),
