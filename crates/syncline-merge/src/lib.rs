@@ -13,6 +13,7 @@ mod apply;
 mod diff;
 #[doc(hidden)]
 pub mod fuzz;
+mod merge;
 mod merge_patch;
 mod patch;
 mod readable;
@@ -20,6 +21,10 @@ mod text;
 
 pub use apply::{ApplyError, ApplyErrorKind, ApplyLimits};
 pub use diff::diff;
+pub use merge::{
+    Action, Choice, Contest, Decision, KeyedPath, KeyedPathError, KeyedStep, MergeLimits,
+    MergePolicy, MergeRules, Merged, Rule, RulesError, SettleError, Side, Sides, chain, merge,
+};
 pub use merge_patch::apply_merge_patch;
 pub use patch::{Op, Patch, PatchError, old_values};
 pub use readable::readable;
