@@ -7,6 +7,7 @@ mod check;
 mod docs;
 mod fuzz;
 mod licences;
+mod merges;
 mod run;
 mod setup;
 mod test;
@@ -57,6 +58,8 @@ enum Command {
     /// The bench's load: one job, told on stdin.
     #[command(hide = true)]
     BenchLoad,
+    /// Merge what people merged, and compare with git and with what they committed.
+    Merges(merges::Arguments),
     /// Run the commands of README and docs against a fresh node.
     Docs,
     /// Fuzz the parsers that face outside (needs cargo-fuzz on nightly).
@@ -77,6 +80,7 @@ fn main() -> ExitCode {
         Command::Bench { rest } => bench(&rest),
         Command::BenchHere { rest } => bench::run(&rest),
         Command::BenchLoad => bench::load(),
+        Command::Merges(arguments) => merges::run(&arguments),
         Command::Docs => docs::run(),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
     };
