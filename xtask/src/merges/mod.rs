@@ -64,7 +64,13 @@ pub fn run(arguments: &Arguments) -> Result {
         all.push(figures);
     }
     match arguments.json {
-        true => println!("{}", all.iter().map(Figures::to_json).collect::<Json>().to_pretty()),
+        true => println!(
+            "{}",
+            all.iter()
+                .map(Figures::to_json)
+                .collect::<Json>()
+                .to_pretty()
+        ),
         false => print_table(&all),
     }
     match all.iter().filter(|figures| !figures.is_reached()).count() {
@@ -142,7 +148,10 @@ impl Figures {
         if let Some(git_clean) = self.git_clean {
             members.insert("git_clean", Json::from(git_clean));
             members.insert("git_equal", Json::from(self.git_equal));
-            members.insert("equal_where_git_clean", Json::from(self.equal_where_git_clean));
+            members.insert(
+                "equal_where_git_clean",
+                Json::from(self.equal_where_git_clean),
+            );
         }
         if let Some(lost) = self.lost {
             members.insert("lost", Json::from(lost));

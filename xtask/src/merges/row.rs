@@ -47,7 +47,12 @@ fn read(line: &[u8]) -> Result<Row> {
         let value = row.get(name).cloned();
         value.ok_or_else(|| format!("a row has no `{name}`"))
     };
-    let text = |name: &str| row.get(name).and_then(Json::as_str).unwrap_or("").to_owned();
+    let text = |name: &str| {
+        row.get(name)
+            .and_then(Json::as_str)
+            .unwrap_or("")
+            .to_owned()
+    };
     Ok(Row {
         commit: text("merge"),
         path: text("path"),

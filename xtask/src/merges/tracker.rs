@@ -9,7 +9,10 @@ use syncline_model::json::{Json, Pointer};
 pub fn lost(row: &Row, merged: &Merged) -> usize {
     let sides = [(&row.ours, &row.theirs), (&row.theirs, &row.ours)];
     let lost = sides.iter().map(|(side, other)| {
-        let entries = side.as_object().into_iter().flat_map(|entries| entries.iter());
+        let entries = side
+            .as_object()
+            .into_iter()
+            .flat_map(|entries| entries.iter());
         entries
             .filter(|(id, entry)| {
                 let base = row.base.get(id);
@@ -37,5 +40,8 @@ fn is_lost(id: &str, entry: &Json, base: Option<&Json>, merged: &Merged) -> bool
 
 fn is_decided(place: &Pointer, merged: &Merged) -> bool {
     let covers = |path: &Pointer| path.starts_with(place) || place.starts_with(path);
-    merged.decisions.iter().any(|decision| covers(&decision.path))
+    merged
+        .decisions
+        .iter()
+        .any(|decision| covers(&decision.path))
 }

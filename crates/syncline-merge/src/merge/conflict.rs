@@ -45,8 +45,14 @@ pub fn chain(first: &Contest, second: &Contest) -> Option<Contest> {
         }
     };
     if let Some(ours) = stood_on(&first.ours, &first.theirs) {
-        return Some(Contest { ours, ..first.clone() });
+        return Some(Contest {
+            ours,
+            ..first.clone()
+        });
     }
     let theirs = stood_on(&first.theirs, &first.ours)?;
-    Some(Contest { theirs, ..first.clone() })
+    Some(Contest {
+        theirs,
+        ..first.clone()
+    })
 }

@@ -44,7 +44,9 @@ impl<'a> Walk<'a> {
         };
         let earlier = three.earlier?.as_number()?;
         let later = three.later?.as_number()?;
-        let sum = later.checked_sub(base).and_then(|delta| earlier.checked_add(&delta));
+        let sum = later
+            .checked_sub(base)
+            .and_then(|delta| earlier.checked_add(&delta));
         Some(match sum {
             Some(sum) => {
                 self.decide(three, Action::Both, Rule::Counter);
@@ -61,7 +63,11 @@ impl<'a> Walk<'a> {
             (Json::String(later), Json::String(earlier)) => later.cmp(earlier),
             _ => return None,
         };
-        let winner = if order == wins { Taken::Later } else { Taken::Earlier };
+        let winner = if order == wins {
+            Taken::Later
+        } else {
+            Taken::Earlier
+        };
         Some(self.beaten(three, winner, rule))
     }
 

@@ -14,7 +14,10 @@ impl<'a> Walk<'a> {
         if !is_text && !has_lines {
             return self.clash(three, Rule::Value);
         }
-        if texts.iter().any(|text| text.len() > self.limits.text_bytes_max) {
+        if texts
+            .iter()
+            .any(|text| text.len() > self.limits.text_bytes_max)
+        {
             return self.clash(three, Rule::Bound);
         }
         match merge_text(base, earlier, later) {

@@ -236,7 +236,9 @@ impl<'a> Walk<'a> {
                 Step::Item(index, key) => {
                     path.push(index.to_string());
                     keyed.push(match key {
-                        Some((member, value)) => KeyedStep::Keyed((*member).into(), (*value).clone()),
+                        Some((member, value)) => {
+                            KeyedStep::Keyed((*member).into(), (*value).clone())
+                        }
                         None => KeyedStep::Index(*index),
                     });
                 }
@@ -261,11 +263,6 @@ impl<'a> Walk<'a> {
     pub(super) fn forget_since(&mut self, mark: Mark) {
         self.decisions.truncate(mark.decisions);
         self.clashes = mark.clashes;
-    }
-
-    /// Moves what was decided last before what was decided since: a container before its parts.
-    pub(super) fn bring_forward(&mut self, mark: Mark) {
-        self.decisions[mark.decisions..].rotate_right(1);
     }
 }
 
@@ -313,9 +310,15 @@ fn for_each_member<'a>(sides: [Option<&'a Object>; 3], mut each: impl FnMut(&'a 
             return;
         };
         let three = Three {
-            base: base.next_if(|(other, _)| *other == key).map(|(_, value)| value),
-            earlier: earlier.next_if(|(other, _)| *other == key).map(|(_, value)| value),
-            later: later.next_if(|(other, _)| *other == key).map(|(_, value)| value),
+            base: base
+                .next_if(|(other, _)| *other == key)
+                .map(|(_, value)| value),
+            earlier: earlier
+                .next_if(|(other, _)| *other == key)
+                .map(|(_, value)| value),
+            later: later
+                .next_if(|(other, _)| *other == key)
+                .map(|(_, value)| value),
         };
         each(key, three);
     }

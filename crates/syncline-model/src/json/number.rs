@@ -143,7 +143,9 @@ impl Number {
         {
             return Some(difference.into());
         }
-        let difference = self.decimal().checked_add(&other.decimal().negated(), DIGITS_MAX)?;
+        let difference = self
+            .decimal()
+            .checked_add(&other.decimal().negated(), DIGITS_MAX)?;
         Number::from_valid(&difference.text())
     }
 

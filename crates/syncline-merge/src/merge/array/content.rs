@@ -2,8 +2,9 @@
 
 use super::Matching;
 use super::identify::{Ids, u32_of};
-use crate::diff::{identity, matches};
-use std::collections::HashMap;
+use super::similar::{Budget, Choice, is_similar};
+use crate::diff::matches;
+use std::collections::{HashMap, HashSet};
 use syncline_model::json::Json;
 
 /// Only so many items between two that stayed are compared with each other.
@@ -108,12 +109,18 @@ fn against_base(
         hunks: Vec::new(),
     };
     let ends = anchors.into_iter().chain([(base.len(), own.len())]);
+    let mut budget = Budget::new();
     let (mut i, mut j, mut gap) = (0, 0, START);
     for (anchor_i, anchor_j) in ends {
         let mut removed: Vec<usize> = (i..anchor_i).filter(|&i| !is_kept[i]).collect();
         let is_added = |j: &usize| against.from_base[*j].is_none();
         let mut added: Vec<usize> = (j..anchor_j).filter(is_added).collect();
-        for (old, new) in edited(sides[0], sides[side], &mut removed, &mut added) {
+        for (old, new) in edited(
+            [sides[0], sides[side]],
+            &mut removed,
+            &mut added,
+            &mut budget,
+        ) {
             against.from_base[new] = Some(u32_of(old));
         }
         if !removed.is_empty() && !added.is_empty() {
@@ -148,47 +155,34 @@ fn moved(base: &[u32], own: &[u32]) -> Vec<(usize, usize)> {
 
 /// Takes the pairs of items out that are each other's only counterpart.
 fn edited(
-    base: &[Json],
-    own: &[Json],
+    [base, own]: [&[Json]; 2],
     removed: &mut Vec<usize>,
     added: &mut Vec<usize>,
+    budget: &mut Budget,
 ) -> Vec<(usize, usize)> {
     if removed.len() > SIMILAR_MAX || added.len() > SIMILAR_MAX {
         return Vec::new();
     }
-    let only = |mut found: Box<dyn Iterator<Item = usize> + '_>| {
-        let first = found.next()?;
-        found.next().is_none().then_some(first)
+    let choice = match (removed.len(), added.len()) {
+        (1, 1) => Choice::Only,
+        _ => Choice::Several,
     };
-    let similar = |i: usize, j: usize| is_similar(&base[i], &own[j]);
-    let counterpart = |i: usize| -> Option<(usize, usize)> {
-        let j = only(Box::new(added.iter().copied().filter(|&j| similar(i, j))))?;
-        let back = only(Box::new(removed.iter().copied().filter(|&i| similar(i, j))))?;
-        (back == i).then_some((i, j))
+    let mut similar = Vec::new();
+    for &i in removed.iter() {
+        for &j in added.iter() {
+            if is_similar(&base[i], &own[j], choice, budget) {
+                similar.push((i, j));
+            }
+        }
+    }
+    let is_only = |&(i, j): &(usize, usize)| {
+        let touching = similar.iter().filter(|(old, new)| *old == i || *new == j);
+        touching.count() == 1
     };
-    let pairs: Vec<(usize, usize)> = removed.iter().copied().filter_map(counterpart).collect();
+    let pairs: Vec<(usize, usize)> = similar.iter().copied().filter(is_only).collect();
     removed.retain(|i| !pairs.iter().any(|(old, _)| old == i));
     added.retain(|j| !pairs.iter().any(|(_, new)| new == j));
     pairs
-}
-
-/// Returns true if half of an object's members or of an array's items stayed, or its name.
-fn is_similar(a: &Json, b: &Json) -> bool {
-    match (a, b) {
-        (Json::Object(a_members), Json::Object(b_members)) => {
-            if identity(a).is_some_and(|name| identity(b) == Some(name)) {
-                return true;
-            }
-            let longer = a_members.len().max(b_members.len());
-            let same = a_members.iter().filter(|(key, value)| b_members.get(key) == Some(value));
-            same.count() * 2 >= longer
-        }
-        (Json::Array(a), Json::Array(b)) => {
-            let longer = a.len().max(b.len());
-            a.iter().zip(b.iter()).filter(|(a, b)| a == b).count() * 2 >= longer
-        }
-        _ => false,
-    }
 }
 
 /// New items of both sides by class, and what tells repeated ones apart.
@@ -209,14 +203,18 @@ impl New {
         matching: Matching<'_>,
     ) -> Vec<u32> {
         let mut seen: HashMap<(u32, u32), u32> = HashMap::new();
-        let in_base: std::collections::HashSet<u32> = classes[0].iter().copied().collect();
+        let in_base: HashSet<u32> = classes[0].iter().copied().collect();
         let mut id = |j: usize| {
             if let Some(known) = against.from_base[j] {
                 return known;
             }
             let class = classes[side][j];
             // What the base has too may be meant twice, so it is the same only at the same place.
-            let gap = if in_base.contains(&class) { against.gap[j] } else { START };
+            let gap = if in_base.contains(&class) {
+                against.gap[j]
+            } else {
+                START
+            };
             let occurrence = seen.entry((class, gap)).or_insert(0);
             let key = (class, gap, *occurrence);
             *occurrence += 1;
@@ -244,7 +242,7 @@ struct Additions {
 /// Returns true if both sides replaced the same items, each by something else.
 fn overlaps(sides: [&Against; 2], ids: [&[u32]; 2], base_len: usize) -> bool {
     let additions = |side: usize| {
-        let other: std::collections::HashSet<u32> = ids[1 - side].iter().copied().collect();
+        let other: HashSet<u32> = ids[1 - side].iter().copied().collect();
         let mut at = vec![None; base_len];
         for hunk in &sides[side].hunks {
             let is_shared = |&&j: &&usize| other.contains(&ids[side][j]);

@@ -22,9 +22,8 @@ pub(super) struct Places([Option<u32>; 3]);
 
 impl Places {
     pub(super) fn three<'a>(self, sides: [&'a [Json]; 3]) -> Three<'a> {
-        let [base, earlier, later] = std::array::from_fn(|side| {
-            self.0[side].map(|place| &sides[side][place as usize])
-        });
+        let [base, earlier, later] =
+            std::array::from_fn(|side| self.0[side].map(|place| &sides[side][place as usize]));
         Three {
             base,
             earlier,
@@ -92,9 +91,18 @@ pub(super) fn by_content(sides: [&[Json]; 3], matching: Matching<'_>) -> Ids {
     let (base, new) = (u32_of(sides[0].len()), u32_of(middle[0].len()));
     let (head_ids, tail_ids) = (u32_of(head), u32_of(tail));
     for ids in &mut ids.sides {
-        let moved = |id: u32| if id < new { id + head_ids } else { id - new + base };
+        let moved = |id: u32| {
+            if id < new {
+                id + head_ids
+            } else {
+                id - new + base
+            }
+        };
         let inner = ids.iter().map(|&id| moved(id));
-        *ids = (0..head_ids).chain(inner).chain(base - tail_ids..base).collect();
+        *ids = (0..head_ids)
+            .chain(inner)
+            .chain(base - tail_ids..base)
+            .collect();
     }
     ids.count += head + tail;
     ids

@@ -7,11 +7,12 @@
 mod content;
 mod identify;
 mod order;
+mod similar;
 
 use super::decision::{Action, Rule};
 use super::rules::{self, MergePolicy, Node};
 use super::walk::{Step, Taken, Three, Walk};
-use crate::diff::key_of;
+use crate::diff::key_of_three;
 use identify::{Ids, by_content, by_key};
 use order::ordered;
 use syncline_model::json::Json;
@@ -37,7 +38,7 @@ impl<'a> Walk<'a> {
         sides: [&'a [Json]; 3],
         rules: &[&'a Node],
     ) -> Taken {
-        if let Some(key) = key_of(&sides) {
+        if let Some(key) = key_of_three(&sides) {
             return self.items(three, sides, Matching::Key(key), rules);
         }
         // Without keys nobody can tell whether two arrays that were both new belong together.

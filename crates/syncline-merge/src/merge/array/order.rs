@@ -76,13 +76,17 @@ fn moved(ids: &Ids, side: usize) -> Vec<bool> {
         return moved;
     }
     old.iter().for_each(|&(_, id)| moved[id] = true);
-    longest_rising(&old).iter().for_each(|&(_, id)| moved[id] = false);
+    longest_rising(&old)
+        .iter()
+        .for_each(|&(_, id)| moved[id] = false);
     moved
 }
 
 fn present(ids: &Ids, side: usize) -> Vec<bool> {
     let mut present = vec![false; ids.count];
-    ids.sides[side].iter().for_each(|&id| present[id as usize] = true);
+    ids.sides[side]
+        .iter()
+        .for_each(|&id| present[id as usize] = true);
     present
 }
 
@@ -118,7 +122,9 @@ fn sort_like_sides(order: &mut [u32], ids: &Ids, sides: [&[Json]; 3], matching: 
     };
     let sides = [base, earlier, later];
     let is_sorted = |compare: &&Compare| {
-        sides.iter().all(|side| side.is_sorted_by(|a, b| compare(a, b).is_some_and(Ordering::is_le)))
+        sides
+            .iter()
+            .all(|side| side.is_sorted_by(|a, b| compare(a, b).is_some_and(Ordering::is_le)))
     };
     let Some(compare) = COMPARES.iter().find(is_sorted) else {
         return;
