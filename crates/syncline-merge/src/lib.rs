@@ -13,8 +13,12 @@ mod apply;
 mod diff;
 #[doc(hidden)]
 pub mod fuzz;
+#[doc(hidden)]
+pub mod laws;
 mod merge;
 mod merge_patch;
+#[doc(hidden)]
+pub mod mutants;
 mod patch;
 mod readable;
 mod text;

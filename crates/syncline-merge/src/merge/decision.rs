@@ -2,6 +2,7 @@
 
 use super::path::KeyedPath;
 use crate::apply::{ApplyError, ApplyLimits};
+use crate::mutants::{Mutant, is_active};
 use crate::patch::{Op, Patch};
 use std::fmt;
 use std::str::FromStr;
@@ -196,6 +197,9 @@ impl Merged {
                     path: clash.path.clone(),
                 }),
             }
+        }
+        if is_active(Mutant::SettlesForward) {
+            ops.reverse();
         }
         match value {
             // A clash at the root is the only one.

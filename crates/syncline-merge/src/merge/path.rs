@@ -4,6 +4,7 @@
 //! `/data/steps[id=s2]/owner`. In member names `[` is written `~2`. Values that are no plain words
 //! are JSON in full: `[id="3"]`, `[id=3]`, `[name="a ] b"]`.
 
+use crate::mutants::{Mutant, is_active};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -47,6 +48,12 @@ const STEPS_MAX: usize = 256;
 impl KeyedPath {
     pub(super) fn new(steps: Vec<KeyedStep>) -> KeyedPath {
         KeyedPath(steps)
+    }
+
+    /// Returns the path through objects alone.
+    pub fn from_members<'k>(keys: impl IntoIterator<Item = &'k str>) -> KeyedPath {
+        let steps = keys.into_iter().map(|key| KeyedStep::Member(key.into()));
+        KeyedPath(steps.collect())
     }
 
     /// Returns the steps from the root.
@@ -192,6 +199,9 @@ fn word(value: &Json) -> String {
 
 fn escape(name: &str) -> String {
     let name = name.replace('~', "~0").replace('/', "~1");
+    if is_active(Mutant::ForgetsBrackets) {
+        return name;
+    }
     name.replace('[', "~2")
 }
 

@@ -3,6 +3,7 @@
 use super::decision::{Action, Rule};
 use super::rules::{MergePolicy, Node};
 use super::walk::{Taken, Three, Walk};
+use crate::mutants::{Mutant, is_active};
 use std::cmp::Ordering;
 use syncline_model::json::{Json, Number};
 
@@ -15,13 +16,19 @@ impl<'a> Walk<'a> {
         policy: &'a MergePolicy,
         rules: &[&'a Node],
     ) -> Option<Taken> {
-        let counts_twice = matches!(policy, MergePolicy::Counter | MergePolicy::Append);
+        let counts_twice = matches!(policy, MergePolicy::Counter | MergePolicy::Append)
+            && !is_active(Mutant::CountsOnce);
         if !counts_twice && three.earlier == three.later {
             return Some(self.agreed(three));
         }
         match policy {
-            MergePolicy::Last => Some(self.beaten(three, Taken::Later, Rule::Last)),
-            MergePolicy::First => Some(self.beaten(three, Taken::Earlier, Rule::First)),
+            MergePolicy::Last if !is_active(Mutant::ConfusesLast) => {
+                Some(self.beaten(three, Taken::Later, Rule::Last))
+            }
+            MergePolicy::Last | MergePolicy::First => {
+                Some(self.beaten(three, Taken::Earlier, Rule::First))
+            }
+            MergePolicy::Atomic if is_active(Mutant::SplitsAtoms) => None,
             MergePolicy::Atomic => Some(self.whole(three, Rule::Atomic)),
             MergePolicy::Counter => self.counter(three),
             MergePolicy::Max => self.extreme(three, Rule::Max, Ordering::Greater),
@@ -63,6 +70,11 @@ impl<'a> Walk<'a> {
             (Json::String(later), Json::String(earlier)) => later.cmp(earlier),
             _ => return None,
         };
+        let wins = if is_active(Mutant::TakesLess) {
+            wins.reverse()
+        } else {
+            wins
+        };
         let winner = if order == wins {
             Taken::Later
         } else {
@@ -88,8 +100,12 @@ impl<'a> Walk<'a> {
         };
         let (earlier, later) = (three.earlier?.as_str()?, three.later?.as_str()?);
         let tail = later.strip_prefix(base)?;
-        earlier.strip_prefix(base)?;
+        let earlier_tail = earlier.strip_prefix(base)?;
         self.decide(three, Action::Both, Rule::Append);
-        Some(Taken::Built(Json::from(format!("{earlier}{tail}"))))
+        let joined = match is_active(Mutant::AppendsBefore) {
+            true => format!("{later}{earlier_tail}"),
+            false => format!("{earlier}{tail}"),
+        };
+        Some(Taken::Built(Json::from(joined)))
     }
 }

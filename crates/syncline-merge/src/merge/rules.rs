@@ -1,5 +1,6 @@
 //! What is declared about paths: the `x-merge` of a schema.
 
+use crate::mutants::{Mutant, is_active};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -194,7 +195,11 @@ pub(super) fn policy<'r>(matching: &[&'r Node]) -> Option<&'r MergePolicy> {
 /// What still matches at a member.
 pub(super) fn at_member<'r>(matching: &[&'r Node], key: &str) -> Matching<'r> {
     let below = |node: &&'r Node| [node.exact.get(key), node.any.as_deref()];
-    matching.iter().flat_map(below).flatten().collect()
+    let mut below: Matching<'r> = matching.iter().flat_map(below).flatten().collect();
+    if is_active(Mutant::MatchesRight) {
+        below.reverse();
+    }
+    below
 }
 
 /// What still matches at an item, whichever it is.

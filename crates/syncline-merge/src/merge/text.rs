@@ -3,6 +3,7 @@
 use super::decision::{Action, Rule};
 use super::walk::{Taken, Three, Walk};
 use crate::diff::{classes, matches};
+use crate::mutants::{Mutant, is_active};
 use std::ops::Range;
 use syncline_model::json::Json;
 
@@ -14,9 +15,11 @@ impl<'a> Walk<'a> {
         if !is_text && !has_lines {
             return self.clash(three, Rule::Value);
         }
-        if texts
-            .iter()
-            .any(|text| text.len() > self.limits.text_bytes_max)
+        let is_bounded = !is_active(Mutant::IgnoresBytes);
+        if is_bounded
+            && texts
+                .iter()
+                .any(|text| text.len() > self.limits.text_bytes_max)
         {
             return self.clash(three, Rule::Bound);
         }
@@ -55,14 +58,15 @@ fn merge_words(base: &str, earlier: &str, later: &str, text: &mut String) -> Opt
     let tokens = [words(base), words(earlier), words(later)];
     for chunk in chunks(&tokens) {
         let [base, earlier, later] = chunk.texts(&tokens);
-        text.push_str(pick(base, earlier, later)?);
+        let dropped = is_active(Mutant::DropsWords).then_some(earlier);
+        text.push_str(pick(base, earlier, later).or(dropped)?);
     }
     Some(())
 }
 
 /// The side that changed something, if only one did or both did the same.
 fn pick<'t>(base: &str, earlier: &'t str, later: &'t str) -> Option<&'t str> {
-    if base == later || earlier == later {
+    if base == later || earlier == later || is_active(Mutant::DropsLines) {
         return Some(earlier);
     }
     (base == earlier).then_some(later)

@@ -4,6 +4,7 @@ use super::decision::{Action, Decision, Rule};
 use super::path::{KeyedPath, KeyedStep};
 use super::rules::{self, Node};
 use super::{MergeLimits, Side};
+use crate::mutants::{Mutant, is_active};
 use std::sync::Arc;
 use syncline_model::json::{Json, Key, Object, Pointer};
 
@@ -86,7 +87,7 @@ impl<'a> Walk<'a> {
                 return taken;
             }
         }
-        if self.path.len() >= self.limits.depth_max {
+        if self.path.len() >= self.limits.depth_max && !is_active(Mutant::IgnoresDepth) {
             return self.whole(three, Rule::Bound);
         }
         match (three.base, three.earlier, three.later) {
@@ -99,7 +100,9 @@ impl<'a> Walk<'a> {
 
     /// A side that equals the base yields to the other. The head's text of a number stays.
     pub(super) fn yielding(&self, three: Three<'a>) -> Option<Taken> {
-        if three.later == three.base {
+        let takes_text = is_active(Mutant::TakesText) && three.earlier == three.base;
+        let loses = is_active(Mutant::LosesUpdate) || takes_text;
+        if three.later == three.base && !loses {
             let either = is_identical(three.earlier, three.later);
             return Some(if either {
                 Taken::Either
@@ -120,7 +123,9 @@ impl<'a> Walk<'a> {
         }
         match (three.earlier, three.later) {
             // Two objects under one key are merged as if both had grown from an empty one.
-            (Some(Json::Object(earlier)), Some(Json::Object(later))) => {
+            (Some(Json::Object(earlier)), Some(Json::Object(later)))
+                if !is_active(Mutant::ClashesNew) =>
+            {
                 self.object(None, earlier, later, rules)
             }
             (Some(Json::Array(earlier)), Some(Json::Array(later))) => {
@@ -131,6 +136,7 @@ impl<'a> Walk<'a> {
                 Some(Json::String(base)) => self.string(three, [base, earlier, later], false),
                 _ => self.clash(three, Rule::Value),
             },
+            (None, _) if is_active(Mutant::DeletesEdit) => Taken::Earlier,
             (None, _) | (_, None) => self.clash(three, Rule::DeleteEdit),
             (Some(earlier), Some(later)) if earlier.type_name() != later.type_name() => {
                 self.clash(three, Rule::TypeChange)
@@ -176,7 +182,9 @@ impl<'a> Walk<'a> {
 
     /// Both sides made the same edit.
     pub(super) fn agreed(&mut self, three: Three<'a>) -> Taken {
-        self.decide(three, Action::Both, Rule::Same);
+        if !is_active(Mutant::AgreesSilently) {
+            self.decide(three, Action::Both, Rule::Same);
+        }
         match is_identical(three.earlier, three.later) {
             true => Taken::Either,
             false => Taken::Earlier,
@@ -192,7 +200,9 @@ impl<'a> Walk<'a> {
         } else {
             Action::Theirs
         };
-        self.decide(three, action, rule);
+        if !is_active(Mutant::BeatsSilently) {
+            self.decide(three, action, rule);
+        }
         winner
     }
 
@@ -200,17 +210,18 @@ impl<'a> Walk<'a> {
     pub(super) fn clash(&mut self, three: Three<'a>, rule: Rule) -> Taken {
         self.clashes += 1;
         self.decide(three, Action::Clash, rule);
+        let shows_later = is_active(Mutant::ShowsLater) && three.later.is_some();
         match three.earlier {
-            Some(_) => Taken::Earlier,
-            None => Taken::Later,
+            Some(_) if !shows_later => Taken::Earlier,
+            _ => Taken::Later,
         }
     }
 
     /// Records what was decided about the place where the walk is.
     pub(super) fn decide(&mut self, three: Three<'a>, action: Action, rule: Rule) {
         let (ours, theirs) = match self.earlier {
-            Side::Ours => (three.earlier, three.later),
-            Side::Theirs => (three.later, three.earlier),
+            Side::Ours if !is_active(Mutant::SwapsSides) => (three.earlier, three.later),
+            _ => (three.later, three.earlier),
         };
         let (path, keyed) = self.place();
         self.decisions.push(Decision {
@@ -295,6 +306,7 @@ impl Built {
             (false, false) => Taken::Either,
             (false, true) => Taken::Earlier,
             (true, false) => Taken::Later,
+            (true, true) if is_active(Mutant::DropsMembers) => Taken::Later,
             (true, true) => Taken::Built(Json::from(self.members.into_iter().collect::<Object>())),
         }
     }

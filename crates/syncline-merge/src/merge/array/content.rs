@@ -4,7 +4,8 @@ use super::Matching;
 use super::identify::{Ids, u32_of};
 use super::similar::{Budget, Choice, is_similar};
 use crate::diff::matches;
-use std::collections::{HashMap, HashSet};
+use crate::mutants::{Mutant, is_active};
+use std::collections::{HashMap, HashSet, VecDeque};
 use syncline_model::json::Json;
 
 /// Only so many items between two that stayed are compared with each other.
@@ -96,8 +97,8 @@ fn against_base(
         from_base[j] = Some(u32_of(i));
         is_kept[i] = true;
     }
-    if matching != Matching::Append {
-        for (i, j) in moved(base, own) {
+    if matching != Matching::Append && !is_active(Mutant::ForgetsMoves) {
+        for (i, j) in moved([base, own], &is_kept, &from_base) {
             from_base[j] = Some(u32_of(i));
             is_kept[i] = true;
         }
@@ -136,21 +137,23 @@ fn against_base(
     against
 }
 
-/// Items that are once on both sides, wherever.
-fn moved(base: &[u32], own: &[u32]) -> Vec<(usize, usize)> {
-    let once = |side: &[u32]| {
-        let mut places: HashMap<u32, Option<usize>> = HashMap::with_capacity(side.len());
-        for (place, &class) in side.iter().enumerate() {
-            let again = places.insert(class, Some(place)).is_some();
-            if again {
-                places.insert(class, None);
-            }
-        }
-        places
-    };
-    let in_base = once(base);
-    let pair = |(class, j): (u32, Option<usize>)| Some(((*in_base.get(&class)?)?, j?));
-    once(own).into_iter().filter_map(pair).collect()
+/// Pairs equal items that are left on both sides, wherever they are.
+fn moved(
+    [base, own]: [&[u32]; 2],
+    is_kept: &[bool],
+    from_base: &[Option<u32>],
+) -> Vec<(usize, usize)> {
+    let mut left: HashMap<u32, VecDeque<usize>> = HashMap::new();
+    for (i, &class) in base.iter().enumerate().filter(|(i, _)| !is_kept[*i]) {
+        left.entry(class).or_default().push_back(i);
+    }
+    let unmatched = own
+        .iter()
+        .enumerate()
+        .filter(|(j, _)| from_base[*j].is_none());
+    unmatched
+        .filter_map(|(j, class)| Some((left.get_mut(class)?.pop_front()?, j)))
+        .collect()
 }
 
 /// Takes the pairs of items out that are each other's only counterpart.
@@ -219,7 +222,7 @@ impl New {
             let key = (class, gap, *occurrence);
             *occurrence += 1;
             let next = u32_of(base_len + self.count);
-            if matching == Matching::Append {
+            if matching == Matching::Append || is_active(Mutant::DoublesItems) {
                 self.count += 1;
                 return next;
             }

@@ -2,6 +2,7 @@
 
 use super::{Matching, content};
 use crate::merge::walk::Three;
+use crate::mutants::{Mutant, is_active};
 use std::collections::{HashMap, HashSet};
 use syncline_model::json::Json;
 
@@ -52,20 +53,27 @@ impl Ids {
 
 /// Matches items by a member; `None` unless it is a string or number in each, once on each side.
 pub(super) fn by_key(sides: [&[Json]; 3], key: &str) -> Option<Ids> {
-    let mut known: HashMap<&Json, u32> = HashMap::with_capacity(sides[1].len());
+    let mut known: HashMap<(&Json, usize), u32> = HashMap::with_capacity(sides[1].len());
+    let mut number = |name| {
+        let next = u32_of(known.len());
+        *known.entry(name).or_insert(next)
+    };
     let mut ids: [Vec<u32>; 3] = Default::default();
-    for (side, ids) in sides.iter().zip(&mut ids) {
-        let mut seen = HashSet::with_capacity(side.len());
-        for item in *side {
+    for (side, items) in sides.iter().enumerate() {
+        let mut seen = HashSet::with_capacity(items.len());
+        for item in *items {
             let name = item.get(key)?;
             if !matches!(name, Json::String(_) | Json::Number(_)) {
                 return None;
             }
-            let id = number(&mut known, name);
+            let mut id = number((name, 0));
+            if is_active(Mutant::DoublesKeys) && side == 2 && id >= u32_of(sides[0].len()) {
+                id = number((name, side));
+            }
             if !seen.insert(id) {
                 return None;
             }
-            ids.push(id);
+            ids[side].push(id);
         }
     }
     Some(Ids {
@@ -73,11 +81,6 @@ pub(super) fn by_key(sides: [&[Json]; 3], key: &str) -> Option<Ids> {
         count: known.len(),
         overlap: false,
     })
-}
-
-fn number<T: std::hash::Hash + Eq>(known: &mut HashMap<T, u32>, item: T) -> u32 {
-    let next = u32_of(known.len());
-    *known.entry(item).or_insert(next)
 }
 
 /// Matches items by what they hold.

@@ -13,6 +13,7 @@ use super::decision::{Action, Rule};
 use super::rules::{self, MergePolicy, Node};
 use super::walk::{Step, Taken, Three, Walk};
 use crate::diff::key_of_three;
+use crate::mutants::{Mutant, is_active};
 use identify::{Ids, by_content, by_key};
 use order::ordered;
 use syncline_model::json::Json;
@@ -82,6 +83,7 @@ impl<'a> Walk<'a> {
     ) -> Taken {
         let is_long = sides.iter().any(|side| side.len() > self.limits.items_max);
         let is_deep = self.array_levels >= self.limits.array_levels_max;
+        let is_long = is_long && !is_active(Mutant::IgnoresItems);
         if is_long || (is_deep && !matches!(matching, Matching::Key(_))) {
             return self.clash(three, Rule::Bound);
         }
@@ -93,7 +95,7 @@ impl<'a> Walk<'a> {
             },
             other => by_content(sides, other),
         };
-        if ids.overlap {
+        if ids.overlap && !is_active(Mutant::KeepsOverlaps) {
             return self.clash(three, Rule::Overlap);
         }
         self.merge_items(three, sides, matching, rules, &ids)
@@ -117,7 +119,10 @@ impl<'a> Walk<'a> {
         self.array_levels += usize::from(!is_keyed);
         let mut built = Vec::with_capacity(order.ids.len());
         for id in order.ids {
-            let item = places[id as usize].three(sides);
+            let mut item = places[id as usize].three(sides);
+            if is_active(Mutant::NeverRemoves) && matching == Matching::Set {
+                item.base = None;
+            }
             if item.earlier.is_none() && item.later.is_none() {
                 continue;
             }
@@ -134,7 +139,8 @@ impl<'a> Walk<'a> {
             built.extend(taken.into_value(item));
         }
         self.array_levels -= usize::from(!is_keyed);
-        if !is_keyed && self.has_clashed_since(mark) {
+        let is_nameless = !is_keyed && !is_active(Mutant::ClashesByIndex);
+        if is_nameless && self.has_clashed_since(mark) {
             // Places within such an array have no names that would last.
             self.forget_since(mark);
             return self.clash(three, Rule::Overlap);

@@ -3,6 +3,7 @@
 use super::Matching;
 use super::identify::Ids;
 use crate::diff::longest_rising;
+use crate::mutants::{Mutant, is_active};
 use std::cmp::Ordering;
 use syncline_model::json::{Json, Number};
 
@@ -21,15 +22,19 @@ pub(super) struct Order {
 
 /// Brings the items of both sides into one order.
 ///
-/// An item that only the later side moved or added comes behind the item that it follows there,
-/// after what the earlier side added at that place.
+/// An item that only the later side moved comes behind the item that it follows there; one that it
+/// added comes after what the earlier side added at that place.
 pub(super) fn ordered(ids: &Ids, sides: [&[Json]; 3], matching: Matching<'_>) -> Order {
-    let moved_earlier = moved(ids, 1);
-    let moved_later = moved(ids, 2);
+    // A set has no order that anybody could change.
+    let moved = |side| match matching {
+        Matching::Set => vec![false; ids.count],
+        _ => moved(ids, side),
+    };
+    let (moved_earlier, moved_later) = (moved(1), moved(2));
     let is_in_later = present(ids, 2);
     let stays = |&&id: &&u32| {
         let id = id as usize;
-        !moved_later[id] || moved_earlier[id]
+        !moved_later[id] || moved_earlier[id] || is_active(Mutant::IgnoresMoves)
     };
     let kept: Vec<u32> = ids.sides[1].iter().filter(stays).copied().collect();
 
@@ -41,14 +46,28 @@ pub(super) fn ordered(ids: &Ids, sides: [&[Json]; 3], matching: Matching<'_>) ->
     let mut next_common = vec![kept.len(); kept.len() + 1];
     for at in (0..kept.len()).rev() {
         let is_common = is_in_later[kept[at] as usize];
+        let is_common = is_common || is_active(Mutant::AddsBefore);
         next_common[at] = if is_common { at } else { next_common[at + 1] };
     }
     let mut before: Vec<Vec<u32>> = vec![Vec::new(); kept.len() + 1];
-    let mut here = next_common[0];
+    // Right behind the item that was last met, and behind what the earlier side added there.
+    let (mut behind, mut after_new) = (0, next_common[0]);
     for &id in &ids.sides[2] {
         match place[id as usize] {
-            NOWHERE => before[here].push(id),
-            at => here = next_common[at as usize + 1],
+            NOWHERE => {
+                let here = if moved_later[id as usize] {
+                    behind
+                } else {
+                    after_new
+                };
+                before[here].push(id);
+                (behind, after_new) = (here, here);
+            }
+            _ if is_active(Mutant::AddsAtEnd) => (behind, after_new) = (kept.len(), kept.len()),
+            at => {
+                behind = at as usize + 1;
+                after_new = next_common[behind];
+            }
         }
     }
 
@@ -57,7 +76,8 @@ pub(super) fn ordered(ids: &Ids, sides: [&[Json]; 3], matching: Matching<'_>) ->
         order.extend(new);
         order.extend(kept.get(at));
     }
-    if matching != Matching::Append && ids.is_rearranged(1) && ids.is_rearranged(2) {
+    let may_sort = matching != Matching::Append && !is_active(Mutant::Unsorts);
+    if may_sort && ids.is_rearranged(1) && ids.is_rearranged(2) {
         sort_like_sides(&mut order, ids, sides, matching);
     }
     Order {
