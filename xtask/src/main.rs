@@ -7,6 +7,7 @@ mod check;
 mod docs;
 mod fuzz;
 mod licences;
+mod merges;
 mod run;
 mod setup;
 mod test;
@@ -57,6 +58,10 @@ enum Command {
     /// The bench's load: one job, told on stdin.
     #[command(hide = true)]
     BenchLoad,
+    /// Merge what people merged, and compare with git and with what they committed.
+    Merges(merges::Arguments),
+    /// Put faults into the merge, one by one, and print which law notices.
+    Mutants,
     /// Run the commands of README and docs against a fresh node.
     Docs,
     /// Fuzz the parsers that face outside (needs cargo-fuzz on nightly).
@@ -77,6 +82,8 @@ fn main() -> ExitCode {
         Command::Bench { rest } => bench(&rest),
         Command::BenchHere { rest } => bench::run(&rest),
         Command::BenchLoad => bench::load(),
+        Command::Merges(arguments) => merges::run(&arguments),
+        Command::Mutants => mutants(),
         Command::Docs => docs::run(),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
     };
@@ -114,5 +121,21 @@ fn bench(rest: &[String]) -> run::Result {
     Step::new(run::root().join("target/release/xtask"))
         .args(&["bench-here"])
         .args(rest)
+        .run()
+}
+
+/// Runs the laws of the merge under each fault; a fault that no law notices is a failure.
+fn mutants() -> run::Result {
+    let test = [
+        "test",
+        "-p",
+        "syncline-merge",
+        "--features",
+        "mutants",
+        "--test",
+        "it",
+    ];
+    Step::cargo(&test)
+        .args(&["merge::mutants", "--", "--nocapture"])
         .run()
 }

@@ -1,8 +1,9 @@
 //! Entry points for fuzzing: whatever the bytes are, nothing panics and the laws hold.
 //!
-//! The input is a document, a line break, and a patch for it.
+//! The input is a document, a line break, and a patch for it; for a merge, three documents.
 
-use crate::{ApplyLimits, Patch, apply_merge_patch, diff, old_values, readable};
+use crate::laws::{Case, check_all};
+use crate::{ApplyLimits, Patch, Side, apply_merge_patch, diff, old_values, readable};
 use syncline_model::json::{Json, JsonWriter, Limits, Pointer};
 
 const OPS_MAX: usize = 4_096;
@@ -52,6 +53,30 @@ pub fn fuzz_merge_patch(data: &[u8]) {
         "a merge patch is idempotent"
     );
     check_pair(&doc, &result);
+}
+
+/// Reads up to three documents, each on a line and missing where the line is empty, merges them,
+/// and checks all laws.
+pub fn fuzz_merge(data: &[u8]) {
+    let mut lines = data.splitn(3, |&byte| byte == b'\n');
+    let mut side = || match lines.next() {
+        None | Some([]) => Some(None),
+        Some(line) => Json::parse(line, &Limits::default()).ok().map(Some),
+    };
+    let (Some(base), Some(ours), Some(theirs)) = (side(), side(), side()) else {
+        return;
+    };
+    for earlier in [Side::Theirs, Side::Ours] {
+        let case = Case {
+            base: base.clone(),
+            ours: ours.clone(),
+            theirs: theirs.clone(),
+            earlier,
+        };
+        if let Err(broken) = check_all(&case) {
+            panic!("{broken}");
+        }
+    }
 }
 
 fn two_documents(data: &[u8]) -> Option<(Json, Json)> {

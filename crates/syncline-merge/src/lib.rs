@@ -13,13 +13,22 @@ mod apply;
 mod diff;
 #[doc(hidden)]
 pub mod fuzz;
+#[doc(hidden)]
+pub mod laws;
+mod merge;
 mod merge_patch;
+#[doc(hidden)]
+pub mod mutants;
 mod patch;
 mod readable;
 mod text;
 
 pub use apply::{ApplyError, ApplyErrorKind, ApplyLimits};
 pub use diff::diff;
+pub use merge::{
+    Action, Choice, Contest, Decision, KeyedPath, KeyedPathError, KeyedStep, MergeLimits,
+    MergePolicy, MergeRules, Merged, Rule, RulesError, SettleError, Side, Sides, chain, merge,
+};
 pub use merge_patch::apply_merge_patch;
 pub use patch::{Op, Patch, PatchError, old_values};
 pub use readable::readable;

@@ -92,7 +92,7 @@ fn anchors(a: &[u32], b: &[u32]) -> Vec<(usize, usize)> {
 }
 
 /// The longest subsequence whose second members rise, by patience sorting.
-fn longest_rising(pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
+pub(crate) fn longest_rising(pairs: &[(usize, usize)]) -> Vec<(usize, usize)> {
     // `ends[n]` is the pair with the smallest second member that ends a rise of n + 1 pairs.
     let mut ends: Vec<usize> = Vec::new();
     let mut before: Vec<Option<usize>> = Vec::with_capacity(pairs.len());

@@ -24,7 +24,7 @@ pub fn document() -> impl Strategy<Value = Json> {
 
 /// A document and a later version of it: a few edits, or something else altogether.
 pub fn pair() -> impl Strategy<Value = (Json, Json)> {
-    let edits = (document(), vec((any::<u32>(), edit()), 0..8)).prop_map(|(from, edits)| {
+    let edits = (document(), vec((any::<u32>(), edits()), 0..8)).prop_map(|(from, edits)| {
         let to = edits
             .into_iter()
             .fold(from.clone(), |doc, (place, edit)| edited(doc, place, edit));
@@ -116,15 +116,17 @@ fn scalar() -> impl Strategy<Value = Json> {
     ]
 }
 
+/// One edit of a document.
 #[derive(Clone, Debug)]
-enum Edit {
+pub enum Edit {
     Set(Json),
     Insert(String, Json),
     Remove(u32),
     Swap(u32, u32),
 }
 
-fn edit() -> impl Strategy<Value = Edit> {
+/// Any edit.
+pub fn edits() -> impl Strategy<Value = Edit> {
     prop_oneof![
         document().prop_map(Edit::Set),
         (key(), document()).prop_map(|(key, value)| Edit::Insert(key, value)),
@@ -149,7 +151,8 @@ fn places(doc: &Json) -> Vec<Pointer> {
     all
 }
 
-fn edited(mut doc: Json, place: u32, edit: Edit) -> Json {
+/// Edits a document somewhere.
+pub fn edited(mut doc: Json, place: u32, edit: Edit) -> Json {
     let places = places(&doc);
     let place = places[place as usize % places.len()].clone();
     let target = place

@@ -6,6 +6,7 @@ mod bounds;
 mod diff;
 mod histories;
 mod laws;
+mod merge;
 mod merge_patch;
 mod patch;
 mod readable;

@@ -67,6 +67,69 @@ impl Decimal {
         Some(if self.negative { -value } else { value })
     }
 
+    pub(super) fn negated(mut self) -> Decimal {
+        self.negative = !self.negative && !self.is_zero();
+        self
+    }
+
+    /// Returns the exact sum, unless it takes more than `digits_max` digits to write both down
+    /// one above the other.
+    pub(super) fn checked_add(&self, other: &Decimal, digits_max: usize) -> Option<Decimal> {
+        if self.is_zero() {
+            return Some(other.clone());
+        }
+        if other.is_zero() {
+            return Some(self.clone());
+        }
+        let top = self.point.max(other.point);
+        let bottom = self.exponent().min(other.exponent());
+        let width = usize::try_from(top - bottom).ok()?;
+        if width > digits_max {
+            return None;
+        }
+        let (a, b) = (self.column(top, width), other.column(top, width));
+        let (negative, digits) = match (self.negative == other.negative, a >= b) {
+            (true, _) => (self.negative, sum(&a, &b)),
+            (false, true) => (self.negative, difference(&a, &b)),
+            (false, false) => (other.negative, difference(&b, &a)),
+        };
+        let sign = if negative { "-" } else { "" };
+        let digits = String::from_utf8(digits).expect("digits are ascii");
+        Some(Decimal::of(&format!("{sign}{digits}e{bottom}")))
+    }
+
+    /// The digits from `10^top` down, `width` of them.
+    fn column(&self, top: i64, width: usize) -> Vec<u8> {
+        let zeros = usize::try_from(top - self.point).expect("no number stands above the top");
+        let mut column = vec![b'0'; width];
+        column[zeros..zeros + self.digits.len()].copy_from_slice(self.digits.as_bytes());
+        column
+    }
+
+    /// Returns the text as people write it, with an exponent where that would be long.
+    pub(super) fn text(&self) -> String {
+        /// A number that people read has no more zeros at its end or behind its point.
+        const ZEROS_MAX: i64 = 20;
+        if self.is_zero() {
+            return "0".to_owned();
+        }
+        let sign = if self.negative { "-" } else { "" };
+        let zeros = |count: i64| "0".repeat(usize::try_from(count).unwrap_or(0));
+        if (0..=ZEROS_MAX).contains(&self.exponent()) {
+            return format!("{sign}{}{}", self.digits, zeros(self.exponent()));
+        }
+        if self.exponent() < 0 && (-ZEROS_MAX..=0).contains(&self.point) {
+            return format!("{sign}0.{}{}", zeros(-self.point), self.digits);
+        }
+        match usize::try_from(self.point) {
+            Ok(point) if point < self.digits.len() => {
+                let (whole, fraction) = self.digits.split_at(point);
+                format!("{sign}{whole}.{fraction}")
+            }
+            _ => self.scientific(),
+        }
+    }
+
     /// Returns `<digits>e<exponent>`, the canonical form of what RFC 8785 would round.
     pub(super) fn scientific(&self) -> String {
         let sign = if self.negative { "-" } else { "" };
@@ -94,6 +157,33 @@ impl PartialOrd for Decimal {
     fn partial_cmp(&self, other: &Decimal) -> Option<Ordering> {
         Some(self.cmp(other))
     }
+}
+
+/// The sum of two columns of equally many digits, with room for a carry in front.
+fn sum(a: &[u8], b: &[u8]) -> Vec<u8> {
+    let mut digits = Vec::with_capacity(a.len() + 1);
+    let mut carry = 0;
+    for (x, y) in a.iter().rev().zip(b.iter().rev()) {
+        let digit = x - b'0' + (y - b'0') + carry;
+        digits.push(b'0' + digit % 10);
+        carry = digit / 10;
+    }
+    digits.push(b'0' + carry);
+    digits.reverse();
+    digits
+}
+
+/// The difference of two columns of equally many digits, the first of which is not smaller.
+fn difference(a: &[u8], b: &[u8]) -> Vec<u8> {
+    let mut digits = Vec::with_capacity(a.len());
+    let mut borrow = 0;
+    for (x, y) in a.iter().rev().zip(b.iter().rev()) {
+        let digit = 10 + x - y - borrow;
+        digits.push(b'0' + digit % 10);
+        borrow = u8::from(digit < 10);
+    }
+    digits.reverse();
+    digits
 }
 
 /// Returns the value of an exponent's digits; what passes 18 digits saturates.

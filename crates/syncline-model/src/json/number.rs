@@ -125,6 +125,41 @@ impl Number {
         }
     }
 
+    /// Returns the exact sum; none if its digits or exponent pass the bounds of a number.
+    pub fn checked_add(&self, other: &Number) -> Option<Number> {
+        if let (Repr::I64(a), Repr::I64(b)) = (&self.0, &other.0)
+            && let Some(sum) = a.checked_add(*b)
+        {
+            return Some(sum.into());
+        }
+        let sum = self.decimal().checked_add(&other.decimal(), DIGITS_MAX)?;
+        Number::from_valid(&sum.text())
+    }
+
+    /// Returns the exact difference; none if its digits or exponent pass the bounds of a number.
+    pub fn checked_sub(&self, other: &Number) -> Option<Number> {
+        if let (Repr::I64(a), Repr::I64(b)) = (&self.0, &other.0)
+            && let Some(difference) = a.checked_sub(*b)
+        {
+            return Some(difference.into());
+        }
+        let difference = self
+            .decimal()
+            .checked_add(&other.decimal().negated(), DIGITS_MAX)?;
+        Number::from_valid(&difference.text())
+    }
+
+    /// Returns true if both came with the same text; equal numbers may be written differently.
+    pub fn is_written_as(&self, other: &Number) -> bool {
+        match (&self.0, &other.0) {
+            (Repr::I64(a), Repr::I64(b)) => a == b,
+            (Repr::U64(a), Repr::U64(b)) => a == b,
+            (Repr::Shortest(a), Repr::Shortest(b)) | (Repr::Short(a), Repr::Short(b)) => a == b,
+            (Repr::Text(a), Repr::Text(b)) => a == b,
+            _ => false,
+        }
+    }
+
     /// Returns the text that the number came with.
     pub fn text(&self) -> Cow<'_, str> {
         match &self.0 {
