@@ -4,6 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use syncline_model::change::{Change, ChangeType, Effect, Outcome, parse_hash, read_actor};
+use syncline_model::conflict::ConflictId;
 use syncline_model::document::DocumentHash;
 use syncline_model::ids::{Address, BranchName, ChangeId, Seq, Version};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer};
@@ -214,6 +215,16 @@ impl ChangeView<'_> {
         if change.outcome != Outcome::Applied {
             w.field_str("outcome", change.outcome.as_str());
         }
+        let open: Vec<_> = change.opened().collect();
+        let ended: Vec<_> = change.conflicts.iter().filter(|c| !c.is_open()).collect();
+        for (name, conflicts) in [("conflicts", open), ("settled", ended)] {
+            if !conflicts.is_empty() {
+                w.key(name);
+                w.begin_array();
+                conflicts.iter().for_each(|c| w.string(&c.id.to_string()));
+                w.end_array();
+            }
+        }
         if change.blind {
             w.field_bool("blind", true);
         }
@@ -281,6 +292,10 @@ pub struct WireChange {
     pub old: Object,
     /// What came of the proposal.
     pub outcome: Outcome,
+    /// The conflicts that it opened.
+    pub conflicts: Vec<ConflictId>,
+    /// The conflicts that it ended.
+    pub settled: Vec<ConflictId>,
     /// It was a patch without a base.
     pub blind: bool,
     /// The document's hash after it, where it was sent.
@@ -319,10 +334,18 @@ impl WireChange {
             body: read_body(&mut f)?,
             old: f.object("old")?.cloned().unwrap_or_default(),
             outcome: f.parse("outcome", Outcome::from_str)?.unwrap_or_default(),
+            conflicts: read_ids(f.array("conflicts")?),
+            settled: read_ids(f.array("settled")?),
             blind: f.bool("blind")?.unwrap_or(false),
             hash: f.parse("hash", parse_hash)?,
         })
     }
+}
+
+fn read_ids(ids: Option<&[Json]>) -> Vec<ConflictId> {
+    let ids = ids.unwrap_or_default().iter();
+    ids.filter_map(|id| ConflictId::parse(id.as_str()?).ok())
+        .collect()
 }
 
 fn read_body(f: &mut Fields<'_>) -> Result<WireBody, FieldError> {

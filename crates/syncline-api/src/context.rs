@@ -51,7 +51,7 @@ impl ContextView {
             actor: head.actor.clone(),
             created_at: head.created_at,
             updated_at: head.updated_at,
-            conflicts: Vec::new(),
+            conflicts: head.conflicts.iter().map(|c| c.id.to_string()).collect(),
             pending: 0,
             deleted: head.deleted,
         }

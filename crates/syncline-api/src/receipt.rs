@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use syncline_model::change::{Outcome, Receipt};
+use syncline_model::change::{Outcome, Receipt, read_kinds, write_kinds};
+use syncline_model::conflict::ConflictKind;
 use syncline_model::etag::Etag;
 use syncline_model::ids::{ChangeId, Seq, Version};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Pointer};
@@ -26,6 +27,8 @@ pub struct ReceiptView {
     pub cursor: Option<String>,
     /// The conflicts that it left.
     pub conflicts: Vec<String>,
+    /// Which kinds of conflict were met.
+    pub detected: Vec<ConflictKind>,
     /// It was a patch without a base.
     pub blind: bool,
     /// The bulk that it was a part of.
@@ -43,6 +46,7 @@ impl ReceiptView {
             etag: receipt.etag,
             cursor,
             conflicts: receipt.conflicts.clone(),
+            detected: receipt.detected.clone(),
             blind: receipt.blind,
             bulk: receipt.bulk,
         }
@@ -67,6 +71,7 @@ impl ReceiptView {
             self.conflicts.iter().for_each(|id| w.string(id));
             w.end_array();
         }
+        write_kinds(w, &self.detected);
         if let Some(cursor) = &self.cursor {
             w.field_str("cursor", cursor);
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::conflict::{Conflict, ConflictKind, write_all};
 use crate::document::{DocumentHash, Level};
 use crate::etag::Etag;
 use crate::ids::{Address, BranchName, ChangeId, Name, PrincipalId, Seq, Version};
@@ -189,6 +190,12 @@ pub struct Change {
     pub effect: Effect,
     /// What came of it.
     pub outcome: Outcome,
+    /// What the merge decided where both sides changed something, a decision an item.
+    pub decisions: Option<Json>,
+    /// The conflicts that it opened, moved or ended, as it left them.
+    pub conflicts: Vec<Conflict>,
+    /// Which kinds of conflict were met.
+    pub detected: Vec<ConflictKind>,
     /// It was a patch without a base.
     pub blind: bool,
     /// The document's hash after the change; for a deletion that of the last document.
@@ -196,6 +203,18 @@ pub struct Change {
 }
 
 impl Change {
+    /// Returns the key of the line of versions that it is on.
+    pub fn line(&self) -> Address {
+        self.context.line(self.branch.as_ref())
+    }
+
+    /// Returns the conflicts that it opened.
+    pub fn opened(&self) -> impl Iterator<Item = &Conflict> {
+        let version = self.version;
+        let new = move |c: &&Conflict| c.opened == version && c.version == 1;
+        self.conflicts.iter().filter(new)
+    }
+
     /// Returns the ETag of the version that it made.
     pub fn etag(&self) -> Etag {
         Etag::new(self.version, self.id, &[], self.hash)
@@ -251,6 +270,14 @@ impl Change {
         if self.outcome != Outcome::Applied {
             w.field_str("outcome", self.outcome.as_str());
         }
+        if let Some(decisions) = &self.decisions {
+            w.field_json("decisions", decisions);
+        }
+        if !self.conflicts.is_empty() {
+            w.key("conflicts");
+            write_all(&mut w, &self.conflicts);
+        }
+        write_kinds(&mut w, &self.detected);
         if self.blind {
             w.field_bool("blind", true);
         }
@@ -301,10 +328,31 @@ impl Change {
             intent: read_intent(f.required("intent")?, &at.child("intent"))?,
             effect,
             outcome: f.parse("outcome", Outcome::from_str)?.unwrap_or_default(),
+            decisions: f.optional("decisions").cloned(),
+            conflicts: Conflict::read_all(f.array("conflicts")?.unwrap_or_default())?,
+            detected: read_kinds(&mut f)?,
             blind: f.bool("blind")?.unwrap_or(false),
             hash: need(&mut f, "hash", parse_hash)?,
         })
     }
+}
+
+/// Writes which kinds of conflict were met, as the member `detected`, if there are any.
+pub fn write_kinds(w: &mut JsonWriter, kinds: &[ConflictKind]) {
+    if kinds.is_empty() {
+        return;
+    }
+    w.key("detected");
+    w.begin_array();
+    kinds.iter().for_each(|kind| w.string(kind.as_str()));
+    w.end_array();
+}
+
+/// Reads the member `detected`; kinds that this version does not know are left out.
+pub fn read_kinds(f: &mut Fields<'_>) -> Result<Vec<ConflictKind>, FieldError> {
+    let kinds = f.array("detected")?.unwrap_or_default();
+    let known = |kind: &Json| ConflictKind::from_str(kind.as_str()?).ok();
+    Ok(kinds.iter().filter_map(known).collect())
 }
 
 fn need<T, E: fmt::Display>(
@@ -431,6 +479,8 @@ pub struct Receipt {
     pub etag: Option<Etag>,
     /// The conflicts that it left.
     pub conflicts: Vec<String>,
+    /// Which kinds of conflict were met.
+    pub detected: Vec<ConflictKind>,
     /// It was a patch without a base.
     pub blind: bool,
     /// The bulk that it was a part of.

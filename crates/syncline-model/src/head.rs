@@ -1,15 +1,18 @@
 //! A head: the newest version of a context on one branch.
 
+use std::sync::Arc;
+
+use crate::conflict::Conflict;
 use crate::document::{Document, DocumentHash};
 use crate::etag::Etag;
 use crate::ids::{Address, ChangeId, Seq, Version};
 use crate::proposal::Actor;
 use crate::time::Timestamp;
 
-/// The newest version of a context.
+/// The newest version of a context on one of its lines.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Head {
-    /// Which context.
+    /// Which context; for a branch the key of its line ([`Address::line`]).
     pub address: Address,
     /// How many versions it has.
     pub version: Version,
@@ -29,6 +32,8 @@ pub struct Head {
     pub created_at: Timestamp,
     /// When this version was committed.
     pub updated_at: Timestamp,
+    /// The conflicts that wait in it, in the order in which they came.
+    pub conflicts: Arc<[Conflict]>,
 }
 
 impl Head {

@@ -42,6 +42,9 @@ pub enum IdError {
     /// A change id is not a UUID of version 7.
     #[error("a change id is a UUID of version 7, such as 01996f1e-4b2a-7c3d-8e4f-5a6b7c8d9e0f")]
     BadChangeId,
+    /// A conflict's id is not a change id, a dot, and 16 hex digits.
+    #[error("a conflict's id is a change id, a dot, and 16 hex digits")]
+    BadConflictId,
     /// A name given to an agent, session or tool call is empty, too long, or holds control characters.
     #[error("a name has 1 to 200 characters and no control characters")]
     BadName,
@@ -128,6 +131,9 @@ impl Kind {
     }
 }
 
+/// Stands between an address and a branch in the key of a line; neither can hold it.
+const LINE: char = '\u{1f}';
+
 text_id! {
     /// `kind/id`, unique in its workspace.
     Address
@@ -160,6 +166,32 @@ impl Address {
     /// Returns the root of every hierarchy, which always exists.
     pub fn global_main() -> Address {
         Address("global/main".into())
+    }
+
+    /// Returns the key of one of the context's lines of versions: the address itself for `main`;
+    /// for a branch a text that no door accepts as an address.
+    #[must_use]
+    pub fn line(&self, branch: Option<&BranchName>) -> Address {
+        match branch {
+            Some(branch) => Address(format!("{}{LINE}{branch}", self.0).into()),
+            None => self.clone(),
+        }
+    }
+
+    /// Reads the key of a line, as a store kept it.
+    pub fn parse_line(text: &str) -> Result<Address, IdError> {
+        let Some((address, branch)) = text.split_once(LINE) else {
+            return Address::parse(text);
+        };
+        Ok(Address::parse(address)?.line(Some(&BranchName::parse(branch)?)))
+    }
+
+    /// Returns the context that a line is of, and its branch.
+    pub fn of_line(&self) -> (Address, Option<BranchName>) {
+        match self.0.split_once(LINE) {
+            Some((address, branch)) => (Address(address.into()), Some(BranchName(branch.into()))),
+            None => (self.clone(), None),
+        }
     }
 
     /// Returns the part before the slash.

@@ -4,6 +4,7 @@
 //! other crate passes on.
 
 pub mod change;
+pub mod conflict;
 pub mod cursor;
 pub mod document;
 pub mod etag;

@@ -68,6 +68,10 @@ pub enum Operation {
     Delete,
     /// Bring a deleted context back as it was.
     Restore,
+    /// End a conflict: the body names it, its version, and what is chosen.
+    Settle,
+    /// Make the document what it was at the version that the body names.
+    Rollback,
 }
 
 impl Operation {
@@ -80,6 +84,8 @@ impl Operation {
             Operation::Patch => "patch",
             Operation::Delete => "delete",
             Operation::Restore => "restore",
+            Operation::Settle => "settle",
+            Operation::Rollback => "rollback",
         }
     }
 
@@ -91,7 +97,7 @@ impl Operation {
 
 /// Says that a text is no operation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an op is create, replace, merge, patch, delete or restore")]
+#[error("an op is create, replace, merge, patch, delete, restore, settle or rollback")]
 pub struct OperationError;
 
 impl FromStr for Operation {
@@ -105,6 +111,8 @@ impl FromStr for Operation {
             "patch" => Operation::Patch,
             "delete" => Operation::Delete,
             "restore" => Operation::Restore,
+            "settle" => Operation::Settle,
+            "rollback" => Operation::Rollback,
             _ => return Err(OperationError),
         })
     }
@@ -207,7 +215,7 @@ pub struct Proposal {
     pub create: bool,
     /// Make missing parents.
     pub create_parents: bool,
-    /// How clashes are to be resolved; checked when merging is there.
+    /// How clashes are to be resolved, by the writer's word.
     pub strategy: Option<Name>,
     /// Why, in the writer's words.
     pub message: Option<Arc<str>>,

@@ -23,8 +23,8 @@ pub use list::{ContextList, ListPage, ListQuery, PageKey, Sort, SortBy};
 pub use memory::MemoryStore;
 pub use replay::{apply_effect, read_body, replay};
 pub use rows::{
-    Append, Appended, HeadBody, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats,
-    VersionRow, WorkspaceRow,
+    Append, Appended, ConflictQuery, HeadBody, HeadRow, NewWorkspace, Rebuild, StoreHealth,
+    StoreStats, VersionRow, WorkspaceRow,
 };
 pub use subtree::{SubtreePage, Tree, TreePlace, subtree_page};
 pub use traits::{Store, VerifyReport, VerifyStep};

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::document::{DocumentHash, Level};
 use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
 use syncline_model::json::Object;
@@ -48,6 +49,9 @@ pub struct WorkspaceRow {
 }
 
 /// A head as a row: what lists show and filter, and where its body is.
+///
+/// Each branch of a context has a head of its own, under the key of its line
+/// ([`Address::line`]); lists and subtrees never show those.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeadRow {
     /// Which context.
@@ -85,6 +89,8 @@ pub struct HeadRow {
     ///
     /// In an append: `None` leaves the stored body as it is.
     pub body: Option<HeadBody>,
+    /// The conflicts that wait in it.
+    pub conflicts: Arc<[Conflict]>,
 }
 
 /// A stored document of a head.
@@ -129,6 +135,8 @@ pub struct Append {
     pub heads: Vec<HeadRow>,
     /// The change ids and what became of them.
     pub ids: Vec<IdRow>,
+    /// Conflicts that the records opened, moved or ended, as the last of them left each.
+    pub conflicts: Vec<Conflict>,
 }
 
 impl Append {
@@ -147,8 +155,26 @@ impl Append {
             .filter_map(|v| v.snapshot.as_ref())
             .map(|s| s.len())
             .sum();
-        records + bodies + snapshots + self.ids.iter().map(|i| i.outcome.len() + 60).sum::<usize>()
+        let conflicts: usize = self.conflicts.iter().map(Conflict::weight).sum();
+        records
+            + conflicts
+            + bodies
+            + snapshots
+            + self.ids.iter().map(|i| i.outcome.len() + 60).sum::<usize>()
     }
+}
+
+/// Which conflicts are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConflictQuery {
+    /// Those of one context, on all of its lines.
+    pub context: Option<Address>,
+    /// Those that wait alone.
+    pub open: bool,
+    /// Those after this one, by id.
+    pub after: Option<ConflictId>,
+    /// At most so many.
+    pub limit: usize,
 }
 
 /// What an append left.

@@ -1,6 +1,7 @@
 //! The trait that every backend keeps.
 
 use async_trait::async_trait;
+use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
 use syncline_model::record::{IdRow, StoredRecord};
 use syncline_model::time::Timestamp;
@@ -8,8 +9,8 @@ use syncline_model::time::Timestamp;
 use crate::error::StoreError;
 use crate::list::{ListPage, ListQuery};
 use crate::rows::{
-    Append, Appended, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats, VersionRow,
-    WorkspaceRow,
+    Append, Appended, ConflictQuery, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats,
+    VersionRow, WorkspaceRow,
 };
 use crate::subtree::{SubtreePage, TreePlace};
 
@@ -142,6 +143,27 @@ pub trait Store: Send + Sync + 'static {
         address: &Address,
         version: Version,
     ) -> Result<Rebuild, StoreError>;
+
+    /// Returns a conflict, waiting or ended, as the last append left it.
+    async fn conflict(
+        &self,
+        workspace: &WorkspaceId,
+        id: &ConflictId,
+    ) -> Result<Option<Conflict>, StoreError>;
+
+    /// Returns conflicts by id: those of earlier proposals first.
+    async fn conflicts(
+        &self,
+        workspace: &WorkspaceId,
+        query: &ConflictQuery,
+    ) -> Result<Vec<Conflict>, StoreError>;
+
+    /// Returns the heads of a context's branches without their bodies, deleted ones too, by name.
+    async fn branches(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+    ) -> Result<Vec<HeadRow>, StoreError>;
 
     /// Returns whether the store takes writes.
     fn health(&self) -> StoreHealth;
