@@ -125,6 +125,13 @@ fn read_body(
 ) -> Result<Json, FieldError> {
     let at = f.at("body");
     match operation {
+        Operation::Settle | Operation::Rollback => {
+            let body = f.required("body")?;
+            match body.as_object() {
+                Some(_) => Ok(body.clone()),
+                None => Err(FieldError::wrong_type(at, "object", body)),
+            }
+        }
         Operation::Create | Operation::Replace | Operation::Merge => {
             let body = f.required("body")?;
             if body.as_object().is_none() {

@@ -110,6 +110,7 @@ impl ReceiptView {
                 .iter()
                 .filter_map(|v| v.as_str().map(str::to_owned))
                 .collect(),
+            detected: read_kinds(&mut f)?,
             blind: f.bool("blind")?.unwrap_or(false),
             bulk: f.parse("bulk", ChangeId::parse)?,
         })
