@@ -278,6 +278,8 @@ pub struct Problem {
     pub retry_after_ms: Option<u64>,
     /// The sides of a 409 or 412.
     pub sides: Option<Box<Sides>>,
+    /// Each place that is wrong and why, where there are several.
+    pub errors: Vec<(Pointer, String)>,
 }
 
 impl Problem {
@@ -292,6 +294,7 @@ impl Problem {
             reason: None,
             retry_after_ms: None,
             sides: None,
+            errors: Vec::new(),
         }
     }
 
@@ -366,6 +369,17 @@ impl Problem {
         if self.code == Code::UnknownOutcome {
             w.field_str("outcome", "unknown");
         }
+        if !self.errors.is_empty() {
+            w.key("errors");
+            w.begin_array();
+            for (pointer, detail) in &self.errors {
+                w.begin_object();
+                w.field_str("pointer", &pointer.to_string());
+                w.field_str("detail", detail);
+                w.end_object();
+            }
+            w.end_array();
+        }
         if let Some(sides) = &self.sides {
             let named = [
                 ("base", &sides.base),
@@ -414,6 +428,14 @@ impl Problem {
             theirs: f.optional("theirs").cloned(),
         };
         problem.sides = (sides != Sides::default()).then(|| Box::new(sides));
+        for error in f.array("errors")?.unwrap_or_default() {
+            let pointer = error.get("pointer").and_then(Json::as_str);
+            let pointer = pointer.and_then(|text| Pointer::parse(text).ok());
+            let detail = error.get("detail").and_then(Json::as_str);
+            problem
+                .errors
+                .extend(pointer.zip(detail.map(str::to_owned)));
+        }
         Ok(problem)
     }
 }

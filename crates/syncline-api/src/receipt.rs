@@ -5,7 +5,7 @@ use std::str::FromStr;
 use syncline_model::change::{Outcome, Receipt, read_kinds, write_kinds};
 use syncline_model::conflict::ConflictKind;
 use syncline_model::etag::Etag;
-use syncline_model::ids::{ChangeId, Seq, Version};
+use syncline_model::ids::{BranchName, ChangeId, Seq, Version};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Pointer};
 
 use crate::problem::Problem;
@@ -29,6 +29,8 @@ pub struct ReceiptView {
     pub conflicts: Vec<String>,
     /// Which kinds of conflict were met.
     pub detected: Vec<ConflictKind>,
+    /// The line that the version is on; absent is `main`.
+    pub branch: Option<BranchName>,
     /// It was a patch without a base.
     pub blind: bool,
     /// The bulk that it was a part of.
@@ -47,6 +49,7 @@ impl ReceiptView {
             cursor,
             conflicts: receipt.conflicts.clone(),
             detected: receipt.detected.clone(),
+            branch: receipt.branch.clone(),
             blind: receipt.blind,
             bulk: receipt.bulk,
         }
@@ -72,6 +75,9 @@ impl ReceiptView {
             w.end_array();
         }
         write_kinds(w, &self.detected);
+        if let Some(branch) = &self.branch {
+            w.field_str("branch", branch.as_str());
+        }
         if let Some(cursor) = &self.cursor {
             w.field_str("cursor", cursor);
         }
@@ -111,6 +117,7 @@ impl ReceiptView {
                 .filter_map(|v| v.as_str().map(str::to_owned))
                 .collect(),
             detected: read_kinds(&mut f)?,
+            branch: f.parse("branch", BranchName::parse)?,
             blind: f.bool("blind")?.unwrap_or(false),
             bulk: f.parse("bulk", ChangeId::parse)?,
         })

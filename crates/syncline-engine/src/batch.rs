@@ -1,10 +1,11 @@
 //! A batch: what one commit decided, until it is on disk.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use syncline_api::Problem;
 use syncline_model::change::{Change, Effect, Receipt};
+use syncline_model::conflict::Conflict;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, ChangeId, Seq};
 use syncline_model::json::Json;
@@ -135,6 +136,15 @@ impl Batch {
         }
     }
 
+    /// Returns the conflicts that the batch touched, as its last change left each.
+    fn conflicts(&self) -> Vec<Conflict> {
+        let mut last = BTreeMap::new();
+        for conflict in self.changes.iter().flat_map(|change| &change.conflicts) {
+            last.insert(conflict.id, conflict.clone());
+        }
+        last.into_values().collect()
+    }
+
     pub fn mark(&self) -> Mark {
         Mark {
             view: self.view.clone(),
@@ -201,6 +211,7 @@ impl Batch {
             versions,
             heads,
             ids: self.ids.clone(),
+            conflicts: self.conflicts(),
         }
     }
 }
@@ -222,7 +233,7 @@ pub fn writes_body(cached: &CachedHead) -> bool {
 /// Makes the row of a version's index.
 pub fn version_row(change: &Change, seq: Seq, snapshot: Option<Arc<[u8]>>) -> VersionRow {
     VersionRow {
-        address: change.context.clone(),
+        address: change.line(),
         version: change.version,
         seq,
         committed_at: change.committed_at,
@@ -258,5 +269,6 @@ pub fn head_row(cached: &CachedHead) -> HeadRow {
         created_at: head.created_at,
         updated_at: head.updated_at,
         body,
+        conflicts: head.conflicts.clone(),
     }
 }

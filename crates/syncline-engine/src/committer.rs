@@ -14,11 +14,11 @@ use std::task::{Context, Poll};
 
 use syncline_api::{BulkMode, Code, Problem};
 use syncline_model::change::Receipt;
-use syncline_model::ids::ChangeId;
+use syncline_model::ids::{ChangeId, Kind};
 use syncline_model::proposal::Proposal;
 use syncline_model::record::RecordHash;
 use syncline_model::time::{Hlc, Timestamp};
-use syncline_rules::Principal;
+use syncline_rules::{KindRules, Principal};
 use syncline_store::{Appended, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -138,6 +138,10 @@ pub struct Committer {
     pub(crate) flight: Option<Flight>,
     /// What the store says of ids that are not surely new; forgotten when a batch lands.
     pub(crate) known: HashMap<ChangeId, Option<([u8; 32], Settled)>>,
+    /// What is declared for kinds, as of which change.
+    pub(crate) kinds: HashMap<Kind, (ChangeId, Arc<KindRules>)>,
+    /// What is declared for most of them.
+    pub(crate) nothing: Arc<KindRules>,
     /// How often in a row another node was first.
     tries: usize,
     closed: bool,
@@ -165,6 +169,8 @@ impl Committer {
             open: Decided::default(),
             flight: None,
             known: HashMap::new(),
+            kinds: HashMap::new(),
+            nothing: Arc::default(),
             tries: 0,
             closed: false,
         }

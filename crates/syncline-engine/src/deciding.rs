@@ -143,7 +143,7 @@ impl Committer {
     }
 
     /// Returns a head that no store has to be asked for.
-    fn at_hand(&self, address: &Address) -> Option<Cached> {
+    pub(crate) fn at_hand(&self, address: &Address) -> Option<Cached> {
         let flight = self.flight.as_ref();
         if let Some(cached) = flight.and_then(|f| f.decided.batch.heads.get(address)) {
             return Some(Cached::Head(cached.clone()));
@@ -155,12 +155,13 @@ impl Committer {
     async fn prefetch(&mut self, job: &Job) -> Result<(), Problem> {
         let mut missing = HashSet::new();
         for proposal in &job.proposals {
-            if self.open.batch.view.knows(&proposal.context) {
+            let line = proposal.line();
+            if self.open.batch.view.knows(&line) {
                 continue;
             }
-            match self.at_hand(&proposal.context) {
-                Some(cached) => put_cached(&mut self.open.batch.view, &proposal.context, &cached),
-                None => drop(missing.insert(proposal.context.clone())),
+            match self.at_hand(&line) {
+                Some(cached) => put_cached(&mut self.open.batch.view, &line, &cached),
+                None => drop(missing.insert(line)),
             }
         }
         if missing.is_empty() {
@@ -168,9 +169,9 @@ impl Committer {
         }
         let behind = self.waiting.iter().flat_map(|job| &job.proposals);
         for proposal in behind.take(LOOK_UP_MAX) {
-            let known = self.open.batch.view.knows(&proposal.context);
-            if !known && self.at_hand(&proposal.context).is_none() {
-                missing.insert(proposal.context.clone());
+            let line = proposal.line();
+            if !self.open.batch.view.knows(&line) && self.at_hand(&line).is_none() {
+                missing.insert(line);
             }
         }
         let missing: Vec<_> = missing.into_iter().collect();
@@ -216,7 +217,7 @@ impl Committer {
         }
         let new = job.proposals.iter();
         let new = new.filter(|part| self.settled(&part.id).is_none());
-        let named: HashSet<_> = new.map(|part| part.context.clone()).collect();
+        let named: HashSet<_> = new.map(Proposal::line).collect();
         let named: Vec<_> = named.into_iter().collect();
         let before = self.open.batch.view.clone();
         match self.load_bounded(&named).await {
@@ -232,7 +233,7 @@ impl Committer {
         }
     }
 
-    async fn load_heads(&mut self, missing: Vec<Address>) -> Result<(), Problem> {
+    pub(crate) async fn load_heads(&mut self, missing: Vec<Address>) -> Result<(), Problem> {
         if missing.is_empty() {
             return Ok(());
         }
@@ -334,6 +335,8 @@ impl Committer {
                 version: Some(head.version),
                 etag: Some(head.etag()),
                 conflicts: Vec::new(),
+                detected: Vec::new(),
+                branch: proposal.branch.clone(),
                 blind,
                 bulk: job.bulk,
             }),
@@ -367,7 +370,10 @@ impl Committer {
                 Decision::Needs(Need::Base(address, base)) => {
                     let state = match self.left_behind(&address, &base) {
                         Some(state) => state,
-                        None => base_state(&*shared.store, &shared.id, &address, &base).await?,
+                        None => {
+                            let rules = &shared.settings.rules;
+                            base_state(&*shared.store, &shared.id, &address, &base, rules).await?
+                        }
                     };
                     self.open.batch.put_base(address, base, state);
                 }
@@ -376,6 +382,18 @@ impl Committer {
                     let levels = store.height(&shared.id, &address, ANCESTORS_MAX).await;
                     let levels = levels.map_err(store_problem)?;
                     self.open.batch.view.put_height(address, levels);
+                }
+                Decision::Needs(Need::Touches(line, after)) => {
+                    let touches = self.touches(&line, after).await?;
+                    self.open.batch.view.put_touches(line, after, touches);
+                }
+                Decision::Needs(Need::Kind(kind)) => {
+                    let rules = self.kind_rules(&kind).await?;
+                    self.open.batch.view.put_kind(kind, rules);
+                }
+                Decision::Needs(Need::Conflicts(address)) => {
+                    let known = self.conflicts_of(&address).await?;
+                    self.open.batch.view.put_conflicts(address, known);
                 }
                 decision => return Ok(decision),
             }
@@ -437,7 +455,9 @@ impl Committer {
                 seq: Some(seq),
                 version: Some(change.version),
                 etag: Some(change.etag()),
-                conflicts: Vec::new(),
+                conflicts: change.opened().map(|c| c.id.to_string()).collect(),
+                detected: change.detected.clone(),
+                branch: change.branch.clone(),
                 blind: change.blind,
                 bulk: change.bulk,
             });
@@ -479,7 +499,7 @@ fn heads_too_large(max: usize) -> Problem {
         .limit(max as u64, BULK_HEADS)
 }
 
-fn put_cached(view: &mut View, address: &Address, cached: &Cached) {
+pub(crate) fn put_cached(view: &mut View, address: &Address, cached: &Cached) {
     let head = match cached {
         Cached::Head(cached) => Some(cached.head.clone()),
         Cached::Absent => None,

@@ -5,6 +5,7 @@
 //! engine knows no doors and no subscribers, and every call carries the principal who acts.
 
 mod aside;
+mod asked;
 mod batch;
 pub mod clock;
 mod committer;
@@ -345,6 +346,7 @@ fn first_append(step: syncline_rules::Step, record: StoredRecord) -> Append {
         version: Some(change.version),
         etag: Some(change.etag()),
         conflicts: Vec::new(),
+        detected: Vec::new(),
         blind: false,
         bulk: None,
     };
@@ -360,5 +362,6 @@ fn first_append(step: syncline_rules::Step, record: StoredRecord) -> Append {
         versions: vec![version],
         heads: vec![row],
         ids: vec![id],
+        conflicts: Vec::new(),
     }
 }

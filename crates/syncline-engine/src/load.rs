@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use syncline_api::{Code, Problem};
+use syncline_model::change::Outcome;
 use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, Seq, Version, WorkspaceId};
-use syncline_model::proposal::Base;
+use syncline_model::proposal::{Base, Proposal};
 use syncline_model::record::RotError;
-use syncline_rules::BaseState;
+use syncline_rules::{BaseState, Rules, propose};
 use syncline_store::{HeadRow, Rebuild, Store, StoreError, read_body, replay};
 
 use crate::aside::aside;
@@ -119,6 +120,7 @@ pub async fn head_of_row(
         actor: row.actor,
         created_at: row.created_at,
         updated_at: row.updated_at,
+        conflicts: row.conflicts,
     };
     Ok(CachedHead::new(Arc::new(head), effects))
 }
@@ -183,6 +185,8 @@ pub async fn version_as_head(
         actor: change.actor,
         created_at: first.map_or(row.committed_at, |row| row.committed_at),
         updated_at: row.committed_at,
+        // What waited then is told by the conflicts themselves.
+        conflicts: Arc::default(),
     }))
 }
 
@@ -192,6 +196,7 @@ pub async fn base_state(
     workspace: &WorkspaceId,
     address: &Address,
     base: &Base,
+    rules: &Rules,
 ) -> Result<BaseState, Problem> {
     let version = match base {
         Base::Version(version) => *version,
@@ -212,11 +217,51 @@ pub async fn base_state(
     if !same {
         return Ok(BaseState::Unknown);
     }
-    let document: Document = head.document;
+    let at = head.updated_at;
+    let document = match base {
+        Base::Change(_) => match as_its_writer_saw(store, workspace, &head, rules).await? {
+            Some(document) => document,
+            None => return Ok(BaseState::Unknown),
+        },
+        _ => head.document,
+    };
     Ok(BaseState::Known {
         version,
         document: Arc::new(document),
+        at,
     })
+}
+
+/// Returns the document that the writer of a version saw: its base with its intent applied, which
+/// is not the version where that was merged. `None` where the intent is not kept.
+async fn as_its_writer_saw(
+    store: &dyn Store,
+    workspace: &WorkspaceId,
+    head: &Head,
+    rules: &Rules,
+) -> Result<Option<Document>, Problem> {
+    let before = Seq(head.seq.0 - 1);
+    let records = store
+        .records(workspace, before, head.seq, 1, usize::MAX)
+        .await
+        .map_err(store_problem)?;
+    let Some(record) = records.first() else {
+        return Ok(None);
+    };
+    let change = record.open().map_err(|rot| rotten(store, &rot))?;
+    let (Some(base), true) = (change.base, change.outcome != Outcome::Applied) else {
+        return Ok(Some(head.document.clone()));
+    };
+    let Some(seen) = version_as_head(store, workspace, &head.address, base).await? else {
+        return Ok(None);
+    };
+    let Some(body) = change.intent.body else {
+        return Ok(None);
+    };
+    let operation = change.intent.operation;
+    let intent = Proposal::new(change.id, change.context, operation, body, change.actor);
+    let proposed = propose(&seen.document, &intent, rules);
+    Ok(proposed.ok().map(|proposed| proposed.document))
 }
 
 /// Finds the version of a context that a change id made, by its stored outcome.

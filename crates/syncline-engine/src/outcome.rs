@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use syncline_api::{Code, Problem};
-use syncline_model::change::{Outcome, Receipt};
+use syncline_model::change::{Outcome, Receipt, read_kinds, write_kinds};
 use syncline_model::etag::Etag;
-use syncline_model::ids::{ChangeId, Seq, Version};
+use syncline_model::ids::{BranchName, ChangeId, Seq, Version};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Pointer};
 use syncline_model::record::{RotError, pack, unpack_json};
 use syncline_rules::Refusal;
@@ -64,6 +64,16 @@ fn write_receipt(w: &mut JsonWriter, receipt: &Receipt) {
     if let Some(etag) = receipt.etag {
         w.field_str("etag", &etag.to_string());
     }
+    if !receipt.conflicts.is_empty() {
+        w.key("conflicts");
+        w.begin_array();
+        receipt.conflicts.iter().for_each(|id| w.string(id));
+        w.end_array();
+    }
+    write_kinds(w, &receipt.detected);
+    if let Some(branch) = &receipt.branch {
+        w.field_str("branch", branch.as_str());
+    }
     if receipt.blind {
         w.field_bool("blind", true);
     }
@@ -95,11 +105,20 @@ fn read(id: ChangeId, json: &Json) -> Result<Settled, FieldError> {
         seq: f.u64("seq")?.map(Seq),
         version: f.u64("version")?.map(Version),
         etag: f.parse("etag", Etag::parse)?,
-        conflicts: Vec::new(),
+        conflicts: texts(f.array("conflicts")?),
+        detected: read_kinds(&mut f)?,
+        branch: f.parse("branch", BranchName::parse)?,
         blind: f.bool("blind")?.unwrap_or(false),
         bulk: f.parse("bulk", ChangeId::parse)?,
     };
     Ok(Settled::Accepted(receipt))
+}
+
+fn texts(values: Option<&[Json]>) -> Vec<String> {
+    let values = values.unwrap_or_default().iter();
+    values
+        .filter_map(|v| v.as_str().map(str::to_owned))
+        .collect()
 }
 
 /// Makes the answer to an id that stands for other content.

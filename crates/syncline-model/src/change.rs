@@ -481,6 +481,8 @@ pub struct Receipt {
     pub conflicts: Vec<String>,
     /// Which kinds of conflict were met.
     pub detected: Vec<ConflictKind>,
+    /// The line that the version is on; absent is `main`.
+    pub branch: Option<BranchName>,
     /// It was a patch without a base.
     pub blind: bool,
     /// The bulk that it was a part of.

@@ -225,9 +225,16 @@ pub struct Proposal {
     pub priority: Priority,
     /// Who writes.
     pub actor: Actor,
+    /// A typed call of the node's own made it: it may write built-in kinds. Never read from a wire.
+    pub own: bool,
 }
 
 impl Proposal {
+    /// Returns the key of the line of versions that it is for.
+    pub fn line(&self) -> Address {
+        self.context.line(self.branch.as_ref())
+    }
+
     /// Returns a proposal with no conditions and no extras.
     pub fn new(
         id: ChangeId,
@@ -251,6 +258,7 @@ impl Proposal {
             hlc: None,
             priority: Priority::default(),
             actor,
+            own: false,
         }
     }
 

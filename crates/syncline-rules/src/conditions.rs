@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use syncline_api::{Code, Problem, Sides};
 use syncline_model::change::ChangeType;
+use syncline_model::conflict::Strategy;
 use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::Version;
 use syncline_model::json::{Json, Pointer};
 use syncline_model::proposal::{Base, MESSAGE_LENGTH_MAX, Operation, Precondition, Proposal};
+use syncline_model::time::Timestamp;
 
 use crate::Rules;
 use crate::decide::Refusal;
@@ -24,13 +26,12 @@ pub fn refuse<T>(problem: Problem) -> Refused<T> {
 /// Refuses, undecided, what is fixed on the wire but not built yet: nothing may be done half.
 pub fn check_supported(proposal: &Proposal) -> Refused<()> {
     let at = |name: &str| Pointer::root().child(name);
-    if proposal.branch.is_some() {
-        return refuse(Problem::not_built("writing to a branch").at(at("branch")));
+    if let Some(word) = &proposal.strategy
+        && let Err(why) = word.as_str().parse::<Strategy>()
+    {
+        return refuse(Problem::new(Code::Invalid, why).at(at("strategy")));
     }
-    if proposal.strategy.is_some() {
-        return refuse(Problem::not_built("choosing a strategy").at(at("strategy")));
-    }
-    if proposal.context.kind().starts_with("syncline_") {
+    if proposal.context.kind().starts_with("syncline_") && !proposal.own {
         return refuse(
             Problem::new(
                 Code::Invalid,
@@ -103,54 +104,79 @@ pub fn check_precondition(
     }
 }
 
-/// Resolves the base, and returns its version if the write may go on from it.
-///
-/// Merging comes next; until then a base that the head has left behind is answered with the
-/// three sides.
-pub fn check_base(
-    view: &View,
-    proposal: &Proposal,
-    rules: &Rules,
-    head: Option<&Arc<Head>>,
-) -> Refused<Option<Version>> {
-    let (Some(base), Some(head)) = (&proposal.base, head) else {
-        if let (Some(base), None) = (&proposal.base, head) {
-            let detail = format!(
-                "context \"{}\" never existed, so {base} is not its base",
-                proposal.context
-            );
-            return refuse(
-                Problem::new(Code::BaseUnknown, detail).at(Pointer::root().child("base")),
-            );
-        }
-        return Ok(None);
+/// What the writer had seen of the line.
+pub enum Seen {
+    /// It did not say.
+    Nothing,
+    /// The head.
+    Head {
+        /// Its version.
+        version: Version,
+        /// When it was committed.
+        at: Timestamp,
+    },
+    /// A version that the head has left behind; 0 is that there was nothing.
+    Old {
+        /// Which.
+        version: Version,
+        /// Its document.
+        document: Arc<Document>,
+        /// When it was committed.
+        at: Timestamp,
+    },
+}
+
+/// Resolves the base.
+pub fn seen_base(view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> Refused<Seen> {
+    let Some(base) = &proposal.base else {
+        return Ok(Seen::Nothing);
+    };
+    let at = || Pointer::root().child("base");
+    let context = &proposal.context;
+    // Two creations of one address merge from an empty base.
+    if *base == Base::Version(Version::ZERO) {
+        return Ok(match head {
+            None => Seen::Nothing,
+            Some(_) => Seen::Old {
+                version: Version::ZERO,
+                document: Arc::new(Document::empty()),
+                at: Timestamp(0),
+            },
+        });
+    }
+    let Some(head) = head else {
+        let detail = format!("context \"{context}\" never existed, so {base} is not its base");
+        return refuse(Problem::new(Code::BaseUnknown, detail).at(at()));
     };
     if matches!(base, Base::Etag(etag) if etag.is_partial()) {
         let problem = Problem::new(Code::Invalid, "the base is the ETag of a partial answer")
-            .at(Pointer::root().child("base"))
+            .at(at())
             .hint("read the whole context, and send that ETag");
         return refuse(problem);
     }
-    match view.base(&proposal.context, base) {
-        BaseState::Known { version, .. } if version == head.version => Ok(Some(version)),
-        BaseState::Known { version, .. } => {
-            let detail = format!(
-                "context \"{}\" is at version {}, and the write was made on version {version}",
-                proposal.context, head.version
-            );
-            let problem = Problem::new(Code::StaleBase, detail)
-                .hint("bring the sides together, and write again on the head with a new change id");
-            Err(with_sides(problem, view, proposal, rules, Some(head)))
+    match view.base(&proposal.line(), base) {
+        BaseState::Known {
+            version,
+            document,
+            at,
+        } if version == head.version && *document == head.document => {
+            Ok(Seen::Head { version, at })
         }
+        BaseState::Known {
+            version,
+            document,
+            at,
+        } => Ok(Seen::Old {
+            version,
+            document,
+            at,
+        }),
         BaseState::Unknown => refuse(
             Problem::new(
                 Code::BaseUnknown,
-                format!(
-                    "{base} is no base that the history of \"{}\" holds",
-                    proposal.context
-                ),
+                format!("{base} is no base that the history of \"{context}\" holds"),
             )
-            .at(Pointer::root().child("base"))
+            .at(at())
             .hint("read the context, and send its ETag as the base"),
         ),
     }
@@ -201,8 +227,14 @@ pub fn check_operation(proposal: &Proposal, head: Option<&Arc<Head>>) -> Refused
         (Operation::Delete, _, Some(_)) => Ok(ChangeType::Delete),
         (Operation::Restore, _, Some(_)) | (Operation::Restore, Some(_), None) => Ok(ChangeType::Restore),
         (_, _, Some(_)) => Ok(ChangeType::Update),
-        (Operation::Delete | Operation::Restore, None, _) => missing(),
-        (Operation::Delete, Some(head), None) => deleted(head),
+        (
+            Operation::Delete | Operation::Restore | Operation::Settle | Operation::Rollback,
+            None,
+            _,
+        ) => missing(),
+        (Operation::Delete | Operation::Settle | Operation::Rollback, Some(head), None) => {
+            deleted(head)
+        }
         (_, _, None) if proposal.create => Ok(ChangeType::Create),
         (_, Some(head), None) => deleted(head),
         (_, None, None) => missing(),
@@ -248,8 +280,10 @@ fn seen(view: &View, proposal: &Proposal) -> Option<(Version, Arc<Document>)> {
         Precondition::Match(etags) => etags.first().map(|etag| Base::Etag(*etag)),
         _ => None,
     };
-    match view.base(&proposal.context, &proposal.base.clone().or(by_etag)?) {
-        BaseState::Known { version, document } => Some((version, document)),
+    match view.base(&proposal.line(), &proposal.base.clone().or(by_etag)?) {
+        BaseState::Known {
+            version, document, ..
+        } => Some((version, document)),
         BaseState::Unknown => None,
     }
 }

@@ -33,7 +33,10 @@ pub fn propose(before: &Document, proposal: &Proposal, rules: &Rules) -> Result<
             let json = apply(&patch, before, rules)?;
             (json, Some(patch))
         }
-        Operation::Delete | Operation::Restore => (before.to_json(), None),
+        // What these make of a document is not their body's business.
+        Operation::Delete | Operation::Restore | Operation::Settle | Operation::Rollback => {
+            (before.to_json(), None)
+        }
     };
     let depth = json.depth();
     if depth > rules.document_depth_max {

@@ -8,17 +8,26 @@ mod conditions;
 mod decide;
 mod document;
 mod hierarchy;
+mod kinds;
+mod merging;
 mod scope;
+mod settle;
+mod step;
 mod view;
 
 pub use access::{Principal, Role, Subject, may_write, visible};
 pub use conditions::sides;
-pub use decide::{Decision, Now, Refusal, Step, decide, genesis};
+pub use decide::{Decision, Now, Refusal, Step, decide};
+pub use document::propose;
 pub use hierarchy::{ANCESTORS_MAX, place_of};
+pub use kinds::{KindRules, SCHEMA_KIND, schema_address};
 pub use scope::{Verdict, judge, place_in};
-pub use view::{BaseState, Need, View};
+pub use step::genesis;
+pub use view::{BaseState, Need, Touch, View};
 
 use syncline_merge::ApplyLimits;
+use syncline_model::conflict::Strategy;
+use syncline_model::proposal::Actor;
 
 /// What decisions look up besides the view: limits now, rights and strategies later.
 #[derive(Clone, Debug)]
@@ -29,6 +38,16 @@ pub struct Rules {
     pub document_depth_max: usize,
     /// Bounds the operations of one JSON Patch.
     pub patch_operations_max: usize,
+    /// How clashes are resolved where nobody says otherwise.
+    pub strategy: Strategy,
+    /// How clashes are resolved that the strategy leaves.
+    pub fallback: Strategy,
+    /// Ranks of sources, by principal or `agent/<name>`; others have rank 0.
+    pub ranks: Vec<(String, i64)>,
+    /// How long a conflict may wait before it is more urgent, in milliseconds.
+    pub conflict_deadline_ms: i64,
+    /// How far a writer's clock may run ahead of ours, in milliseconds.
+    pub clock_ahead_max_ms: u64,
 }
 
 impl Default for Rules {
@@ -37,11 +56,20 @@ impl Default for Rules {
             document_bytes_max: 10 << 20,
             document_depth_max: 64,
             patch_operations_max: 4_096,
+            strategy: Strategy::Merge,
+            fallback: Strategy::Manual,
+            ranks: Vec::new(),
+            conflict_deadline_ms: 300_000,
+            clock_ahead_max_ms: 60_000,
         }
     }
 }
 
 impl Rules {
+    fn rank(&self, actor: &Actor) -> i64 {
+        merging::rank_of(&self.ranks, actor)
+    }
+
     fn apply_limits(&self) -> ApplyLimits {
         ApplyLimits {
             depth_max: self.document_depth_max,

@@ -3,12 +3,17 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
+use syncline_model::change::Change;
+use syncline_model::conflict::Conflict;
 use syncline_model::document::Document;
 use syncline_model::head::Head;
-use syncline_model::ids::{Address, Version};
-use syncline_model::proposal::Base;
+use syncline_model::ids::{Address, ChangeId, Kind, Version};
+use syncline_model::json::Pointer;
+use syncline_model::proposal::{Actor, Base};
+use syncline_model::time::{Hlc, Timestamp};
 
 use crate::hierarchy::ANCESTORS_MAX;
+use crate::kinds::{KindRules, SCHEMA_KIND};
 
 /// What the writer had seen, resolved against the context's history.
 #[derive(Clone, Debug)]
@@ -17,8 +22,11 @@ pub enum BaseState {
     Known {
         /// Which version.
         version: Version,
-        /// Its document; the last one where the version deleted it.
+        /// Its document; the last one where the version deleted it. For a base named by change id
+        /// the document as that change's writer saw it.
         document: Arc<Document>,
+        /// When the version was committed.
+        at: Timestamp,
     },
     /// Nothing that this history holds.
     Unknown,
@@ -35,7 +43,42 @@ impl BaseState {
         named.then(|| BaseState::Known {
             version: head.version,
             document: Arc::new(head.document.clone()),
+            at: head.updated_at,
         })
+    }
+}
+
+/// One change of a line, as far as a merge asks who set what.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Touch {
+    /// Which change.
+    pub id: ChangeId,
+    /// Which version it made.
+    pub version: Version,
+    /// Who made it.
+    pub actor: Actor,
+    /// By which clock.
+    pub hlc: Hlc,
+    /// The pointers that it touched.
+    pub changed: Vec<Pointer>,
+}
+
+impl Touch {
+    /// Returns what a change touched.
+    pub fn of(change: &Change) -> Touch {
+        Touch {
+            id: change.id,
+            version: change.version,
+            actor: change.actor.clone(),
+            hlc: change.hlc,
+            changed: change.changed.clone(),
+        }
+    }
+
+    /// Says whether it touched a place, something in it or something around it.
+    pub fn is_at(&self, place: &Pointer) -> bool {
+        let meets = |p: &Pointer| p.starts_with(place) || place.starts_with(p);
+        self.changed.iter().any(meets)
     }
 }
 
@@ -46,6 +89,12 @@ pub enum Need {
     Head(Address),
     /// What a base of a context stands for.
     Base(Address, Base),
+    /// What touched a line after a version.
+    Touches(Address, Version),
+    /// What is declared for a kind.
+    Kind(Kind),
+    /// All conflicts of a context, ended ones too.
+    Conflicts(Address),
     /// How many levels the store has below a context ([`View::put_height`]).
     Height(Address),
 }
@@ -58,6 +107,10 @@ pub enum Need {
 pub struct View {
     heads: HashMap<Address, Option<Arc<Head>>>,
     bases: HashMap<(Address, Base), BaseState>,
+    /// What touched a line after a version, up to its head, newest first.
+    touches: HashMap<Address, (Version, Vec<Touch>)>,
+    kinds: HashMap<Kind, Arc<KindRules>>,
+    conflicts: HashMap<Address, Vec<Conflict>>,
     /// How many levels the store has below a context.
     heights: HashMap<Address, usize>,
     /// What got another parent since it was put in: the store has it elsewhere.
@@ -85,6 +138,13 @@ impl View {
     pub fn put_head(&mut self, address: Address, head: Option<Arc<Head>>) {
         let parent = |head: &Option<Arc<Head>>| head.as_ref().and_then(|h| h.document.parent());
         let now = parent(&head);
+        self.touches.remove(&address);
+        self.conflicts.remove(&address.of_line().0);
+        if address.kind() == SCHEMA_KIND
+            && let Ok(kind) = Kind::parse(address.id())
+        {
+            self.kinds.remove(&kind);
+        }
         match self.heads.insert(address.clone(), head) {
             Some(before) if parent(&before) != now => self.moved.insert(address),
             _ => false,
@@ -134,6 +194,44 @@ impl View {
     /// Puts in what a base stands for.
     pub fn put_base(&mut self, address: Address, base: Base, state: BaseState) {
         self.bases.insert((address, base), state);
+    }
+
+    /// Puts in what touched a line after a version, newest first.
+    pub fn put_touches(&mut self, line: Address, after: Version, touches: Vec<Touch>) {
+        self.touches.insert(line, (after, touches));
+    }
+
+    /// Returns what touched a line after a version, newest first.
+    pub fn touches(&self, line: &Address, after: Version) -> Result<&[Touch], Need> {
+        match self.touches.get(line) {
+            Some((from, touches)) if *from <= after => {
+                let later = touches.iter().take_while(|touch| touch.version > after);
+                Ok(&touches[..later.count()])
+            }
+            _ => Err(Need::Touches(line.clone(), after)),
+        }
+    }
+
+    /// Puts in what is declared for a kind.
+    pub fn put_kind(&mut self, kind: Kind, rules: Arc<KindRules>) {
+        self.kinds.insert(kind, rules);
+    }
+
+    /// Returns what is declared for a context's kind.
+    pub fn kind_of(&self, address: &Address) -> Result<Arc<KindRules>, Need> {
+        let kind = Kind::parse(address.kind()).expect("an address has a kind");
+        self.kinds.get(&kind).cloned().ok_or(Need::Kind(kind))
+    }
+
+    /// Puts in all conflicts of a context.
+    pub fn put_conflicts(&mut self, address: Address, conflicts: Vec<Conflict>) {
+        self.conflicts.insert(address, conflicts);
+    }
+
+    /// Returns all conflicts of a context, ended ones too.
+    pub fn conflicts(&self, address: &Address) -> Result<&[Conflict], Need> {
+        let found = self.conflicts.get(address).map(Vec::as_slice);
+        found.ok_or_else(|| Need::Conflicts(address.clone()))
     }
 
     /// Forgets what bases stand for: each holds a document.

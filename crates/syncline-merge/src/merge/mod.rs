@@ -15,6 +15,7 @@ mod conflict;
 mod decision;
 mod path;
 mod policy;
+mod put;
 mod rules;
 mod text;
 mod walk;

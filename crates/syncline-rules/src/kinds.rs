@@ -1,0 +1,118 @@
+//! What is declared for a kind: its schema, how its fields merge, how its clashes are resolved.
+
+use syncline_api::{Code, Problem};
+use syncline_merge::{MergePolicy, MergeRules};
+use syncline_model::conflict::Strategy;
+use syncline_model::document::Document;
+use syncline_model::ids::{Address, Kind};
+use syncline_model::json::{Json, Pointer};
+use syncline_schema::{PathStep, Schema, SchemaLimits};
+
+/// The built-in kind whose contexts keep schemas; the id is the kind that the schema is for.
+pub const SCHEMA_KIND: &str = "syncline_schema";
+
+/// Returns the context that keeps what is declared for a kind.
+pub fn schema_address(kind: &Kind) -> Address {
+    Address::from_parts(SCHEMA_KIND, kind.as_str()).expect("a kind is a good id")
+}
+
+/// What is declared for a kind; by default nothing.
+#[derive(Debug, Default)]
+pub struct KindRules {
+    /// The schema of its contexts' `data`.
+    pub schema: Option<Schema>,
+    /// How fields merge, by paths from the context.
+    pub merge: MergeRules,
+    /// How clashes are resolved.
+    pub strategy: Option<Strategy>,
+    /// How clashes are resolved that the strategy leaves.
+    pub fallback: Option<Strategy>,
+}
+
+impl KindRules {
+    /// Reads what a context of [`SCHEMA_KIND`] declares in its `data`.
+    pub fn of_document(document: &Document) -> Result<KindRules, Problem> {
+        let json = document.to_json();
+        match json.get("data") {
+            Some(data) => KindRules::read(data, &Pointer::from_static("/data")),
+            None => Ok(KindRules::default()),
+        }
+    }
+
+    /// Reads `{"schema":…,"strategy":…,"fallback":…}`.
+    pub fn read(declared: &Json, at: &Pointer) -> Result<KindRules, Problem> {
+        let word = |name: &str| match declared.get(name) {
+            None => Ok(None),
+            Some(word) => parse_strategy(word, at.child(name)).map(Some),
+        };
+        let (strategy, fallback) = (word("strategy")?, word("fallback")?);
+        let Some(source) = declared.get("schema") else {
+            return Ok(KindRules {
+                strategy,
+                fallback,
+                ..KindRules::default()
+            });
+        };
+        let schema = Schema::compile(source, SchemaLimits::default()).map_err(|error| {
+            let mut place = at.child("schema");
+            error
+                .pointer
+                .tokens()
+                .iter()
+                .for_each(|token| place.push(token.clone()));
+            Problem::new(Code::Invalid, error.to_string()).at(place)
+        })?;
+        let merge = merge_rules(&schema);
+        Ok(KindRules {
+            schema: Some(schema),
+            merge,
+            strategy,
+            fallback,
+        })
+    }
+}
+
+fn parse_strategy(word: &Json, at: Pointer) -> Result<Strategy, Problem> {
+    let parsed = word
+        .as_str()
+        .ok_or("a strategy is a word")
+        .and_then(str::parse);
+    parsed.map_err(|why| Problem::new(Code::Invalid, why).at(at))
+}
+
+/// The schema describes `data`: its paths begin there.
+fn merge_rules(schema: &Schema) -> MergeRules {
+    let mut rules = MergeRules::default();
+    for (pattern, policy) in &schema.merge_rules().rules {
+        let mut path = Pointer::from_static("/data");
+        for step in pattern {
+            match step {
+                PathStep::Name(name) => path.push(name.as_str()),
+                PathStep::Any => path.push("*"),
+            }
+        }
+        // Keys are found without a rule too, where none is named. The schema's own limits keep
+        // its rules within those of a merge.
+        if let Some(policy) = policy_of(policy) {
+            let _ = rules.declare(&path.to_string(), policy);
+        }
+    }
+    rules
+}
+
+fn policy_of(policy: &syncline_schema::MergePolicy) -> Option<MergePolicy> {
+    use syncline_schema::MergePolicy as Declared;
+    Some(match policy {
+        Declared::Last => MergePolicy::Last,
+        Declared::First => MergePolicy::First,
+        Declared::Set => MergePolicy::Set,
+        Declared::Append => MergePolicy::Append,
+        Declared::Keyed(Some(key)) => MergePolicy::Keyed(key.as_str().into()),
+        Declared::Keyed(None) => return None,
+        Declared::Counter => MergePolicy::Counter,
+        Declared::Max => MergePolicy::Max,
+        Declared::Min => MergePolicy::Min,
+        Declared::Text => MergePolicy::Text,
+        Declared::Atomic => MergePolicy::Atomic,
+    })
+}

@@ -1,0 +1,317 @@
+//! Merging: what becomes of a write that was made on an old version.
+
+use std::sync::Arc;
+
+use syncline_merge::{
+    Action, Choice, Decision as Decided, KeyedPath, MergeLimits, Merged, Side, Sides, merge,
+};
+use syncline_model::change::Outcome;
+use syncline_model::conflict::{Conflict, ConflictId, ConflictKind, ConflictState, Strategy};
+use syncline_model::document::Document;
+use syncline_model::head::Head;
+use syncline_model::ids::Version;
+use syncline_model::json::{Json, JsonWriter, Pointer};
+use syncline_model::proposal::{Actor, Proposal};
+use syncline_model::time::{Hlc, Timestamp};
+
+use crate::Rules;
+use crate::decide::Now;
+use crate::kinds::KindRules;
+use crate::view::Touch;
+
+/// What a concurrent write is decided on.
+pub struct Meeting<'a> {
+    /// The proposal.
+    pub proposal: &'a Proposal,
+    /// What its writer had seen.
+    pub base: &'a Document,
+    /// The head that it meets.
+    pub head: &'a Arc<Head>,
+    /// What touched the line since the base, newest first.
+    pub touches: &'a [Touch],
+    /// What is declared for the kind.
+    pub kind: &'a KindRules,
+    /// What is declared for the workspace.
+    pub rules: &'a Rules,
+    /// The time.
+    pub now: Now,
+}
+
+/// What a merge comes to.
+pub struct Met {
+    /// The document; at a place that waits it shows the head.
+    pub document: Option<Json>,
+    /// What was decided, as it is recorded.
+    pub decisions: Option<Json>,
+    /// The places that wait.
+    pub waiting: Vec<Conflict>,
+    /// How clashes were resolved.
+    pub strategy: Strategy,
+}
+
+impl Met {
+    /// Says what came of the proposal.
+    pub fn outcome(&self) -> Outcome {
+        match self.waiting.is_empty() {
+            true => Outcome::Merged,
+            false => Outcome::Conflict,
+        }
+    }
+}
+
+/// Returns the strategy that holds: the proposal's, else the context's, the kind's, the
+/// workspace's.
+pub fn strategy_of(
+    proposal: &Proposal,
+    head: Option<&Head>,
+    kind: &KindRules,
+    rules: &Rules,
+) -> Result<Strategy, &'static str> {
+    if let Some(word) = &proposal.strategy {
+        return word.as_str().parse();
+    }
+    let metadata = head.and_then(|head| head.document.object().get("metadata"));
+    let own = metadata.and_then(|m| m.get("strategy")?.as_str()?.parse().ok());
+    Ok(own.or(kind.strategy).unwrap_or(rules.strategy))
+}
+
+impl Meeting<'_> {
+    /// Merges the proposal's document, or its deletion, with the head.
+    pub fn merge(&self, ours: Option<&Document>, strategy: Strategy) -> Met {
+        let (base, theirs) = (self.base.to_json(), self.head.document.to_json());
+        let ours = ours.map(Document::to_json);
+        let sides = Sides {
+            base: Some(&base),
+            ours: ours.as_ref(),
+            theirs: (!self.head.deleted).then_some(&theirs),
+            earlier: Side::Theirs,
+        };
+        let merged = merge(sides, &self.kind.merge, &MergeLimits::default());
+        self.resolve(merged, strategy)
+    }
+
+    /// Resolves what clashes, as far as the strategy and its fallback do.
+    fn resolve(&self, merged: Merged, strategy: Strategy) -> Met {
+        let fallback = self.kind.fallback.unwrap_or(self.rules.fallback);
+        let clashes: Vec<_> = merged.clashes().cloned().collect();
+        let choose = |clash: &Decided| {
+            let by = |strategy| {
+                self.choose(clash, strategy)
+                    .map(|choice| (choice, strategy))
+            };
+            by(strategy).or_else(|| by(fallback))
+        };
+        let chosen: Vec<_> = clashes.iter().map(choose).collect();
+        let choices: Vec<_> = chosen
+            .iter()
+            .map(|chosen| {
+                chosen
+                    .as_ref()
+                    .map_or(Choice::Leave, |(choice, _)| choice.clone())
+            })
+            .collect();
+        let document = merged
+            .settle(&choices)
+            .unwrap_or_else(|_| merged.value.clone());
+        let waiting = clashes
+            .iter()
+            .zip(&chosen)
+            .filter(|(_, chosen)| chosen.is_none());
+        let waiting = waiting.map(|(clash, _)| self.conflict_at(clash, strategy, &document));
+        let waiting = waiting.collect();
+        Met {
+            decisions: write_decisions(&merged, &chosen),
+            document,
+            waiting,
+            strategy,
+        }
+    }
+
+    /// Chooses a side where the strategy knows one.
+    fn choose(&self, clash: &Decided, strategy: Strategy) -> Option<Choice> {
+        let set_by = self.set_by(&clash.path);
+        match strategy {
+            Strategy::LatestWins => {
+                // A clock that runs ahead wins nothing by it.
+                let ours = self.proposal.hlc.unwrap_or(self.now.hlc).min(self.now.hlc);
+                let theirs = set_by.map_or(Hlc::default(), |touch| touch.hlc);
+                Some(if ours > theirs {
+                    Choice::Ours
+                } else {
+                    Choice::Theirs
+                })
+            }
+            Strategy::SourcePriority => {
+                let ours = self.rules.rank(&self.proposal.actor);
+                let theirs = self
+                    .rules
+                    .rank(set_by.map_or(&self.head.actor, |touch| &touch.actor));
+                match ours.cmp(&theirs) {
+                    std::cmp::Ordering::Greater => Some(Choice::Ours),
+                    std::cmp::Ordering::Less => Some(Choice::Theirs),
+                    std::cmp::Ordering::Equal => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns the change that last set a place.
+    fn set_by(&self, place: &Pointer) -> Option<&Touch> {
+        self.touches.iter().find(|touch| touch.is_at(place))
+    }
+
+    fn conflict_at(
+        &self,
+        clash: &Decided,
+        strategy: Strategy,
+        document: &Option<Json>,
+    ) -> Conflict {
+        let theirs_by = self
+            .set_by(&clash.path)
+            .map_or(&self.head.actor, |touch| &touch.actor);
+        let mut conflict = self.conflict(&clash.keyed.to_string(), strategy);
+        conflict.reason = clash.rule.as_str().into();
+        conflict.base = clash.base.clone();
+        conflict.ours = clash.ours.clone();
+        conflict.theirs = clash.theirs.clone();
+        conflict.by_theirs = theirs_by.clone();
+        // Where the head deleted what the proposal edits, the edit stays in sight: it is what the
+        // head holds now, and the deletion waits.
+        let shown = document.as_ref().and_then(|doc| clash.keyed.get(doc));
+        if clash.theirs.is_none() && shown.is_some() && shown == clash.ours.as_ref() {
+            std::mem::swap(&mut conflict.ours, &mut conflict.theirs);
+            std::mem::swap(&mut conflict.by_ours, &mut conflict.by_theirs);
+        }
+        conflict
+    }
+
+    /// Makes a conflict of this proposal at a place; its sides are to be filled in.
+    pub fn conflict(&self, path: &str, strategy: Strategy) -> Conflict {
+        let created_at = self.now.committed_at;
+        let deadline_ms = self.rules.conflict_deadline_ms;
+        Conflict {
+            id: ConflictId::new(self.proposal.id, path),
+            version: 1,
+            context: self.proposal.context.clone(),
+            branch: self.proposal.branch.clone(),
+            path: path.into(),
+            kind: ConflictKind::Data,
+            reason: "".into(),
+            base: None,
+            ours: None,
+            theirs: None,
+            strategy,
+            by_ours: self.proposal.actor.clone(),
+            by_theirs: self.head.actor.clone(),
+            message: self.proposal.message.clone(),
+            created_at,
+            deadline: Timestamp(created_at.0.saturating_add(deadline_ms)),
+            opened: self.head.version.next(),
+            state: ConflictState::Open,
+            closed: None,
+            settled_by: None,
+        }
+    }
+}
+
+/// Writes what was decided: where both sides changed something, who won by which rule.
+fn write_decisions(merged: &Merged, chosen: &[Option<(Choice, Strategy)>]) -> Option<Json> {
+    if merged.decisions.is_empty() {
+        return None;
+    }
+    let mut chosen = chosen.iter();
+    let mut w = JsonWriter::with_capacity(512);
+    w.begin_array();
+    for decision in &merged.decisions {
+        let by = match decision.action {
+            Action::Clash => chosen.next().and_then(Option::as_ref),
+            _ => None,
+        };
+        w.begin_object();
+        w.field_str("path", &decision.keyed.to_string());
+        let sides = [
+            ("base", &decision.base),
+            ("ours", &decision.ours),
+            ("theirs", &decision.theirs),
+        ];
+        for (name, side) in sides {
+            if let Some(side) = side {
+                w.field_json(name, side);
+            }
+        }
+        let action = match by {
+            Some((Choice::Ours, _)) => Action::Ours,
+            Some(_) => Action::Theirs,
+            None => decision.action,
+        };
+        w.field_str("action", action.as_str());
+        w.field_str("rule", decision.rule.as_str());
+        if let Some((_, strategy)) = by {
+            w.field_str("strategy", strategy.as_str());
+        }
+        w.end_object();
+    }
+    w.end_array();
+    let text = w.into_string();
+    Json::parse(text.as_bytes(), &DECISIONS).ok()
+}
+
+/// Follows a line's waiting conflicts into the document that a change makes: a head side that moved
+/// counts as a new version of its conflict, and one that agrees with the other side ends it.
+///
+/// Returns those that still wait, and those that this touched, as it left them.
+pub fn follow(
+    conflicts: &[Conflict],
+    document: Option<&Json>,
+    proposal: &Proposal,
+    version: Version,
+) -> (Vec<Conflict>, Vec<Conflict>) {
+    let (mut waiting, mut touched) = (Vec::new(), Vec::new());
+    for conflict in conflicts {
+        let now = value_at(conflict, document);
+        if now == conflict.theirs {
+            waiting.push(conflict.clone());
+            continue;
+        }
+        let mut moved = conflict.clone();
+        moved.version += 1;
+        moved.theirs = now;
+        moved.by_theirs = proposal.actor.clone();
+        if moved.theirs == moved.ours {
+            moved.state = ConflictState::Agreed;
+            moved.closed = Some(version);
+            moved.settled_by = Some(proposal.id);
+        } else {
+            waiting.push(moved.clone());
+        }
+        touched.push(moved);
+    }
+    (waiting, touched)
+}
+
+/// Returns what a document holds at a conflict's place.
+pub fn value_at(conflict: &Conflict, document: Option<&Json>) -> Option<Json> {
+    let path = KeyedPath::parse(&conflict.path).ok()?;
+    path.get(document?).cloned()
+}
+
+/// Says which actor's rank counts: the principal's own, else the agent's that it names.
+pub fn rank_of(ranks: &[(String, i64)], actor: &Actor) -> i64 {
+    let of = |name: &str| {
+        ranks
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, rank)| *rank)
+    };
+    let agent = actor.agent.as_ref();
+    of(actor.id.as_str())
+        .or_else(|| of(&format!("agent/{}", agent?)))
+        .unwrap_or(0)
+}
+
+/// What we wrote ourselves is read back whole.
+const DECISIONS: syncline_model::json::Limits = syncline_model::json::Limits {
+    bytes_max: usize::MAX,
+    depth_max: 200,
+};

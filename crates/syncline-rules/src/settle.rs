@@ -1,0 +1,129 @@
+//! Settling: a conflict ends by a choice, which is a change like any other.
+
+use std::sync::Arc;
+
+use syncline_api::{Code, Problem, Sides};
+use syncline_merge::KeyedPath;
+use syncline_model::change::ChangeType;
+use syncline_model::conflict::{Conflict, ConflictId, ConflictState};
+use syncline_model::document::Document;
+use syncline_model::head::Head;
+use syncline_model::json::{Fields, Json, Pointer};
+use syncline_model::proposal::Proposal;
+
+use crate::decide::{Stop, Wanted};
+use crate::view::View;
+
+/// What is chosen.
+enum Chosen {
+    Ours,
+    Theirs,
+    Value(Json),
+}
+
+/// Returns what becomes of the line when the conflict that the body names is settled.
+///
+/// The body is `{"conflict":…,"version":…}` with `"choose":"ours"` or `"theirs"`, or a `"value"`.
+pub fn settle(_view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> Result<Wanted, Stop> {
+    let (id, version, chosen) = read(&proposal.body)?;
+    let Some(head) = head else {
+        return Err(no_conflict(&id));
+    };
+    let Some(conflict) = head.conflicts.iter().find(|conflict| conflict.id == id) else {
+        return Err(no_conflict(&id));
+    };
+    if conflict.version != version {
+        let detail = format!(
+            "conflict {id} is at version {}: a side moved",
+            conflict.version
+        );
+        let mut problem = Problem::new(Code::PreconditionFailed, detail)
+            .at(Pointer::from_static("/version"))
+            .hint("look at the sides again, and settle that version with a new change id");
+        problem.sides = Some(Box::new(Sides {
+            base: conflict.base.clone(),
+            ours: conflict.ours.clone(),
+            theirs: conflict.theirs.clone(),
+        }));
+        return Err(problem.into());
+    }
+    let value = match chosen {
+        Chosen::Ours => conflict.ours.clone(),
+        Chosen::Theirs => conflict.theirs.clone(),
+        Chosen::Value(value) => Some(value),
+    };
+    let settled = Conflict {
+        version: conflict.version + 1,
+        theirs: value.clone(),
+        state: ConflictState::Settled,
+        settled_by: Some(proposal.id),
+        ..conflict.clone()
+    };
+    let wanted = placed(head, conflict, value)?;
+    Ok(Wanted {
+        settled: Some(settled),
+        anyway: true,
+        ..wanted
+    })
+}
+
+fn placed(head: &Head, conflict: &Conflict, value: Option<Json>) -> Result<Wanted, Stop> {
+    let lost = || {
+        let detail = format!("the place {} is not there any more", conflict.path);
+        Problem::new(Code::Invalid, detail)
+            .hint("choose theirs, or write the context as it should be")
+    };
+    let path = KeyedPath::parse(&conflict.path).map_err(|_| lost())?;
+    let before = head.document.to_json();
+    let document = (!head.deleted).then_some(&before);
+    let after = match path.get(&before) == value.as_ref() && !head.deleted {
+        true => Some(before.clone()),
+        false => path.put(document, value).ok_or_else(lost)?,
+    };
+    match after {
+        Some(json) => {
+            let document = Document::from_json(&json, &Pointer::from_static("/value"))
+                .map_err(Problem::from)?;
+            let kind = match head.deleted {
+                true => ChangeType::Restore,
+                false => ChangeType::Update,
+            };
+            Ok(Wanted::plain(kind, document, None))
+        }
+        None => Ok(Wanted::plain(
+            ChangeType::Delete,
+            head.document.clone(),
+            None,
+        )),
+    }
+}
+
+fn read(body: &Json) -> Result<(ConflictId, u64, Chosen), Problem> {
+    let at = Pointer::root();
+    let mut fields = Fields::new(body, &at)?;
+    let id = fields.required_parse("conflict", ConflictId::parse)?;
+    let version = fields.required_u64("version")?;
+    let choose = fields.string("choose")?;
+    let value = fields.optional("value").cloned();
+    fields.finish()?;
+    let chosen = match (choose, value) {
+        (Some("ours"), None) => Chosen::Ours,
+        (Some("theirs"), None) => Chosen::Theirs,
+        (None, Some(value)) => Chosen::Value(value),
+        _ => {
+            let detail =
+                "a conflict is settled by \"choose\": \"ours\" or \"theirs\", or by a \"value\"";
+            return Err(Problem::new(Code::Invalid, detail).at(Pointer::from_static("/choose")));
+        }
+    };
+    Ok((id, version, chosen))
+}
+
+fn no_conflict(id: &ConflictId) -> Stop {
+    Problem::new(
+        Code::PreconditionFailed,
+        format!("no conflict {id} waits here any more"),
+    )
+    .hint("it was settled, or both sides came to agree; look at it again")
+    .into()
+}
