@@ -24,7 +24,7 @@ const KINDS_MAX: usize = 1_000;
 impl Committer {
     /// Returns what touched a line after a version, newest first.
     pub(crate) async fn touches(
-        &self,
+        &mut self,
         line: &Address,
         after: Version,
     ) -> Result<Vec<Touch>, Problem> {
@@ -93,7 +93,10 @@ impl Committer {
     }
 
     /// Returns all conflicts of a context, as the batches so far leave them.
-    pub(crate) async fn conflicts_of(&self, address: &Address) -> Result<Vec<Conflict>, Problem> {
+    pub(crate) async fn conflicts_of(
+        &mut self,
+        address: &Address,
+    ) -> Result<Vec<Conflict>, Problem> {
         let query = ConflictQuery {
             context: Some(address.clone()),
             limit: CONFLICTS_MAX,

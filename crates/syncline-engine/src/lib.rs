@@ -10,7 +10,9 @@ mod batch;
 pub mod clock;
 mod committer;
 mod deciding;
+mod declared;
 mod heads;
+mod lines;
 mod load;
 mod outcome;
 mod reads;
@@ -37,6 +39,7 @@ use tokio::task::JoinHandle;
 
 pub use aside::aside;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use lines::{Blame, Branch, BranchMerge};
 pub use reads::{Diff, ListAnswer, VersionPage, When};
 pub use settings::{Settings, TestFaults};
 pub use stats::{Health, Stats};
@@ -347,6 +350,7 @@ fn first_append(step: syncline_rules::Step, record: StoredRecord) -> Append {
         etag: Some(change.etag()),
         conflicts: Vec::new(),
         detected: Vec::new(),
+        branch: None,
         blind: false,
         bulk: None,
     };

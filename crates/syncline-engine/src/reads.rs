@@ -66,8 +66,12 @@ pub struct Diff {
     pub text: String,
 }
 
-fn not_found(address: &Address) -> Problem {
-    Problem::new(Code::NotFound, format!("there is no context \"{address}\""))
+pub(crate) fn not_found(address: &Address) -> Problem {
+    let detail = match address.of_line() {
+        (context, Some(branch)) => format!("context \"{context}\" has no branch \"{branch}\""),
+        (context, None) => format!("there is no context \"{context}\""),
+    };
+    Problem::new(Code::NotFound, detail)
 }
 
 fn deleted(head: &Head) -> Problem {
@@ -511,7 +515,9 @@ fn receipt_of(entry: &Entry) -> syncline_model::change::Receipt {
         seq: Some(entry.seq),
         version: Some(change.version),
         etag: Some(change.etag()),
-        conflicts: Vec::new(),
+        conflicts: change.opened().map(|c| c.id.to_string()).collect(),
+        detected: change.detected.clone(),
+        branch: change.branch.clone(),
         blind: change.blind,
         bulk: change.bulk,
     }

@@ -192,6 +192,8 @@ pub struct Change {
     pub outcome: Outcome,
     /// What the merge decided where both sides changed something, a decision an item.
     pub decisions: Option<Json>,
+    /// The branch that it merged, as of which of its versions.
+    pub merges: Option<(BranchName, Version)>,
     /// The conflicts that it opened, moved or ended, as it left them.
     pub conflicts: Vec<Conflict>,
     /// Which kinds of conflict were met.
@@ -273,6 +275,10 @@ impl Change {
         if let Some(decisions) = &self.decisions {
             w.field_json("decisions", decisions);
         }
+        if let Some((branch, version)) = &self.merges {
+            w.field_str("merges", branch.as_str());
+            w.field_u64("merges_version", version.0);
+        }
         if !self.conflicts.is_empty() {
             w.key("conflicts");
             write_all(&mut w, &self.conflicts);
@@ -329,6 +335,9 @@ impl Change {
             effect,
             outcome: f.parse("outcome", Outcome::from_str)?.unwrap_or_default(),
             decisions: f.optional("decisions").cloned(),
+            merges: f
+                .parse("merges", BranchName::parse)?
+                .zip(f.u64("merges_version")?.map(Version)),
             conflicts: Conflict::read_all(f.array("conflicts")?.unwrap_or_default())?,
             detected: read_kinds(&mut f)?,
             blind: f.bool("blind")?.unwrap_or(false),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::document::Document;
 use crate::etag::Etag;
 use crate::ids::{Address, BranchName, ChangeId, Name, PrincipalId, Version};
 use crate::json::{Json, JsonWriter, canonical};
@@ -225,8 +226,19 @@ pub struct Proposal {
     pub priority: Priority,
     /// Who writes.
     pub actor: Actor,
-    /// A typed call of the node's own made it: it may write built-in kinds. Never read from a wire.
-    pub own: bool,
+    /// What a typed call of the node says beside; never read from a wire.
+    pub own: Option<Box<Own>>,
+}
+
+/// What a typed call of the node says with its proposal: it may write built-in kinds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Own {
+    /// The base, where that is no version of the line: a branch as it was merged last.
+    pub shown: Option<Arc<Document>>,
+    /// The document that is wanted, whole: what a branch holds.
+    pub wanted: Option<Arc<Document>>,
+    /// The branch that is merged, as of this version of it.
+    pub merges: Option<(BranchName, Version)>,
 }
 
 impl Proposal {
@@ -258,7 +270,7 @@ impl Proposal {
             hlc: None,
             priority: Priority::default(),
             actor,
-            own: false,
+            own: None,
         }
     }
 

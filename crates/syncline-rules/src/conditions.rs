@@ -31,7 +31,7 @@ pub fn check_supported(proposal: &Proposal) -> Refused<()> {
     {
         return refuse(Problem::new(Code::Invalid, why).at(at("strategy")));
     }
-    if proposal.context.kind().starts_with("syncline_") && !proposal.own {
+    if proposal.context.kind().starts_with("syncline_") && proposal.own.is_none() {
         return refuse(
             Problem::new(
                 Code::Invalid,
@@ -145,6 +145,15 @@ pub fn seen_base(view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> 
         });
     }
     let Some(head) = head else {
+        // A branch begins as its base was.
+        if let (Some(_), Operation::Create, Base::Version(version)) =
+            (&proposal.branch, proposal.operation, base)
+        {
+            return Ok(Seen::Head {
+                version: *version,
+                at: Timestamp(0),
+            });
+        }
         let detail = format!("context \"{context}\" never existed, so {base} is not its base");
         return refuse(Problem::new(Code::BaseUnknown, detail).at(at()));
     };
@@ -153,6 +162,14 @@ pub fn seen_base(view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> 
             .at(at())
             .hint("read the whole context, and send that ETag");
         return refuse(problem);
+    }
+    let shown = proposal.own.as_ref().and_then(|own| own.shown.clone());
+    if let (Some(document), Base::Version(version)) = (shown, base) {
+        return Ok(Seen::Old {
+            version: *version,
+            document,
+            at: Timestamp(0),
+        });
     }
     match view.base(&proposal.line(), base) {
         BaseState::Known {

@@ -264,6 +264,9 @@ impl Case<'_> {
         if proposal.operation == Operation::Rollback {
             return self.rolled_back(None);
         }
+        if let Some(document) = self.own_document() {
+            return Ok(Wanted::plain(kind, document.clone(), None));
+        }
         let proposed = propose(&before, proposal, self.rules)
             .map_err(|p| with_sides(p, self.view, proposal, self.rules, head))?;
         Ok(Wanted::plain(kind, proposed.document, proposed.patch))
@@ -333,12 +336,20 @@ impl Case<'_> {
             }
             Operation::Delete => self.merged(head, base, None),
             Operation::Rollback => self.rolled_back(Some((head, base))),
+            Operation::Replace if self.own_document().is_some() => {
+                self.merged(head, base, self.own_document())
+            }
             _ => {
                 let proposed = propose(base, proposal, self.rules)
                     .map_err(|p| with_sides(p, self.view, proposal, self.rules, Some(head)))?;
                 self.merged(head, base, Some(&proposed.document))
             }
         }
+    }
+
+    /// Returns the document that a typed call wants whole.
+    fn own_document(&self) -> Option<&Document> {
+        self.proposal.own.as_ref()?.wanted.as_deref()
     }
 
     /// Merges what the proposal makes of its base with the head.

@@ -128,6 +128,7 @@ impl Parts<'_> {
             effect,
             outcome: Outcome::Applied,
             decisions: None,
+            merges: proposal.own.as_ref().and_then(|own| own.merges.clone()),
             conflicts: Vec::new(),
             detected: Vec::new(),
             blind: false,

@@ -1,0 +1,336 @@
+//! Lines of versions: branches and their merges, rolling back, undoing, and who set a field.
+
+use std::sync::Arc;
+
+use syncline_api::{Code, Problem};
+use syncline_merge::KeyedPath;
+use syncline_model::change::{Change, Effect, Receipt};
+use syncline_model::document::Document;
+use syncline_model::head::Head;
+use syncline_model::ids::{Address, BranchName, Version};
+use syncline_model::json::{Json, JsonWriter, Limits, Pointer};
+use syncline_model::proposal::{Actor, Base, Operation, Own, Proposal};
+use syncline_rules::{Principal, Subject, visible};
+
+use crate::load::store_problem;
+use crate::reads::{When, not_found};
+use crate::tail::Entry;
+use crate::workspace::Workspace;
+
+/// Bounds how far back a merge, an undo or a blame looks.
+const LOOK_BACK_MAX: usize = 100_000;
+/// How many versions are looked at in one read.
+const LOOK_BACK_PAGE: usize = 200;
+
+/// A branch of a context.
+#[derive(Clone, Debug)]
+pub struct Branch {
+    /// Its name.
+    pub name: BranchName,
+    /// The version of `main` that it began as.
+    pub from: Option<Version>,
+    /// Its head.
+    pub head: Arc<Head>,
+}
+
+/// What merging a branch would come to, or came to.
+#[derive(Clone, Debug)]
+pub enum BranchMerge {
+    /// It was merged.
+    Done(Receipt),
+    /// It was only tried.
+    Tried {
+        /// Nothing would clash.
+        clean: bool,
+        /// The paths that would.
+        clashes: Vec<String>,
+        /// The document that would come of it.
+        document: Option<Json>,
+    },
+}
+
+/// Who last set a field.
+#[derive(Clone, Debug)]
+pub struct Blame {
+    /// The change that did.
+    pub entry: Arc<Entry>,
+    /// By which rule, where it was merged.
+    pub rule: Option<String>,
+    /// What it beat: the other sides at that place.
+    pub beat: Vec<Json>,
+}
+
+impl Workspace {
+    /// Returns the branches of a context, by name; deleted ones are left out.
+    pub async fn branches(
+        &self,
+        principal: &Principal,
+        address: &Address,
+    ) -> Result<Vec<Branch>, Problem> {
+        self.get(principal, address, When::Head).await?;
+        let shared = &self.shared;
+        let rows = shared.store.branches(&shared.id, address).await;
+        let mut branches = Vec::new();
+        for row in rows.map_err(store_problem)? {
+            let (_, Some(name)) = row.address.of_line() else {
+                continue;
+            };
+            let Some(head) = self.head(&row.address).await?.filter(|head| !head.deleted) else {
+                continue;
+            };
+            let from = self.forked_from(&row.address).await?;
+            branches.push(Branch { name, from, head });
+        }
+        Ok(branches)
+    }
+
+    /// Returns the version of `main` that a branch began as.
+    async fn forked_from(&self, line: &Address) -> Result<Option<Version>, Problem> {
+        let first = self.changes_of(line, Some(Version(2)), 1).await?;
+        Ok(first.first().and_then(|entry| entry.change.base))
+    }
+
+    /// Returns changes of a line below a version, newest first.
+    async fn changes_of(
+        &self,
+        line: &Address,
+        below: Option<Version>,
+        limit: usize,
+    ) -> Result<Vec<Arc<Entry>>, Problem> {
+        let shared = &self.shared;
+        let rows = shared.store.versions(&shared.id, line, below, limit).await;
+        let mut entries = Vec::new();
+        for row in rows.map_err(store_problem)? {
+            if row.seq > self.tail().seq {
+                continue;
+            }
+            let before = syncline_model::ids::Seq(row.seq.0 - 1);
+            entries.extend(shared.read_store(before, row.seq, 1).await?);
+        }
+        Ok(entries)
+    }
+
+    /// Finds the newest change of a line that `is_it` accepts.
+    async fn find_back(
+        &self,
+        line: &Address,
+        is_it: impl Fn(&Change) -> bool + Send,
+    ) -> Result<Option<Arc<Entry>>, Problem> {
+        let (mut below, mut looked) = (None, 0);
+        while looked < LOOK_BACK_MAX {
+            let page = self.changes_of(line, below, LOOK_BACK_PAGE).await?;
+            let Some(last) = page.last() else { break };
+            below = Some(last.change.version);
+            looked += page.len();
+            if let Some(found) = page.iter().find(|entry| is_it(&entry.change)) {
+                return Ok(Some(found.clone()));
+            }
+            if below == Some(Version(1)) {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Begins a branch as a version of `main` was. `proposal` says who, under which id and why.
+    pub async fn create_branch(
+        &self,
+        principal: &Principal,
+        mut proposal: Proposal,
+        from: Option<Version>,
+    ) -> Result<Receipt, Problem> {
+        let context = proposal.context.clone();
+        let when = from.map_or(When::Head, When::Version);
+        let head = self.get(principal, &context, when).await?;
+        proposal.operation = Operation::Create;
+        proposal.base = Some(Base::Version(head.version));
+        let mut w = JsonWriter::new();
+        w.begin_object();
+        w.field_u64("from", head.version.0);
+        w.end_object();
+        proposal.body = parsed(w);
+        proposal.own = Some(Box::new(Own {
+            wanted: Some(Arc::new(head.document.clone())),
+            ..Own::default()
+        }));
+        self.submit(principal, proposal).await
+    }
+
+    /// Merges a branch into a line, or says what that would come to.
+    ///
+    /// The base is where the branch began, or what it was when it was merged last.
+    pub async fn merge_branch(
+        &self,
+        principal: &Principal,
+        mut proposal: Proposal,
+        from: &BranchName,
+        dry_run: bool,
+    ) -> Result<BranchMerge, Problem> {
+        let (context, into) = (proposal.context.clone(), proposal.line());
+        let line = context.line(Some(from));
+        let branch = self.get(principal, &line, When::Head).await?;
+        let head = self.get(principal, &into, When::Head).await?;
+        let merged_it = |change: &Change| change.merges.as_ref().is_some_and(|(b, _)| b == from);
+        let (base, shown) = match self.find_back(&into, merged_it).await? {
+            Some(entry) => {
+                let (_, version) = entry.change.merges.clone().expect("it merged the branch");
+                let then = self.get(principal, &line, When::Version(version)).await?;
+                (entry.change.version, then.document.clone())
+            }
+            None => {
+                let from = self.forked_from(&line).await?.unwrap_or(Version(1));
+                let main = self.get(principal, &context, When::Version(from)).await?;
+                let base = if proposal.branch.is_none() {
+                    from
+                } else {
+                    Version(1)
+                };
+                (base, main.document.clone())
+            }
+        };
+        if dry_run {
+            return Ok(tried(&shown, &branch, &head));
+        }
+        let mut w = JsonWriter::new();
+        w.begin_object();
+        w.field_str("from_branch", from.as_str());
+        w.field_u64("version", branch.version.0);
+        w.end_object();
+        proposal.body = parsed(w);
+        proposal.operation = Operation::Replace;
+        proposal.base = Some(Base::Version(base));
+        proposal.own = Some(Box::new(Own {
+            shown: Some(Arc::new(shown)),
+            wanted: Some(Arc::new(branch.document.clone())),
+            merges: Some((from.clone(), branch.version)),
+        }));
+        self.submit(principal, proposal)
+            .await
+            .map(BranchMerge::Done)
+    }
+
+    /// Takes back the newest change of a line that this actor made, keeping what others wrote since.
+    pub async fn undo(
+        &self,
+        principal: &Principal,
+        mut proposal: Proposal,
+    ) -> Result<Receipt, Problem> {
+        let line = proposal.line();
+        self.get(principal, &line, When::Head).await?;
+        let actor: Actor = proposal.actor.clone();
+        let mine = |change: &Change| {
+            change.actor.id == actor.id
+                && (actor.agent.is_none() || change.actor.agent == actor.agent)
+        };
+        let Some(entry) = self.find_back(&line, mine).await? else {
+            let detail = format!("{} has changed nothing here", actor.id);
+            return Err(Problem::new(Code::NotFound, detail));
+        };
+        let version = entry.change.version;
+        if version <= Version(1) {
+            let detail = "the first version has none before it; delete the context instead";
+            return Err(Problem::new(Code::Invalid, detail));
+        }
+        let mut w = JsonWriter::new();
+        w.begin_object();
+        w.field_u64("version", version.0 - 1);
+        w.end_object();
+        proposal.operation = Operation::Rollback;
+        proposal.body = parsed(w);
+        proposal.base = Some(Base::Version(version));
+        self.submit(principal, proposal).await
+    }
+
+    /// Says which change last set a field.
+    pub async fn blame(
+        &self,
+        principal: &Principal,
+        line: &Address,
+        path: &str,
+    ) -> Result<Blame, Problem> {
+        let head = self.get(principal, line, When::Head).await?;
+        let keyed = KeyedPath::parse(path).map_err(|error| {
+            Problem::new(Code::Invalid, error.to_string()).at(Pointer::from_static("/path"))
+        })?;
+        let document = head.document.to_json();
+        let Some(place) = keyed.resolve(&document) else {
+            let detail = format!(
+                "context \"{}\" has nothing at {path}",
+                head.address.of_line().0
+            );
+            return Err(Problem::new(Code::NotFound, detail));
+        };
+        let set = |change: &Change| {
+            matches!(change.effect, Effect::Snapshot(_))
+                || change
+                    .changed
+                    .iter()
+                    .any(|p| p.starts_with(&place) || place.starts_with(p))
+        };
+        let entry = self
+            .find_back(line, set)
+            .await?
+            .ok_or_else(|| not_found(line))?;
+        let subject = Subject::of_change(&entry.change);
+        if !visible(principal, &subject, &self.shared.settings.rules) {
+            return Err(not_found(line));
+        }
+        let (rule, beat) = decided_at(&entry.change, path);
+        Ok(Blame { entry, rule, beat })
+    }
+}
+
+/// Returns by which rule a change set a place, and what else was wanted there.
+fn decided_at(change: &Change, path: &str) -> (Option<String>, Vec<Json>) {
+    let decisions = change.decisions.as_ref().and_then(Json::as_array);
+    let at = |decision: &&Json| {
+        let place = decision
+            .get("path")
+            .and_then(Json::as_str)
+            .unwrap_or_default();
+        place == path
+            || path.starts_with(&format!("{place}/"))
+            || path.starts_with(&format!("{place}["))
+    };
+    let Some(decision) = decisions.unwrap_or_default().iter().find(at) else {
+        return (None, Vec::new());
+    };
+    let word = |name: &str| decision.get(name).and_then(Json::as_str).map(str::to_owned);
+    let beaten = match word("action").as_deref() {
+        Some("ours") => decision.get("theirs"),
+        Some("theirs") => decision.get("ours"),
+        _ => None,
+    };
+    (
+        word("strategy").or_else(|| word("rule")),
+        beaten.cloned().into_iter().collect(),
+    )
+}
+
+fn tried(base: &Document, branch: &Head, head: &Head) -> BranchMerge {
+    use syncline_merge::{MergeLimits, MergeRules, Side, Sides, merge};
+    let (base, ours, theirs) = (
+        base.to_json(),
+        branch.document.to_json(),
+        head.document.to_json(),
+    );
+    let sides = Sides {
+        base: Some(&base),
+        ours: Some(&ours),
+        theirs: Some(&theirs),
+        earlier: Side::Theirs,
+    };
+    let merged = merge(sides, &MergeRules::default(), &MergeLimits::default());
+    BranchMerge::Tried {
+        clean: merged.is_clean(),
+        clashes: merged
+            .clashes()
+            .map(|clash| clash.keyed.to_string())
+            .collect(),
+        document: merged.value.clone(),
+    }
+}
+
+fn parsed(w: JsonWriter) -> Json {
+    Json::parse(w.into_string().as_bytes(), &Limits::wire()).expect("it was just written")
+}
