@@ -342,7 +342,7 @@ fn declared_policies() {
         r#"["a","b"]"#,
         r#"["b","c"]"#,
         r#"["c","b","a","d"]"#,
-        r#"["b","d","c"]"#,
+        r#"["d","b","c"]"#,
         "/a both set",
     );
     check(
