@@ -10,7 +10,7 @@ mod identity;
 mod sequence;
 
 pub(crate) use align::{Edit, align, align_by_place};
-pub(crate) use identity::{identity, key_of, key_of_three};
+pub(crate) use identity::{NAMES, identity, is_name, key_of};
 pub(crate) use sequence::{classes, longest_rising, matches};
 
 use crate::apply::STEPS_MAX;

@@ -140,6 +140,13 @@ fn items_with_keys_are_merged_one_by_one() {
         &[" both keyed"],
     );
     check(
+        r#"[{"id":"s1","done":false},{"id":"s2","done":false}]"#,
+        r#"[{"id":"s2","done":false},{"id":"s1","done":false}]"#,
+        r#"[{"id":"s1","done":true},{"id":"s2","done":false},{"id":"s3"}]"#,
+        r#"[{"done":false,"id":"s2"},{"id":"s3"},{"done":true,"id":"s1"}]"#,
+        &[" both keyed"],
+    );
+    check(
         r#"{"s":[{"id":"s1"},{"id":"s 2","owner":"a"}]}"#,
         r#"{"s":[{"id":"s 2","owner":"b"}]}"#,
         r#"{"s":[{"id":"s1"},{"id":"s 2","owner":"c"}]}"#,
