@@ -6,7 +6,7 @@ use syncline_merge::fuzz::fuzz_merge;
 use syncline_merge::laws::check_all;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
     fn merges_keep_all_laws(case in case()) {
