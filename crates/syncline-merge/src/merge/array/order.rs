@@ -35,9 +35,9 @@ pub(super) fn ordered(ids: &Ids, sides: [&[Json]; 3], matching: Matching<'_>) ->
         let id = id as usize;
         !moved_later[id] || moved_earlier[id] || is_active(Mutant::IgnoresMoves)
     };
-    let mut kept = with_deleted(ids, 1);
+    let mut kept = with_deleted(ids, 1, &moved_earlier);
     kept.retain(stays);
-    let later = with_deleted(ids, 2);
+    let later = with_deleted(ids, 2, &moved_later);
 
     let mut is_in_later = vec![false; ids.count];
     later.iter().for_each(|&id| is_in_later[id as usize] = true);
@@ -89,20 +89,23 @@ pub(super) fn ordered(ids: &Ids, sides: [&[Json]; 3], matching: Matching<'_>) ->
     }
 }
 
-/// A side's items, with those that it deleted behind what they followed in the base: the other
-/// side may have put something next to them.
-fn with_deleted(ids: &Ids, side: usize) -> Vec<u32> {
+/// A side's items, with those that it deleted behind the last one before them that did not move:
+/// the other side may have put something next to them.
+fn with_deleted(ids: &Ids, side: usize, moved: &[bool]) -> Vec<u32> {
     let base_len = ids.sides[0].len();
     let is_there = present(ids, side);
-    let deleted_from = |first: usize| {
-        let deleted = (first..base_len).take_while(|&id| !is_there[id]);
-        deleted.map(u32_of)
+    let stays = |id: usize| is_there[id] && !moved[id];
+    // What was deleted between one item that stays and the next.
+    let deleted_behind = |first: usize| {
+        let until_next = (first..base_len).take_while(move |&id| !stays(id));
+        until_next.filter(|&id| !is_there[id]).map(u32_of)
     };
-    let mut all: Vec<u32> = deleted_from(0).collect();
+    let mut all: Vec<u32> = deleted_behind(0).collect();
     for &id in &ids.sides[side] {
         all.push(id);
-        if (id as usize) < base_len {
-            all.extend(deleted_from(id as usize + 1));
+        let at = id as usize;
+        if at < base_len && !moved[at] {
+            all.extend(deleted_behind(at + 1));
         }
     }
     all

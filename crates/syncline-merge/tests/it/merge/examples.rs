@@ -245,6 +245,14 @@ fn items_without_keys_are_matched_by_what_they_hold() {
         "[1,3,4,6,9]",
         &[" both items"],
     );
+    // The earlier side deleted all; what the later side moved and added keeps its order.
+    check(
+        r#"["q","b","x","d","z"]"#,
+        "[]",
+        r#"["d","c","z","b","q","f"]"#,
+        r#"["c","f"]"#,
+        &[" both items"],
+    );
     // What the earlier side moved the later side deleted.
     check("[3,1,2]", "[1,2,3]", "[1,2]", "[1,2]", &[" both items"]);
 }
