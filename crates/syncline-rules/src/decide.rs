@@ -178,16 +178,8 @@ fn try_decide(view: &View, proposal: &Proposal, rules: &Rules, now: Now) -> Refu
     if kind != ChangeType::Delete {
         check_parent(view, &proposal.context, document.parent().as_ref())
             .map_err(|p| Box::new(p.into()))?;
-        let line = (
-            head.and_then(|head| head.document.parent()),
-            document.parent(),
-        );
-        if head.is_some() && line.0 != line.1 {
-            let levels = match view.height(&proposal.context) {
-                Ok(levels) => levels,
-                Err(need) => return Ok(Decision::Needs(need)),
-            };
-            check_height(view, &proposal.context, line, levels).map_err(|p| Box::new(p.into()))?;
+        if let Some(need) = check_move(view, proposal, head, &document)? {
+            return Ok(Decision::Needs(need));
         }
     }
     // Where a default was put back (a parent that the patch removed), the patch alone does not
@@ -207,6 +199,26 @@ fn try_decide(view: &View, proposal: &Proposal, rules: &Rules, now: Now) -> Refu
     }
     steps.push(step);
     Ok(Decision::Commit(steps))
+}
+
+/// Checks that what lies below a context can follow it; returns what is needed to tell.
+fn check_move(
+    view: &View,
+    proposal: &Proposal,
+    head: Option<&Arc<Head>>,
+    document: &Document,
+) -> Refused<Option<Need>> {
+    let Some(head) = head else { return Ok(None) };
+    let line = (head.document.parent(), document.parent());
+    if line.0 == line.1 {
+        return Ok(None);
+    }
+    let levels = match view.height(&proposal.context) {
+        Ok(levels) => levels,
+        Err(need) => return Ok(Some(need)),
+    };
+    check_height(view, &proposal.context, line, levels).map_err(|p| Box::new(p.into()))?;
+    Ok(None)
 }
 
 fn before_document(proposal: &Proposal, kind: ChangeType, head: Option<&Arc<Head>>) -> Document {
