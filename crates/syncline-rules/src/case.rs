@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use syncline_api::{Code, Problem};
+use syncline_api::{Code, Misfits, Problem};
 use syncline_merge::Patch;
 use syncline_model::change::{ChangeType, Outcome};
 use syncline_model::conflict::{Conflict, ConflictKind, ConflictState, Strategy};
@@ -346,7 +346,7 @@ impl Case<'_> {
         );
         let errors = added.iter().map(|f| (place(f), f.reason.clone())).collect();
         let mut problem = Problem::new(Code::Invalid, detail).at(place(first));
-        problem.errors = errors;
+        problem.errors = Some(Box::new(Misfits(errors)));
         Some(problem.hint(format!("`syncline schema show {kind}` shows what fits")))
     }
 

@@ -363,6 +363,9 @@ fn declared_rules_merge_and_misfits_are_refused() {
     let places: Vec<_> = refusal
         .problem
         .errors
+        .as_ref()
+        .unwrap()
+        .0
         .iter()
         .map(|(p, _)| p.to_string())
         .collect();
