@@ -289,7 +289,7 @@ impl Committer {
             // Held before they are stored, and whatever comes of it.
             batch.ids.iter().for_each(|row| self.recent.hold(row.id));
             batch.seal(&mut self.log);
-            let append = batch.to_append();
+            let append = batch.hand_over();
             let shared = self.shared.clone();
             Box::pin(async move { shared.store.append(&shared.id, before.last, append).await })
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use syncline_api::{BulkMode, Code, Problem};
 use syncline_model::change::{Outcome, Receipt};
 use syncline_model::ids::{Address, ChangeId, Seq, Version};
-use syncline_model::proposal::{Base, Proposal};
+use syncline_model::proposal::{Base, Precondition, Proposal};
 use syncline_model::time::{Hlc, Timestamp};
 use syncline_rules::{
     ANCESTORS_MAX, BaseState, Decision, Need, Now, Refusal, Step, View, decide, may_write, propose,
@@ -361,6 +361,12 @@ impl Committer {
 
     async fn decide_loaded(&mut self, proposal: &Proposal, now: Now) -> Result<Decision, Problem> {
         let shared = self.shared.clone();
+        let unseen = shared.settings.faults.ignore_base.then(|| Proposal {
+            base: None,
+            precondition: Precondition::None,
+            ..proposal.clone()
+        });
+        let proposal = unseen.as_ref().unwrap_or(proposal);
         for _ in 0..NEEDS_MAX {
             match decide(&self.open.batch.view, proposal, &shared.settings.rules, now) {
                 Decision::Needs(Need::Head(address)) => match self.at_hand(&address) {

@@ -372,7 +372,7 @@ impl Case<'_> {
             ..self.proposal.clone()
         };
         let ours = match self.proposal.operation {
-            Operation::Rollback => (*wanted).document.clone(),
+            Operation::Rollback => wanted.document.clone(),
             _ => propose(document, self.proposal, self.rules)?.document,
         };
         if let Some(gap) = self.view.gap(ours.parent(), ANCESTORS_MAX + 1) {
