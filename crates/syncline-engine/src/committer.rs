@@ -372,6 +372,7 @@ impl Committer {
         let changes = batch.changes.into_iter().zip(&batch.records);
         let entries = changes.map(|(change, record)| {
             let header = &record.header;
+            shared.note_met(&change.detected);
             shared.entry(header.seq, header.hash.tag(), change)
         });
         let entries: Vec<_> = entries.collect();

@@ -117,7 +117,7 @@ fn p4_a_clash_waits_and_the_rest_is_applied() {
     assert_eq!(conflict.ours, Some(Json::from("stuck")));
     assert_eq!(conflict.theirs, Some(Json::from("done")));
     assert_eq!(conflict.deadline.0 - conflict.created_at.0, 300_000);
-    assert_eq!(step.change.conflicts, [conflict.clone()]);
+    assert_eq!(step.change.conflicts, std::slice::from_ref(conflict));
 }
 
 #[test]
