@@ -1,177 +1,32 @@
-//! The statements of one write, and what the writer remembers of the tables meanwhile.
+//! The statements of one write.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{CachedStatement, Connection, params};
-use syncline_model::document::Level;
-use syncline_model::ids::{Address, Epoch, Seq, Version, WorkspaceId};
+use syncline_model::ids::{Address, BranchName, Epoch, Seq, Version, WorkspaceId};
 use syncline_model::json::Object;
 use syncline_model::record::{IdRow, RecordHash, StoredRecord};
 use syncline_store::{
     Append, Appended, HeadRow, NewWorkspace, StoreError, VersionRow, WorkspaceRow, check_append,
 };
 
+use crate::conflicts::{self, Fingerprint};
 use crate::errors::writing;
-use crate::history::{History, Seqs, chunk_before};
-use crate::read;
-use crate::rows::{actor_text, labels_text, pos};
-
-/// Bounds the contexts whose columns are remembered: some 20 MiB.
-const CONTEXTS_MAX: usize = 32_768;
-
-/// What the writer remembers, so that a write reads next to nothing.
-///
-/// It is as the open transaction has left the tables; [`Memory::undo_to`] follows a rollback.
-#[derive(Default)]
-pub(crate) struct Memory {
-    workspaces: HashMap<WorkspaceId, (i64, WorkspaceRow)>,
-    contexts: HashMap<(i64, Address), Known>,
-    undo: Vec<Undo>,
-}
-
-enum Undo {
-    Workspace(WorkspaceId, Option<(i64, WorkspaceRow)>),
-    Context((i64, Address), Option<Known>),
-}
-
-/// The columns of a context that seldom change.
-#[derive(PartialEq)]
-struct Columns {
-    parent: Option<Address>,
-    state: String,
-    level: Level,
-    owner: Option<String>,
-    title: Option<String>,
-    labels: Object,
-}
-
-impl Columns {
-    fn of(head: &HeadRow) -> Columns {
-        Columns {
-            parent: head.parent.clone(),
-            state: head.state.clone(),
-            level: head.level,
-            owner: head.owner.clone(),
-            title: head.title.clone(),
-            labels: head.labels.clone(),
-        }
-    }
-
-    /// Says whether they are a head's, without a copy of it.
-    fn are_of(&self, head: &HeadRow) -> bool {
-        self.parent == head.parent
-            && self.state == head.state
-            && self.level == head.level
-            && self.owner == head.owner
-            && self.title == head.title
-            && self.labels == head.labels
-    }
-}
-
-#[derive(Clone)]
-struct Known {
-    ctx: i64,
-    version: Version,
-    deleted: bool,
-    recent: Seqs,
-    columns: Arc<Columns>,
-}
-
-impl Memory {
-    pub(crate) fn load(conn: &Connection) -> Result<Memory, StoreError> {
-        let rows = read::workspaces(conn)?;
-        let workspaces = rows
-            .into_iter()
-            .map(|(ws, row)| (row.id.clone(), (ws, row)));
-        Ok(Memory {
-            workspaces: workspaces.collect(),
-            ..Memory::default()
-        })
-    }
-
-    pub(crate) fn rows(&self) -> Vec<WorkspaceRow> {
-        let mut rows: Vec<_> = self
-            .workspaces
-            .values()
-            .map(|(_, row)| row.clone())
-            .collect();
-        rows.sort_by(|a, b| a.id.cmp(&b.id));
-        rows
-    }
-
-    /// Returns the place to go back to if what follows is rolled back.
-    pub(crate) fn mark(&self) -> usize {
-        self.undo.len()
-    }
-
-    pub(crate) fn undo_to(&mut self, mark: usize) {
-        for step in self.undo.drain(mark..).rev() {
-            match step {
-                Undo::Workspace(id, Some(row)) => drop(self.workspaces.insert(id, row)),
-                Undo::Workspace(id, None) => drop(self.workspaces.remove(&id)),
-                Undo::Context(key, Some(known)) => drop(self.contexts.insert(key, known)),
-                Undo::Context(key, None) => drop(self.contexts.remove(&key)),
-            }
-        }
-    }
-
-    /// What was written stays: nothing before this can be undone.
-    pub(crate) fn committed(&mut self) {
-        self.undo.clear();
-        if self.contexts.len() > CONTEXTS_MAX {
-            self.contexts.clear();
-        }
-    }
-
-    fn workspace(&self, id: &WorkspaceId) -> Result<&(i64, WorkspaceRow), StoreError> {
-        self.workspaces
-            .get(id)
-            .ok_or_else(|| StoreError::NoWorkspace(id.to_string()))
-    }
-
-    fn set_workspace(&mut self, ws: i64, row: WorkspaceRow) {
-        let id = row.id.clone();
-        let before = self.workspaces.insert(id.clone(), (ws, row));
-        self.undo.push(Undo::Workspace(id, before));
-    }
-
-    fn set_context(&mut self, key: (i64, Address), known: Known) {
-        let before = self.contexts.insert(key.clone(), known);
-        self.undo.push(Undo::Context(key, before));
-    }
-
-    /// Fills in a context that is in the table but not remembered.
-    fn know(&mut self, conn: &Connection, key: &(i64, Address)) -> Result<(), StoreError> {
-        if self.contexts.contains_key(key) {
-            return Ok(());
-        }
-        if let Some((ctx, head)) = read::head_alone(conn, key.0, &key.1).map_err(unread)? {
-            let history = History::of(conn, ctx).map_err(unread)?;
-            let known = Known {
-                ctx,
-                version: head.version,
-                deleted: head.deleted,
-                recent: history.into_recent(),
-                columns: Arc::new(Columns::of(&head)),
-            };
-            self.contexts.insert(key.clone(), known);
-        }
-        Ok(())
-    }
-}
-
-/// A read that a write needed has failed: nothing was written.
-fn unread(error: StoreError) -> StoreError {
-    StoreError::NotWritten(error.to_string())
-}
+use crate::history::{Seqs, chunk_before};
+use crate::memory::{Columns, Known, Memory};
+use crate::rows::{actor_text, labels_text, line_name, pos};
 
 /// A batch that does not fit what is stored.
 fn refused(why: String) -> StoreError {
     StoreError::NotWritten(why)
 }
 
-fn run(conn: &Connection, sql: &str, params: impl rusqlite::Params) -> Result<(), StoreError> {
+pub(crate) fn run(
+    conn: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+) -> Result<(), StoreError> {
     conn.prepare_cached(sql)
         .and_then(|mut s| s.execute(params))
         .map_err(writing)?;
@@ -212,6 +67,11 @@ const INSERT_RECORD: &str = "INSERT INTO log \
     (pos, header, ctx, version, change_id, hash, whole, salt, body) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 const INSERT_ID: &str = "INSERT INTO change_id (ws, id, digest, outcome) VALUES (?1, ?2, ?3, ?4)";
+
+/// Says whether a head is one of those that lists show, workspaces count and labels find.
+fn is_main(head: &HeadRow) -> bool {
+    head.address.of_line().1.is_none()
+}
 
 pub(crate) fn create_workspace(
     conn: &Connection,
@@ -296,6 +156,7 @@ pub(crate) fn append(
     for row in &batch.ids {
         writing.id(row)?;
     }
+    writing.conflicts(after, batch)?;
     writing.finish(batch.records.last())
 }
 
@@ -330,11 +191,14 @@ impl<'a> Writing<'a> {
         let mut at = HashMap::with_capacity(batch.heads.len());
         for head in &batch.heads {
             if at.insert(&head.address, self.touched.len()).is_some() {
-                return Err(refused(format!("two heads of {}", head.address)));
+                return Err(refused(format!(
+                    "two heads of {}",
+                    line_name(&head.address)
+                )));
             }
             let key = (self.ws, head.address.clone());
             self.memory.know(self.conn, &key)?;
-            let before = self.memory.contexts.get(&key).cloned();
+            let before = self.memory.context(&key).cloned();
             let (ctx, version, recent) = match &before {
                 Some(known) => (known.ctx, known.version, known.recent.clone()),
                 None => (0, Version::ZERO, Seqs::default()),
@@ -349,13 +213,13 @@ impl<'a> Writing<'a> {
         }
         let place = |row: &VersionRow| {
             let Some(&at) = at.get(&row.address) else {
-                return Err(refused(format!("no head for {}", row.address)));
+                return Err(refused(format!("no head for {}", line_name(&row.address))));
             };
             let touched = &mut self.touched[at];
             if row.version != touched.version.next() {
-                let (address, before) = (&row.address, touched.version);
+                let (name, before) = (line_name(&row.address), touched.version);
                 return Err(refused(format!(
-                    "{address} v{} does not follow v{before}",
+                    "{name} v{} does not follow v{before}",
                     row.version
                 )));
             }
@@ -375,7 +239,7 @@ impl<'a> Writing<'a> {
         {
             Some((head, _)) => Err(refused(format!(
                 "the head of {} is not its newest version",
-                head.address
+                line_name(&head.address)
             ))),
             None => Ok(places),
         }
@@ -397,18 +261,22 @@ impl<'a> Writing<'a> {
             run(self.conn, CHUNK, (ctx, number, seqs.as_bytes()))?;
         }
         let columns = self.columns(ctx, head, before.as_ref())?;
+        let conflicts = self.head_conflicts(ctx, head, before.as_ref())?;
         if let Some(body) = &head.body {
             let version = body.version.0.cast_signed();
             self.put_body.run((ctx, version, &*body.bytes))?;
         }
-        let live = before.is_some_and(|known| !known.deleted);
-        self.row.contexts = self.row.contexts + u64::from(!head.deleted) - u64::from(live);
+        if is_main(head) {
+            let live = before.is_some_and(|known| !known.deleted);
+            self.row.contexts = self.row.contexts + u64::from(!head.deleted) - u64::from(live);
+        }
         let known = Known {
             ctx,
             version: head.version,
             deleted: head.deleted,
             recent,
             columns,
+            conflicts,
         };
         self.memory
             .set_context((self.ws, head.address.clone()), known);
@@ -427,23 +295,53 @@ impl<'a> Writing<'a> {
             Some(known) => {
                 let columns = Columns::of(head);
                 self.update_columns(ctx, &known.columns, &columns)?;
-                self.update_labels(ctx, &known.columns.labels, &columns.labels)?;
+                if is_main(head) {
+                    self.update_labels(ctx, &known.columns.labels, &columns.labels)?;
+                }
                 Ok(Arc::new(columns))
             }
             None => {
-                self.update_labels(ctx, &Object::new(), &head.labels)?;
+                if is_main(head) {
+                    self.update_labels(ctx, &Object::new(), &head.labels)?;
+                }
                 Ok(Arc::new(Columns::of(head)))
             }
         }
     }
 
+    /// Writes the conflicts that wait in a head, where they are others than before. What they
+    /// were is told from its fingerprint: they hold documents, and are not remembered.
+    fn head_conflicts(
+        &self,
+        ctx: i64,
+        head: &HeadRow,
+        before: Option<&Known>,
+    ) -> Result<Option<Fingerprint>, StoreError> {
+        const SQL: &str = "UPDATE context SET conflicts = ?2 WHERE ctx = ?1";
+        let (text, now) = conflicts::column(&head.conflicts).unzip();
+        if before.and_then(|known| known.conflicts) != now {
+            run(self.conn, SQL, (ctx, text))?;
+        }
+        Ok(now)
+    }
+
+    fn conflicts(&self, after: Seq, batch: &Append) -> Result<(), StoreError> {
+        let Some(last) = batch.records.last() else {
+            return Ok(());
+        };
+        let span = (after.next(), last.header.seq);
+        let mut all = batch.conflicts.iter();
+        all.try_for_each(|conflict| conflicts::put(self.conn, self.ws, conflict, span))
+    }
+
     fn insert_head(&self, head: &HeadRow, recent: &Seqs) -> Result<i64, StoreError> {
+        let (_, branch) = head.address.of_line();
         run(
             self.conn,
             "INSERT INTO context (ws, address, parent, state, level, owner, title, labels, \
                 created_at, version, seq, change_id, hash, deleted, actor, updated_at, \
-                recent_seqs) VALUES \
-                (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+                recent_seqs, branch) VALUES \
+                (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
             params![
                 self.ws,
                 head.address.as_str(),
@@ -462,6 +360,7 @@ impl<'a> Writing<'a> {
                 actor_text(&head.actor),
                 head.updated_at.0,
                 recent.as_bytes(),
+                branch.as_ref().map(BranchName::as_str),
             ],
         )?;
         Ok(self.conn.last_insert_rowid())

@@ -6,11 +6,13 @@
 
 mod append;
 mod checkpoint;
+mod conflicts;
 mod connection;
 mod errors;
 mod history;
 mod list;
 mod lock;
+mod memory;
 mod open;
 mod options;
 mod read;

@@ -31,7 +31,10 @@ fn text(text: &str) -> Value {
 }
 
 pub(crate) fn list(conn: &Connection, ws: i64, query: &ListQuery) -> Result<ListPage, StoreError> {
-    let sql = format!("SELECT {} FROM context c WHERE c.ws = ?", rows::HEAD);
+    let sql = format!(
+        "SELECT {} FROM context c WHERE c.ws = ? AND c.branch IS NULL",
+        rows::HEAD
+    );
     let mut made = Query {
         sql,
         params: vec![Value::Integer(ws)],
@@ -68,7 +71,8 @@ pub(crate) fn list(conn: &Connection, ws: i64, query: &ListQuery) -> Result<List
 
 /// Deleted contexts are parents too, so `within` walks through them.
 const WITHIN: &str = "c.address IN (WITH RECURSIVE below (address) AS (VALUES (?) UNION \
-    SELECT x.address FROM below JOIN context x ON x.ws = ? AND x.parent = below.address) \
+    SELECT x.address FROM below JOIN context x ON x.ws = ? AND x.parent = below.address \
+    AND x.branch IS NULL) \
     SELECT address FROM below)";
 const LABEL: &str = "c.ctx IN (SELECT ctx FROM label WHERE ws = ? AND key = ? AND value = ?)";
 const LABEL_KEY: &str = "c.ctx IN (SELECT ctx FROM label WHERE ws = ? AND key = ?)";

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::Row;
 use syncline_model::change::read_actor;
+use syncline_model::conflict::Conflict;
 use syncline_model::document::{DocumentHash, Level};
 use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
 use syncline_model::json::{Json, JsonWriter, Limits, Object, Pointer};
@@ -17,6 +18,9 @@ use crate::errors::{reading, rot};
 
 /// A log's positions: 2^40 records in each of 2^22 workspaces.
 const SEQ_BITS: u32 = 40;
+
+/// The sides of a conflict nest as deep as a document, in a few levels of their own.
+const CONFLICTS_DEPTH_MAX: usize = 120;
 
 /// Returns where a workspace's record is in `log`.
 pub(crate) fn pos(ws: i64, seq: Seq) -> i64 {
@@ -68,9 +72,13 @@ fn json(row: &Row<'_>, at: usize) -> Result<Json, StoreError> {
         .get_ref(at)
         .and_then(|value| Ok(value.as_str()?))
         .map_err(reading)?;
+    parse(text, 8)
+}
+
+fn parse(text: &str, depth_max: usize) -> Result<Json, StoreError> {
     let limits = Limits {
         bytes_max: text.len(),
-        depth_max: 8,
+        depth_max,
     };
     Json::parse(text.as_bytes(), &limits).map_err(rot)
 }
@@ -97,13 +105,14 @@ pub(crate) fn workspace(row: &Row<'_>) -> Result<(i64, WorkspaceRow), StoreError
 
 /// The columns that [`head`] reads.
 pub(crate) const HEAD: &str = "c.ctx, c.address, c.parent, c.state, c.level, c.owner, c.title, \
-    c.labels, c.created_at, c.version, c.seq, c.change_id, c.hash, c.deleted, c.actor, c.updated_at";
+    c.labels, c.created_at, c.version, c.seq, c.change_id, c.hash, c.deleted, c.actor, c.updated_at, \
+    c.conflicts";
 
 /// Reads a head without its body, and its context's number.
 pub(crate) fn head(row: &Row<'_>) -> Result<(i64, HeadRow), StoreError> {
     let parent: Option<String> = column(row, 2)?;
     let found = HeadRow {
-        address: parsed(row, 1)?,
+        address: line_from(row, 1)?,
         parent: parent
             .map(|text| Address::parse(&text))
             .transpose()
@@ -122,8 +131,40 @@ pub(crate) fn head(row: &Row<'_>) -> Result<(i64, HeadRow), StoreError> {
         actor: actor_from(row, 14)?,
         updated_at: Timestamp(column(row, 15)?),
         body: None,
+        conflicts: conflicts_from(row, 16)?,
     };
     Ok((column(row, 0)?, found))
+}
+
+fn line_from(row: &Row<'_>, at: usize) -> Result<Address, StoreError> {
+    let text = row
+        .get_ref(at)
+        .and_then(|value| Ok(value.as_str()?))
+        .map_err(reading)?;
+    Address::parse_line(text).map_err(rot)
+}
+
+fn conflicts_from(row: &Row<'_>, at: usize) -> Result<Arc<[Conflict]>, StoreError> {
+    let text = row
+        .get_ref(at)
+        .and_then(|value| Ok(value.as_str_or_null()?))
+        .map_err(reading)?;
+    let Some(text) = text else {
+        return Ok(Arc::default());
+    };
+    let json = parse(text, CONFLICTS_DEPTH_MAX)?;
+    let all = json
+        .as_array()
+        .ok_or_else(|| rot("conflicts are an array"))?;
+    Ok(Conflict::read_all(all).map_err(rot)?.into())
+}
+
+/// Names a line of versions as people read it.
+pub(crate) fn line_name(line: &Address) -> String {
+    match line.of_line() {
+        (address, Some(branch)) => format!("{address} on branch {branch}"),
+        (address, None) => address.to_string(),
+    }
 }
 
 fn labels_from(row: &Row<'_>, at: usize) -> Result<Object, StoreError> {
@@ -168,7 +209,8 @@ pub(crate) fn version(
 ) -> Result<VersionRow, StoreError> {
     if (column::<i64>(row, 0)?, unsigned(row, 1)?) != (ctx, version.0) {
         return Err(rot(format!(
-            "record {seq} is not that of {address} v{version}"
+            "record {seq} is not that of {} v{version}",
+            line_name(address)
         )));
     }
     let header = row

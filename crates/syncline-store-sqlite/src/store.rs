@@ -7,13 +7,14 @@ use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
 use rusqlite::Connection;
+use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
 use syncline_model::record::{IdRow, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{
-    Append, Appended, HeadRow, ListPage, ListQuery, NewWorkspace, Rebuild, Store, StoreError,
-    StoreHealth, StoreStats, SubtreePage, TreePlace, VerifyReport, VerifyStep, VersionRow,
-    WorkspaceRow,
+    Append, Appended, ConflictQuery, HeadRow, ListPage, ListQuery, NewWorkspace, Rebuild, Store,
+    StoreError, StoreHealth, StoreStats, SubtreePage, TreePlace, VerifyReport, VerifyStep,
+    VersionRow, WorkspaceRow,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -25,7 +26,7 @@ use crate::read::{self, Span};
 use crate::readers::Readers;
 use crate::shared::Shared;
 use crate::writer::{Job, WAITING_MAX, Write, Writer, Written};
-use crate::{checkpoint, list, subtree, verify};
+use crate::{checkpoint, conflicts, list, subtree, verify};
 
 /// The embedded store.
 ///
@@ -364,6 +365,42 @@ impl Store for SqliteStore {
     ) -> Result<Rebuild, StoreError> {
         self.read_context(workspace, address, move |conn, ws, context| {
             read::rebuild(conn, ws, context, version)
+        })
+        .await
+    }
+
+    async fn conflict(
+        &self,
+        workspace: &WorkspaceId,
+        id: &ConflictId,
+    ) -> Result<Option<Conflict>, StoreError> {
+        let id = *id;
+        self.read(workspace, move |conn, (ws, _)| {
+            conflicts::one(conn, *ws, &id)
+        })
+        .await
+    }
+
+    async fn conflicts(
+        &self,
+        workspace: &WorkspaceId,
+        query: &ConflictQuery,
+    ) -> Result<Vec<Conflict>, StoreError> {
+        let query = query.clone();
+        self.read(workspace, move |conn, (ws, _)| {
+            conflicts::page(conn, *ws, &query)
+        })
+        .await
+    }
+
+    async fn branches(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+    ) -> Result<Vec<HeadRow>, StoreError> {
+        let address = address.clone();
+        self.read(workspace, move |conn, (ws, _)| {
+            conflicts::branches(conn, *ws, &address)
         })
         .await
     }

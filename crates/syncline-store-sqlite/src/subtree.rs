@@ -25,7 +25,8 @@ pub(crate) fn page(
 ) -> Result<SubtreePage, StoreError> {
     let next_child = format!(
         "SELECT {} FROM context c INDEXED BY context_parent \
-         WHERE c.ws = ?1 AND c.parent = ?2 AND c.ctx > ?3 ORDER BY c.ctx LIMIT 1",
+         WHERE c.ws = ?1 AND c.parent = ?2 AND c.branch IS NULL AND c.ctx > ?3 \
+         ORDER BY c.ctx LIMIT 1",
         rows::HEAD
     );
     let contexts = Contexts {
@@ -47,7 +48,7 @@ pub(crate) fn height(
     const SQL: &str = "WITH RECURSIVE below (address, level) AS (VALUES (?2, 0) UNION ALL \
         SELECT x.address, below.level + 1 FROM below \
         JOIN context x INDEXED BY context_parent ON x.ws = ?1 AND x.parent = below.address \
-        WHERE below.level < ?3) SELECT max(level) FROM below";
+        AND x.branch IS NULL WHERE below.level < ?3) SELECT max(level) FROM below";
     let levels_max = i64::try_from(levels_max).unwrap_or(i64::MAX);
     let levels = read::first(conn, SQL, (ws, address.as_str(), levels_max), |row| {
         row.get::<_, i64>(0).map_err(reading)
@@ -58,7 +59,7 @@ pub(crate) fn height(
 impl Tree for Contexts<'_> {
     fn head(&self, address: &Address) -> Result<Option<HeadRow>, StoreError> {
         let sql = format!(
-            "SELECT {} FROM context c WHERE c.ws = ?1 AND c.address = ?2",
+            "SELECT {} FROM context c WHERE c.ws = ?1 AND c.address = ?2 AND c.branch IS NULL",
             rows::HEAD
         );
         let found = read::first(self.conn, &sql, (self.ws, address.as_str()), rows::head)?;
@@ -95,12 +96,13 @@ mod tests {
     /// Makes a project of 1,000 tasks for each of its `branches`, written without the store.
     fn project(branches: i64) -> (Connection, Arc<AtomicU64>) {
         let mut conn = Connection::open_in_memory().unwrap();
-        conn.execute_batch(include_str!("migrations/0001.sql"))
-            .unwrap();
+        for migration in crate::open::MIGRATIONS {
+            conn.execute_batch(migration).unwrap();
+        }
         let insert = "INSERT INTO context SELECT :first + n, 1, :kind || printf('%06d', n), \
              CASE WHEN :per = 0 THEN 'project/p' ELSE 'branch/b' || printf('%06d', n / :per) END, \
              'active', 'private', NULL, NULL, '{}', 0, 1, 1, \
-             x'00000000000070008000000000000000', zeroblob(32), 0, '{\"id\":\"person/owner\"}', 0, x'' \
+             x'00000000000070008000000000000000', zeroblob(32), 0, '{\"id\":\"person/owner\"}', 0, x'', NULL, NULL \
              FROM (WITH RECURSIVE c (n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM c \
              WHERE n + 1 < :many) SELECT n FROM c)";
         let add = |first: i64, kind: &str, per: i64, many: i64| {

@@ -1,11 +1,12 @@
 //! Verification: everything that is stored is compared with what the log's hashes say.
 //!
 //! SQLite does not notice a flipped bit in a value, so nothing is taken on trust: each record
-//! against the chain and its commitment, each version and head against its record, each stored
-//! document against its hash. Rot in one place never ends the walk.
+//! against the chain and its commitment, each version, head and conflict against its record, each
+//! stored document against its hash. Rot in one place never ends the walk.
 //!
 //! The walk is a row of short read transactions, so writes and checkpoints go on meanwhile.
 
+mod conflicts;
 mod contexts;
 mod log;
 
@@ -68,7 +69,8 @@ pub(crate) async fn verify(
         .await?;
     }
     let names: HashMap<i64, WorkspaceRow> = workspaces.into_iter().collect();
-    verify_contexts(readers, findings, names)
+    let findings = verify_contexts(readers, findings, names.clone()).await?;
+    verify_conflicts(readers, findings, names)
         .await
         .map(|findings| findings.0)
 }
@@ -137,6 +139,25 @@ async fn verify_contexts(
     Ok(findings)
 }
 
+async fn verify_conflicts(
+    readers: &Readers,
+    mut findings: Findings,
+    workspaces: HashMap<i64, WorkspaceRow>,
+) -> Result<Findings, StoreError> {
+    let mut walk = conflicts::Walk::new(workspaces);
+    while !walk.is_done() {
+        (walk, findings) = readers
+            .run(move |reader| {
+                if let Err(error) = reader.patient(|conn| walk.chunk(conn, &mut findings)) {
+                    walk.give_up(&error, &mut findings);
+                }
+                Ok((walk, findings))
+            })
+            .await?;
+    }
+    Ok(findings)
+}
+
 /// SQLite's own look at its pages.
 fn quick_check(conn: &Connection, findings: &mut Findings) -> Result<(), StoreError> {
     let lines = read::all(conn, "PRAGMA quick_check", [], |row| {
@@ -161,7 +182,8 @@ fn tail(
 ) -> Result<(), StoreError> {
     const NEWEST: &str =
         "SELECT count(*), coalesce(max(pos), ?1) FROM log WHERE pos > ?1 AND pos < ?2";
-    const LIVE: &str = "SELECT count(*) FROM context WHERE ws = ?1 AND deleted = 0";
+    const LIVE: &str =
+        "SELECT count(*) FROM context WHERE ws = ?1 AND deleted = 0 AND branch IS NULL";
     let number = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at).map_err(reading);
     let (_, row) = read::workspace(conn, id)?;
     let from = pos(ws, row.low_water);

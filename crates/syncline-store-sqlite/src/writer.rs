@@ -15,9 +15,10 @@ use syncline_store::{Append, Appended, NewWorkspace, StoreError, WorkspaceRow};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
-use crate::append::{self, Memory};
+use crate::append;
 use crate::connection;
 use crate::errors::writing;
+use crate::memory::Memory;
 use crate::open::sync_dir;
 use crate::readers::Readers;
 use crate::shared::Shared;

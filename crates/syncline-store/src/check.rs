@@ -1,5 +1,7 @@
 //! What every backend checks of an append before it writes.
 
+use std::collections::HashSet;
+
 use syncline_model::ids::Seq;
 use syncline_model::record::RecordHash;
 
@@ -40,6 +42,16 @@ pub fn check_append(
         .any(|head| head.seq <= after || head.seq > seq)
     {
         return Err(broken("a head names a record outside of the batch"));
+    }
+    // A conflict is what a record says of it.
+    if !batch.conflicts.is_empty() && batch.records.is_empty() {
+        return Err(broken(
+            "there are conflicts, and no record that tells of them",
+        ));
+    }
+    let mut ids = HashSet::new();
+    if let Some(twice) = batch.conflicts.iter().find(|c| !ids.insert(c.id)) {
+        return Err(broken(&format!("conflict {} is there twice", twice.id)));
     }
     Ok(())
 }

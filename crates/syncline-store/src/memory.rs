@@ -1,26 +1,30 @@
 //! The memory store: the same promises as on disk, durability apart.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+mod list;
+mod verify;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use syncline_model::document::DocumentHash;
+use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
-use syncline_model::record::{IdRow, RecordHash, RotError, StoredRecord};
+use syncline_model::record::{IdRow, RecordHash, StoredRecord};
 use syncline_model::time::Timestamp;
 
 use crate::check::check_append;
 use crate::error::StoreError;
 use crate::fault::CommitFault;
-use crate::list::{ContextList, ListPage, ListQuery, PageKey, SortBy};
-use crate::replay::read_body;
+use crate::list::{ListPage, ListQuery};
 use crate::rows::{
-    Append, Appended, HeadBody, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats,
-    VersionRow, WorkspaceRow,
+    Append, Appended, ConflictQuery, HeadBody, HeadRow, NewWorkspace, Rebuild, StoreHealth,
+    StoreStats, VersionRow, WorkspaceRow,
 };
-use crate::subtree::{SubtreePage, Tree, TreePlace, subtree_page};
+use crate::subtree::{SubtreePage, TreePlace, subtree_page};
 use crate::traits::{Store, VerifyReport, VerifyStep};
+
+use list::Family;
 
 /// Keeps everything in memory: for tests, and for a node that is to forget.
 #[derive(Debug, Default)]
@@ -44,9 +48,12 @@ struct Workspace {
     row: WorkspaceRow,
     records: Vec<StoredRecord>,
     ids: HashMap<ChangeId, IdRow>,
+    /// By the keys of their lines.
     contexts: BTreeMap<Address, Context>,
+    conflicts: BTreeMap<ConflictId, Conflict>,
 }
 
+/// One line of a context's versions.
 #[derive(Debug)]
 struct Context {
     head: HeadRow,
@@ -105,12 +112,12 @@ impl Workspace {
             low_water: Seq::ZERO,
             contexts: 0,
         };
-        let (records, ids, contexts) = (Vec::new(), HashMap::new(), BTreeMap::new());
         Workspace {
             row,
-            records,
-            ids,
-            contexts,
+            records: Vec::new(),
+            ids: HashMap::new(),
+            contexts: BTreeMap::new(),
+            conflicts: BTreeMap::new(),
         }
     }
 
@@ -166,12 +173,13 @@ impl Workspace {
 
     fn apply(&mut self, batch: Append) {
         for mut head in batch.heads {
-            if !head.deleted {
+            let main = is_main(&head.address);
+            if main && !head.deleted {
                 self.row.contexts += 1;
             }
             match self.contexts.get_mut(&head.address) {
                 Some(context) => {
-                    if !context.head.deleted {
+                    if main && !context.head.deleted {
                         self.row.contexts -= 1;
                     }
                     if head.body.is_none() {
@@ -195,6 +203,9 @@ impl Workspace {
         }
         self.ids
             .extend(batch.ids.into_iter().map(|row| (row.id, row)));
+        let conflicts = batch.conflicts.into_iter();
+        self.conflicts
+            .extend(conflicts.map(|conflict| (conflict.id, conflict)));
         if let Some(record) = batch.records.last() {
             self.row.last = record.header.seq;
             self.row.last_hash = record.header.hash;
@@ -214,69 +225,31 @@ impl Workspace {
             .map_or(&[], |context| &context.versions)
     }
 
-    /// Returns the addresses at and below `root`.
-    fn below(&self, root: &Address) -> HashSet<&Address> {
-        let mut children: HashMap<&Address, Vec<&Address>> = HashMap::new();
-        for (address, context) in &self.contexts {
-            if let Some(parent) = &context.head.parent {
-                children.entry(parent).or_default().push(address);
-            }
-        }
-        let mut found = HashSet::new();
-        let mut wanted: Vec<&Address> = self.contexts.keys().filter(|a| *a == root).collect();
-        wanted.extend(children.get(root).into_iter().flatten());
-        while let Some(address) = wanted.pop() {
-            if found.insert(address) {
-                wanted.extend(children.get(address).into_iter().flatten());
-            }
-        }
-        found
+    fn conflicts(&self, query: &ConflictQuery) -> Vec<Conflict> {
+        let from = query.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let wanted = |conflict: &&Conflict| {
+            let here = query.context.as_ref();
+            (conflict.is_open() || !query.open) && here.is_none_or(|of| *of == conflict.context)
+        };
+        let after = self.conflicts.range((from, Bound::Unbounded));
+        let found = after.map(|(_, conflict)| conflict).filter(wanted);
+        found.take(query.limit).cloned().collect()
     }
 
-    fn list(&self, query: &ListQuery) -> ListPage {
-        let below = query.contexts.within.as_ref().map(|root| self.below(root));
-        let heads = self.contexts.values().map(|context| &context.head);
-        let mut heads: Vec<&HeadRow> = heads
-            .filter(|head| matches(&query.contexts, head))
-            .filter(|head| {
-                below
-                    .as_ref()
-                    .is_none_or(|below| below.contains(&head.address))
-            })
-            .collect();
-        heads.sort_by_cached_key(|head| (SortValue::of(query.sort.by, head), head.address.clone()));
-        if query.sort.descending {
-            heads.reverse();
-        }
-        if let Some(after) = &query.after {
-            let after = (
-                SortValue::parse(query.sort.by, &after.value),
-                &after.address,
-            );
-            heads.retain(|head| {
-                let here = (SortValue::of(query.sort.by, head), &head.address);
-                if query.sort.descending {
-                    here < after
-                } else {
-                    here > after
-                }
-            });
-        }
-        let limit = query.limit.max(1);
-        let more = heads.len() > limit;
-        heads.truncate(limit);
-        let next = heads
-            .last()
-            .filter(|_| more)
-            .map(|head| PageKey::of(query.sort.by, head));
-        let show = |head: &HeadRow| HeadRow {
-            body: head.body.clone().filter(|_| query.bodies),
-            ..head.clone()
+    /// Returns the heads of a context's branches. Their keys follow its address in the order of
+    /// their names, since what joins the two stands before all that an address may hold.
+    fn branches(&self, address: &Address) -> Vec<HeadRow> {
+        let after = (Bound::Excluded(address), Bound::Unbounded);
+        let lines = self.contexts.range::<Address, _>(after);
+        let branch = |context: &Context| {
+            let (of, branch) = context.head.address.of_line();
+            branch.is_some() && of == *address
         };
-        ListPage {
-            heads: heads.into_iter().map(show).collect(),
-            next,
-        }
+        lines
+            .map(|(_, context)| context)
+            .take_while(|context| branch(context))
+            .map(|context| bodiless(&context.head))
+            .collect()
     }
 
     fn rebuild(&self, address: &Address, version: Version) -> Rebuild {
@@ -316,156 +289,23 @@ impl Workspace {
             hash: Some(rows[upto].hash),
         }
     }
+}
 
-    fn verify(&self, report: &mut VerifyReport) {
-        let mut before = RecordHash::genesis(&self.row.log);
-        let name = &self.row.id;
-        for record in &self.records {
-            report.records += 1;
-            let checked = record
-                .header
-                .check_follows(&before)
-                .and_then(|()| record.open().map(drop));
-            if let Err(error) = checked {
-                report.problems.push(format!("workspace {name}: {error}"));
-            }
-            before = record.header.hash;
-        }
-        for (address, context) in &self.contexts {
-            report.contexts += 1;
-            let checked = crate::replay(&self.rebuild(address, context.head.version));
-            report.documents += 1;
-            if let Err(error) = checked {
-                report
-                    .problems
-                    .push(format!("workspace {name}: context {address}: {error}"));
-            }
-            let snapshots = context
-                .versions
-                .iter()
-                .filter_map(|row| Some((row, row.snapshot.clone()?)));
-            for (row, bytes) in snapshots {
-                report.documents += 1;
-                if hash_of(row.version, bytes) != Ok(row.hash) {
-                    let line = format!(
-                        "workspace {name}: the snapshot of {address} v{} is rotten",
-                        row.version
-                    );
-                    report.problems.push(line);
-                }
-            }
-        }
+fn is_main(line: &Address) -> bool {
+    line.of_line().1.is_none()
+}
+
+fn bodiless(head: &HeadRow) -> HeadRow {
+    HeadRow {
+        body: None,
+        ..head.clone()
     }
-}
-
-fn hash_of(version: Version, bytes: Arc<[u8]>) -> Result<DocumentHash, RotError> {
-    Ok(read_body(&HeadBody { version, bytes })?.hash())
-}
-
-/// What a list is ordered by, before the address.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum SortValue {
-    None,
-    Number(i128),
-    Text(String),
-}
-
-impl SortValue {
-    fn of(by: SortBy, head: &HeadRow) -> SortValue {
-        match by {
-            SortBy::Address => SortValue::None,
-            SortBy::Updated => SortValue::Number(head.seq.0.into()),
-            SortBy::Created => SortValue::Number(head.created_at.0.into()),
-            SortBy::Title => SortValue::Text(head.title.clone().unwrap_or_default()),
-        }
-    }
-
-    fn parse(by: SortBy, text: &str) -> SortValue {
-        match by {
-            SortBy::Address => SortValue::None,
-            SortBy::Updated | SortBy::Created => SortValue::Number(text.parse().unwrap_or(0)),
-            SortBy::Title => SortValue::Text(text.to_owned()),
-        }
-    }
-}
-
-fn matches(wanted: &ContextList, head: &HeadRow) -> bool {
-    let labelled = |(key, value): &(String, Option<String>)| match head.labels.get(key) {
-        Some(found) => value.is_none() || found.as_str() == value.as_deref(),
-        None => false,
-    };
-    (wanted.deleted || !head.deleted)
-        && wanted
-            .kind
-            .as_ref()
-            .is_none_or(|kind| kind.as_str() == head.address.kind())
-        && wanted
-            .parent
-            .as_ref()
-            .is_none_or(|parent| head.parent.as_ref() == Some(parent))
-        && wanted
-            .addresses
-            .as_ref()
-            .is_none_or(|all| all.contains(&head.address))
-        && wanted.labels.iter().all(labelled)
-        && wanted
-            .state
-            .as_ref()
-            .is_none_or(|state| *state == head.state)
-        && wanted
-            .owner
-            .as_ref()
-            .is_none_or(|owner| head.owner.as_ref() == Some(owner))
-        && wanted
-            .updated_since
-            .is_none_or(|since| head.updated_at >= since)
 }
 
 fn bare(row: &VersionRow) -> VersionRow {
     VersionRow {
         snapshot: None,
         ..row.clone()
-    }
-}
-
-/// Who lies right below whom; found anew for each page, which only a store for tests may do.
-struct Family<'a> {
-    contexts: &'a BTreeMap<Address, Context>,
-    children: HashMap<&'a Address, BTreeSet<&'a Address>>,
-}
-
-impl<'a> Family<'a> {
-    fn of(contexts: &'a BTreeMap<Address, Context>) -> Family<'a> {
-        let mut children: HashMap<_, BTreeSet<_>> = HashMap::new();
-        for (address, context) in contexts {
-            if let Some(parent) = &context.head.parent {
-                children.entry(parent).or_default().insert(address);
-            }
-        }
-        Family { contexts, children }
-    }
-}
-
-impl Tree for Family<'_> {
-    fn head(&self, address: &Address) -> Result<Option<HeadRow>, StoreError> {
-        let context = self.contexts.get(address);
-        Ok(context.map(|context| HeadRow {
-            body: None,
-            ..context.head.clone()
-        }))
-    }
-
-    fn next_child(
-        &self,
-        parent: &Address,
-        after: Option<&Address>,
-    ) -> Result<Option<HeadRow>, StoreError> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let next = self
-            .children
-            .get(parent)
-            .and_then(|all| all.range::<&Address, _>((from, Bound::Unbounded)).next());
-        next.map_or(Ok(None), |address| self.head(address))
     }
 }
 
@@ -585,7 +425,7 @@ impl Store for MemoryStore {
         limit: usize,
     ) -> Result<SubtreePage, StoreError> {
         let stores = self.lock();
-        let tree = Family::of(&stores.workspace(workspace)?.contexts);
+        let tree = Family::of(stores.workspace(workspace)?);
         subtree_page(&tree, root, after, limit)
     }
 
@@ -596,7 +436,7 @@ impl Store for MemoryStore {
         levels_max: usize,
     ) -> Result<usize, StoreError> {
         let stores = self.lock();
-        let tree = Family::of(&stores.workspace(workspace)?.contexts);
+        let tree = Family::of(stores.workspace(workspace)?);
         let (mut level, mut levels) = (vec![address], 0);
         while levels < levels_max {
             let children = level.iter().filter_map(|parent| tree.children.get(parent));
@@ -683,6 +523,31 @@ impl Store for MemoryStore {
         version: Version,
     ) -> Result<Rebuild, StoreError> {
         Ok(self.lock().workspace(workspace)?.rebuild(address, version))
+    }
+
+    async fn conflict(
+        &self,
+        workspace: &WorkspaceId,
+        id: &ConflictId,
+    ) -> Result<Option<Conflict>, StoreError> {
+        let state = self.lock();
+        Ok(state.workspace(workspace)?.conflicts.get(id).cloned())
+    }
+
+    async fn conflicts(
+        &self,
+        workspace: &WorkspaceId,
+        query: &ConflictQuery,
+    ) -> Result<Vec<Conflict>, StoreError> {
+        Ok(self.lock().workspace(workspace)?.conflicts(query))
+    }
+
+    async fn branches(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+    ) -> Result<Vec<HeadRow>, StoreError> {
+        Ok(self.lock().workspace(workspace)?.branches(address))
     }
 
     fn health(&self) -> StoreHealth {

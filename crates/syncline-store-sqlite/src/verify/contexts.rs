@@ -3,16 +3,17 @@
 use std::collections::HashMap;
 
 use rusqlite::Connection;
+use syncline_model::conflict::Conflict;
 use syncline_model::document::Document;
-use syncline_model::ids::{Address, Seq, Version};
+use syncline_model::ids::{Address, BranchName, Seq, Version};
 use syncline_model::record::RotError;
 use syncline_store::{HeadBody, HeadRow, StoreError, WorkspaceRow, read_body, replay};
 
 use super::Findings;
 use crate::errors::{reading, rot};
 use crate::history::History;
-use crate::rows::{self, blob};
-use crate::{list, read};
+use crate::rows::{self, blob, line_name};
+use crate::{conflicts, list, read};
 
 /// Bounds the contexts of one read transaction.
 const CHUNK_CONTEXTS: i64 = 64;
@@ -48,19 +49,21 @@ impl Walk {
         conn: &Connection,
         findings: &mut Findings,
     ) -> Result<(), StoreError> {
-        const SQL: &str = "SELECT ctx, ws FROM context WHERE ctx > ?1 ORDER BY ctx LIMIT ?2";
+        const SQL: &str = "SELECT ctx, ws, branch IS NULL FROM context WHERE ctx > ?1 \
+            ORDER BY ctx LIMIT ?2";
         let found = read::all(conn, SQL, (self.checked, CHUNK_CONTEXTS), |row| {
             Ok((
                 row.get::<_, i64>(0).map_err(reading)?,
                 row.get::<_, i64>(1).map_err(reading)?,
+                row.get::<_, bool>(2).map_err(reading)?,
             ))
         })?;
         self.done = found.is_empty();
-        for (ctx, ws) in found {
+        for (ctx, ws, main) in found {
             self.checked = ctx;
             // A workspace that was made after the walk began is left for the next.
             if let Some(row) = self.workspaces.get(&ws) {
-                findings.0.contexts += 1;
+                findings.0.contexts += u64::from(main);
                 Check {
                     conn,
                     ws: &(ws, row.clone()),
@@ -89,14 +92,24 @@ struct Check<'a> {
 impl Check<'_> {
     fn run(&mut self) {
         self.name = match self.address() {
-            Ok(address) => format!("context {address}"),
+            Ok(text) => match Address::parse_line(&text) {
+                Ok(line) => format!("context {}", line_name(&line)),
+                Err(_) => format!("context {text}"),
+            },
             Err(_) => format!("context number {}", self.ctx),
         };
         let head = match self.head() {
             Ok(head) => head,
             Err(error) => return self.failed(&error),
         };
-        let checks: [Part<Self>; 4] = [Self::history, Self::document, Self::stored, Self::labels];
+        let checks: [Part<Self>; 6] = [
+            Self::branch,
+            Self::history,
+            Self::document,
+            Self::stored,
+            Self::labels,
+            Self::conflicts,
+        ];
         for check in checks {
             if let Err(error) = check(self, &head) {
                 self.failed(&error);
@@ -124,6 +137,19 @@ impl Check<'_> {
             Some(ctx) if ctx == self.ctx => Ok(head),
             _ => Err(rot("it is not found under its address")),
         }
+    }
+
+    /// The branch is the one that the key of its line names: lists go by it.
+    fn branch(&mut self, head: &HeadRow) -> Result<(), StoreError> {
+        const SQL: &str = "SELECT branch FROM context WHERE ctx = ?1";
+        let found = read::first(self.conn, SQL, [self.ctx], |row| {
+            row.get::<_, Option<String>>(0).map_err(reading)
+        })?;
+        let (_, branch) = head.address.of_line();
+        if found.flatten().as_deref() != branch.as_ref().map(BranchName::as_str) {
+            self.failed(&"its branch is not that of its line");
+        }
+        Ok(())
     }
 
     /// Each version has its record, later than the one before, and the newest is the head's.
@@ -229,8 +255,11 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// The label rows are those of the head.
+    /// The label rows are those of the head; a branch has none.
     fn labels(&mut self, head: &HeadRow) -> Result<(), StoreError> {
+        if head.address.of_line().1.is_some() {
+            return Ok(());
+        }
         for (key, value) in head.labels.iter() {
             let Some(value) = value.as_str() else {
                 continue;
@@ -241,6 +270,22 @@ impl Check<'_> {
         }
         Ok(())
     }
+
+    /// The conflicts in the head are those that wait in its line.
+    fn conflicts(&mut self, head: &HeadRow) -> Result<(), StoreError> {
+        let waiting = conflicts::open_of(self.conn, self.ws.0, &head.address)?;
+        if by_id(&head.conflicts) != by_id(&waiting) {
+            self.failed(&"its head's conflicts are not those that wait in it");
+        }
+        Ok(())
+    }
+}
+
+/// Conflicts that came in one order are compared by id.
+fn by_id(conflicts: &[Conflict]) -> Vec<&Conflict> {
+    let mut all: Vec<_> = conflicts.iter().collect();
+    all.sort_by_key(|conflict| conflict.id);
+    all
 }
 
 fn shows(head: &HeadRow, document: &Document) -> bool {

@@ -12,9 +12,10 @@ use syncline_model::time::Timestamp;
 use syncline_store::{StoreError, WorkspaceRow};
 
 use super::Findings;
+use super::conflicts::Told;
 use crate::errors::reading;
 use crate::read;
-use crate::rows::{array, blob, pos, seq_of};
+use crate::rows::{array, blob, line_name, pos, seq_of};
 
 /// Bounds the records of one read transaction.
 const CHUNK_RECORDS: i64 = 256;
@@ -26,6 +27,7 @@ pub(super) struct Walk {
     /// The hash of the record before; unknown after one that could not be read.
     before: Option<RecordHash>,
     committed_at: Timestamp,
+    told: Told,
 }
 
 /// A record's columns, read or not.
@@ -45,6 +47,7 @@ impl Walk {
             checked: row.low_water,
             before,
             committed_at: Timestamp(i64::MIN),
+            told: Told::default(),
             row,
         }
     }
@@ -94,19 +97,36 @@ impl Walk {
             self.missing(raw.seq, findings);
             self.checked = raw.seq;
             findings.0.records += 1;
-            let Some(change) = self.record(raw, findings) else {
-                continue;
-            };
-            let what = format!("record {}", self.checked);
-            for problem in self.against(conn, &change)? {
-                findings.failed(&self.row.id, &what, &problem);
+            if let Some(change) = self.record(raw, findings) {
+                self.change(conn, &change, findings)?;
             }
-            if let Effect::Snapshot(json) = &change.effect {
-                findings.0.documents += 1;
-                if !hashes_to(json, &change) {
-                    findings.failed(&self.row.id, &what, &"its document does not match its hash");
-                }
+            self.told.passed(self.checked, &self.row.id, findings);
+        }
+        if self.is_done() {
+            self.told.end(conn, (self.ws, &self.row), findings)?;
+        }
+        Ok(())
+    }
+
+    /// Checks what a record says against the rows that were written with it.
+    fn change(
+        &mut self,
+        conn: &Connection,
+        change: &Change,
+        findings: &mut Findings,
+    ) -> Result<(), StoreError> {
+        let what = format!("record {}", self.checked);
+        let place = (self.checked, change);
+        let mut problems = self.against(conn, change)?;
+        problems.extend(self.told.record(conn, (self.ws, &self.row), place)?);
+        if let Effect::Snapshot(json) = &change.effect {
+            findings.0.documents += 1;
+            if !hashes_to(json, change) {
+                problems.push("its document does not match its hash".to_owned());
             }
+        }
+        for problem in problems {
+            findings.failed(&self.row.id, &what, &problem);
         }
         Ok(())
     }
@@ -169,15 +189,16 @@ impl Walk {
     /// Checks that the version and the change id of a record say the same.
     fn against(&self, conn: &Connection, change: &Change) -> Result<Vec<String>, StoreError> {
         let mut problems = Vec::new();
-        let ctx = read::context(conn, self.ws, &change.context)?;
+        let line = change.line();
+        let ctx = read::context(conn, self.ws, &line)?;
         let version = match ctx {
             Some(ctx) => {
                 let ws = (self.ws, self.row.clone());
-                read::version(conn, &ws, (ctx, &change.context), change.version)
+                read::version(conn, &ws, (ctx, &line), change.version)
             }
             None => Ok(None),
         };
-        let name = format!("{} v{}", change.context, change.version);
+        let name = format!("{} v{}", line_name(&line), change.version);
         match version {
             Ok(Some(row)) => {
                 let same = row.seq == self.checked

@@ -77,6 +77,7 @@ async fn format_1_still_reads() {
     let dir = tempfile::tempdir().unwrap();
     fs::copy(stored("v1.db"), dir.path().join("syncline.db")).unwrap();
     let store = open(dir.path());
+    assert_eq!(store.opened().schema_from, Some(1));
     let workspaces = store.workspaces().await.unwrap();
     let ends: Vec<_> = workspaces
         .iter()

@@ -8,14 +8,17 @@ use std::sync::Arc;
 
 use syncline_merge::diff;
 use syncline_model::change::{Change, ChangeType, Effect, Intent, Outcome, Place};
+use syncline_model::conflict::{Conflict, ConflictId, ConflictKind, ConflictState, Strategy};
 use syncline_model::document::Document;
-use syncline_model::ids::{Address, ChangeId, Epoch, PrincipalId, Seq, Version, WorkspaceId};
+use syncline_model::ids::{
+    Address, BranchName, ChangeId, Epoch, PrincipalId, Seq, Version, WorkspaceId,
+};
 use syncline_model::json::{Json, Limits, Pointer};
 use syncline_model::proposal::{Actor, Operation, Priority};
 use syncline_model::record::{IdRow, RecordHash, StoredRecord, pack};
 use syncline_model::time::{Hlc, Timestamp};
 
-use crate::{Append, HeadBody, HeadRow, NewWorkspace, Store, VersionRow};
+use crate::{Append, ConflictQuery, HeadBody, HeadRow, NewWorkspace, Store, VersionRow};
 
 /// What a scribe's clock shows first.
 pub const START: Timestamp = Timestamp(1_700_000_000_000);
@@ -29,12 +32,14 @@ pub struct Scribe {
     pub last_hash: RecordHash,
     pub now: Timestamp,
     pub records: Vec<StoredRecord>,
+    /// By the keys of their lines.
     pub contexts: BTreeMap<Address, History>,
     pub ids: Vec<IdRow>,
+    pub conflicts: BTreeMap<ConflictId, Conflict>,
     count: u64,
 }
 
-/// What was written of one context.
+/// What was written of one line of a context.
 #[derive(Clone)]
 pub struct History {
     pub head: HeadRow,
@@ -57,6 +62,15 @@ pub fn address(text: &str) -> Address {
     Address::parse(text).expect("a test's address is one")
 }
 
+pub fn branch(text: &str) -> BranchName {
+    BranchName::parse(text).expect("a test's branch is one")
+}
+
+/// Returns the key of a context's branch.
+pub fn line(at: &str, name: &str) -> Address {
+    address(at).line(Some(&branch(name)))
+}
+
 pub fn workspace_id(text: &str) -> WorkspaceId {
     WorkspaceId::parse(text).expect("a test's workspace is one")
 }
@@ -71,6 +85,34 @@ pub fn change_id(number: u64) -> ChangeId {
     let mut random = [0u8; 10];
     random[2..].copy_from_slice(&number.to_be_bytes());
     ChangeId::from_parts(1_700_000_000_000 + number, &random)
+}
+
+/// Returns a conflict that waits, and that only this number and path give.
+pub fn conflict(number: u64, line: &Address, path: &str) -> Conflict {
+    let (context, branch) = line.of_line();
+    let side = |text: &str| Some(Json::from(format!("{text} é {number}").as_str()));
+    Conflict {
+        id: ConflictId::new(change_id(number), path),
+        version: 1,
+        context,
+        branch,
+        path: path.into(),
+        kind: ConflictKind::Data,
+        reason: "both sides changed it".into(),
+        base: None,
+        ours: side("ours"),
+        theirs: side("theirs"),
+        strategy: Strategy::Manual,
+        by_ours: Actor::from_principal(PrincipalId::owner()),
+        by_theirs: Actor::from_principal(PrincipalId::system()),
+        message: None,
+        created_at: START,
+        deadline: Timestamp(START.0 + 86_400_000),
+        opened: Version(1),
+        state: ConflictState::Open,
+        closed: None,
+        settled_by: None,
+    }
 }
 
 impl Scribe {
@@ -103,6 +145,7 @@ impl Scribe {
             records: Vec::new(),
             contexts: BTreeMap::new(),
             ids: Vec::new(),
+            conflicts: BTreeMap::new(),
             count: 0,
         }
     }
@@ -112,6 +155,8 @@ impl Scribe {
         Batch {
             after: self.last,
             append: Append::default(),
+            branch: None,
+            conflicts: Vec::new(),
             scribe: self,
         }
     }
@@ -157,13 +202,18 @@ pub struct Batch<'a> {
     scribe: &'a mut Scribe,
     pub after: Seq,
     pub append: Append,
+    /// Where what follows goes; `None` is main.
+    pub branch: Option<BranchName>,
+    /// What the next change says of conflicts, as it leaves them.
+    pub conflicts: Vec<Conflict>,
 }
 
 impl Batch<'_> {
     /// Creates or replaces a document.
     pub fn put(&mut self, at: &str, text: &str, form: Form) {
         let document = document(text);
-        let before = self.scribe.contexts.get(&address(at));
+        let line = self.line(at);
+        let before = self.scribe.contexts.get(&line);
         let (kind, effect) = match before {
             Some(history) if !history.head.deleted => {
                 let patch = diff(&history.document().to_json(), &document.to_json());
@@ -171,18 +221,18 @@ impl Batch<'_> {
             }
             _ => (ChangeType::Create, Effect::Snapshot(document.to_json())),
         };
-        self.change(address(at), kind, effect, document, form);
+        self.change(line, kind, effect, document, form);
     }
 
     /// Deletes a context; its last document stays.
     pub fn delete(&mut self, at: &str) {
-        let address = address(at);
-        let document = self.scribe.contexts[&address].document().clone();
+        let line = self.line(at);
+        let document = self.scribe.contexts[&line].document().clone();
         let form = Form {
             without_body: true,
             snapshot: false,
         };
-        self.change(address, ChangeType::Delete, Effect::Gone, document, form);
+        self.change(line, ChangeType::Delete, Effect::Gone, document, form);
     }
 
     /// Keeps an id without a record, as for a proposal that changed nothing.
@@ -199,35 +249,86 @@ impl Batch<'_> {
         self.scribe.now.0 += millis;
     }
 
+    fn line(&self, at: &str) -> Address {
+        address(at).line(self.branch.as_ref())
+    }
+
     fn change(
         &mut self,
-        address: Address,
+        line: Address,
         kind: ChangeType,
         effect: Effect,
         document: Document,
         form: Form,
     ) {
+        let change = self.describe(&line, kind, effect, &document);
+        let scribe = &mut *self.scribe;
+        let seq = scribe.last.next();
+        let salt = [u8::try_from(seq.0 % 251).unwrap_or(0); 16];
+        let record = StoredRecord::seal(seq, &change, salt, &scribe.last_hash);
+        scribe.last = seq;
+        scribe.last_hash = record.header.hash;
+        let bytes = pack(&document.to_json().to_text());
+        let row = VersionRow {
+            address: line.clone(),
+            version: change.version,
+            seq,
+            committed_at: scribe.now,
+            change: change.id,
+            hash: change.hash,
+            snapshot: form.snapshot.then(|| bytes.clone()),
+            whole: matches!(change.effect, Effect::Snapshot(_)),
+        };
+        let body = HeadBody {
+            version: change.version,
+            bytes,
+        };
+        let before = scribe.contexts.get(&line).map(|history| &history.head);
+        let head = HeadRow {
+            body: (!form.without_body).then_some(body),
+            conflicts: waiting(before, &change.conflicts),
+            created_at: before.map_or(scribe.now, |head| head.created_at),
+            ..head_of(line, seq, &change, &document)
+        };
+        let id_row = scribe.row_of(change.id);
+        scribe.ids.push(id_row.clone());
+        scribe.records.push(record.clone());
+        scribe.remember(head.clone(), &row, document);
+        for conflict in change.conflicts {
+            scribe.conflicts.insert(conflict.id, conflict.clone());
+            self.append.conflicts.retain(|c| c.id != conflict.id);
+            self.append.conflicts.push(conflict);
+        }
+        self.push(record, row, head, id_row);
+    }
+
+    fn describe(
+        &mut self,
+        line: &Address,
+        kind: ChangeType,
+        effect: Effect,
+        document: &Document,
+    ) -> Change {
         let scribe = &mut *self.scribe;
         let id = scribe.next_id();
-        let seq = scribe.last.next();
-        let before = scribe.contexts.get(&address);
-        let version = before.map_or(Version(1), |history| history.head.version.next());
-        let actor = Actor::from_principal(PrincipalId::owner());
+        let before = scribe.contexts.get(line);
+        let from = before.map_or(Version::ZERO, |history| history.head.version);
         let operation = if kind == ChangeType::Delete {
             Operation::Delete
         } else {
             Operation::Replace
         };
-        let change = Change {
+        let (context, branch) = line.of_line();
+        Change {
             id,
             kind,
-            context: address.clone(),
-            branch: None,
-            version,
-            from: before.map_or(Version::ZERO, |history| history.head.version),
+            context,
+            branch,
+            version: from.next(),
+            from,
             base: None,
             bulk: None,
-            actor: actor.clone(),
+            actor: Actor::from_principal(PrincipalId::owner()),
             hlc: Hlc::default(),
             committed_at: scribe.now,
             priority: Priority::default(),
@@ -242,47 +343,12 @@ impl Batch<'_> {
             },
             effect,
             outcome: Outcome::Applied,
+            decisions: None,
+            conflicts: std::mem::take(&mut self.conflicts),
+            detected: Vec::new(),
             blind: false,
             hash: document.hash(),
-        };
-        let salt = [u8::try_from(seq.0 % 251).unwrap_or(0); 16];
-        let record = StoredRecord::seal(seq, &change, salt, &scribe.last_hash);
-        scribe.last = seq;
-        scribe.last_hash = record.header.hash;
-        let bytes = pack(&document.to_json().to_text());
-        let row = VersionRow {
-            address: address.clone(),
-            version,
-            seq,
-            committed_at: scribe.now,
-            change: id,
-            hash: document.hash(),
-            snapshot: form.snapshot.then(|| bytes.clone()),
-            whole: matches!(change.effect, Effect::Snapshot(_)),
-        };
-        let head = HeadRow {
-            address: address.clone(),
-            parent: document.parent(),
-            state: document.state().to_owned(),
-            level: document.level(),
-            owner: document.owner().map(|owner| owner.to_string()),
-            labels: document.labels().clone(),
-            title: document.title().map(str::to_owned),
-            version,
-            seq,
-            change: id,
-            hash: document.hash(),
-            deleted: kind == ChangeType::Delete,
-            actor,
-            created_at: before.map_or(scribe.now, |history| history.head.created_at),
-            updated_at: scribe.now,
-            body: (!form.without_body).then_some(HeadBody { version, bytes }),
-        };
-        let id_row = scribe.row_of(id);
-        scribe.ids.push(id_row.clone());
-        scribe.records.push(record.clone());
-        scribe.remember(head.clone(), &row, document);
-        self.push(record, row, head, id_row);
+        }
     }
 
     fn push(&mut self, record: StoredRecord, row: VersionRow, head: HeadRow, id: IdRow) {
@@ -312,6 +378,41 @@ impl Batch<'_> {
             .expect("an append that fits");
         assert_eq!(appended.last, last);
     }
+}
+
+/// Returns the head that a change leaves, its body and its conflicts apart.
+fn head_of(line: Address, seq: Seq, change: &Change, document: &Document) -> HeadRow {
+    HeadRow {
+        address: line,
+        parent: document.parent(),
+        state: document.state().to_owned(),
+        level: document.level(),
+        owner: document.owner().map(|owner| owner.to_string()),
+        labels: document.labels().clone(),
+        title: document.title().map(str::to_owned),
+        version: change.version,
+        seq,
+        change: change.id,
+        hash: change.hash,
+        deleted: change.kind == ChangeType::Delete,
+        actor: change.actor.clone(),
+        created_at: change.committed_at,
+        updated_at: change.committed_at,
+        body: None,
+        conflicts: Arc::default(),
+    }
+}
+
+/// Returns the conflicts that wait after a change, in the order in which they came.
+fn waiting(before: Option<&HeadRow>, told: &[Conflict]) -> Arc<[Conflict]> {
+    let mut all = before.map_or(Vec::new(), |head| head.conflicts.to_vec());
+    for conflict in told {
+        match all.iter_mut().find(|known| known.id == conflict.id) {
+            Some(known) => *known = conflict.clone(),
+            None => all.push(conflict.clone()),
+        }
+    }
+    all.into_iter().filter(Conflict::is_open).collect()
 }
 
 impl Scribe {
@@ -346,7 +447,7 @@ impl Scribe {
             .collect()
     }
 
-    /// Returns all addresses.
+    /// Returns the keys of all lines.
     pub fn addresses(&self) -> Vec<Address> {
         self.contexts.keys().cloned().collect()
     }
@@ -416,6 +517,7 @@ pub struct Shown {
     heads: Vec<Option<HeadRow>>,
     ids: Vec<Option<IdRow>>,
     versions: Vec<Vec<VersionRow>>,
+    conflicts: Vec<Conflict>,
 }
 
 /// Reads everything that the scribe knows of.
@@ -437,6 +539,18 @@ pub async fn shown(store: &dyn Store, scribe: &Scribe) -> Shown {
         heads: store.heads(&scribe.id, &addresses).await.expect("heads"),
         ids: store.ids(&scribe.id, &ids).await.expect("ids"),
         versions,
+        conflicts: store
+            .conflicts(&scribe.id, &all_conflicts())
+            .await
+            .expect("conflicts"),
+    }
+}
+
+/// Asks for all conflicts, by id.
+pub fn all_conflicts() -> ConflictQuery {
+    ConflictQuery {
+        limit: usize::MAX,
+        ..ConflictQuery::default()
     }
 }
 
@@ -451,8 +565,8 @@ pub async fn check_shown(store: &dyn Store, scribe: &Scribe) {
     assert_eq!((row.last, row.last_hash), (scribe.last, scribe.last_hash));
     let live = scribe
         .contexts
-        .values()
-        .filter(|history| !history.head.deleted)
+        .iter()
+        .filter(|(line, history)| line.of_line().1.is_none() && !history.head.deleted)
         .count();
     assert_eq!(row.contexts, live as u64);
     assert_eq!(found.records, scribe.records);
@@ -461,6 +575,7 @@ pub async fn check_shown(store: &dyn Store, scribe: &Scribe) {
         found.ids,
         scribe.ids.iter().cloned().map(Some).collect::<Vec<_>>()
     );
+    assert!(found.conflicts.iter().eq(scribe.conflicts.values()));
     for (history, mut versions) in scribe.contexts.values().zip(found.versions) {
         versions.reverse();
         assert_eq!(versions, history.versions);
