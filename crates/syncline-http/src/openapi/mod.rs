@@ -1,11 +1,14 @@
 //! The OpenAPI document, made from the table of calls.
 
+mod schemas;
+
 use syncline_api::Code;
 use syncline_model::json::{Json, Object};
 
 use crate::answer;
 use crate::ask::{Answer, Ask};
-use crate::routes::{Call, calls};
+use crate::calls::{Call, calls};
+use schemas::{empty, schemas};
 
 /// `GET /openapi.json`
 pub(crate) async fn get(_ask: Ask) -> Answer {
@@ -16,10 +19,12 @@ pub(crate) async fn get(_ask: Ask) -> Answer {
 pub fn document() -> String {
     let mut paths = Object::new();
     for call in calls() {
-        if !paths.contains_key(call.path) {
-            paths.insert(call.path, Json::Object(Object::new()));
+        // What may hold slashes is a parameter like others, percent-encoded.
+        let path = call.path.replace("{*", "{");
+        if !paths.contains_key(&path) {
+            paths.insert(path.as_str(), Json::Object(Object::new()));
         }
-        if let Some(Json::Object(methods)) = paths.get_mut(call.path) {
+        if let Some(Json::Object(methods)) = paths.get_mut(&path) {
             methods.insert(call.method.as_str().to_ascii_lowercase(), operation(&call));
         }
     }
@@ -60,7 +65,7 @@ address, kind or owner that is wrong is 422, in a path as in a query. A flag of 
 `true`, `false`, or its name alone; unknown members of a query are refused. `label` is \
 `key:value`, `key=value`, or a key alone, and may come several times. `sort` is `address`, \
 `updated`, `created` or `title`, with `-` for the largest first. `page` is `next` of the page \
-before. A batch answers 200 even where parts, or in an atomic one all, were refused: each says \
+before. `branch` names a line of versions beside `main`. A batch answers 200 even where parts, or in an atomic one all, were refused: each says \
 so at its place. A WebSocket that closes with 4000 said before in an `error` message, as \
 `after_ms`, when to come back.";
 
@@ -100,7 +105,9 @@ fn parameters(call: &Call) -> Json {
         .split('{')
         .skip(1)
         .filter_map(|rest| rest.split('}').next());
-    let mut all: Vec<Json> = in_path.map(|name| parameter(name, "path")).collect();
+    let mut all: Vec<Json> = in_path
+        .map(|name| parameter(name.trim_start_matches('*'), "path"))
+        .collect();
     all.extend(call.query.iter().map(|name| parameter(name, "query")));
     let headers = EVERY_CALL
         .iter()
@@ -114,7 +121,7 @@ fn parameter(name: &str, place: &str) -> Json {
     let kind = match name {
         "limit" | "wait_ms" | "max_tokens" | "version" | "from" | "to" => "integer",
         "create" | "create_parents" | "subtree" | "deleted" | "resolved" | "old"
-        | "exclude_self" => "boolean",
+        | "exclude_self" | "open" => "boolean",
         "label" => "array",
         _ => "string",
     };
@@ -138,6 +145,12 @@ fn body_schema(kind: &str, path: &str) -> Json {
         (crate::ask::JSON_PATCH, _) => reference("JsonPatch"),
         (_, "/v1/contexts:batch") => reference("Batch"),
         (_, "/v1/workspaces") => reference("NewWorkspace"),
+        (_, "/v1/conflicts/{id}") => reference("Settlement"),
+        (_, "/v1/schemas/{kind}") => reference("Declaration"),
+        (_, path) if path.ends_with("/branches") => reference("NewBranch"),
+        (_, path) if path.ends_with("/merge") => reference("Merge"),
+        (_, path) if path.ends_with("/rollback") => reference("Rollback"),
+        (_, path) if path.ends_with("/tags") => reference("NewTag"),
         _ => reference("Document"),
     }
 }
@@ -199,275 +212,6 @@ fn problem_response(description: String) -> Json {
         ("description", Json::from(description)),
         ("content", content),
     ])
-}
-
-fn schemas() -> Json {
-    let codes: Json = Code::all().map(|code| Json::from(code.name())).collect();
-    object([
-        ("Any", empty()),
-        ("Document", record(&DOCUMENT, &[])),
-        (
-            "Context",
-            record(
-                &[&CONTEXT[..], &DOCUMENT[..]].concat(),
-                &["context", "version", "etag"],
-            ),
-        ),
-        ("Contexts", page("contexts", "Context")),
-        ("Receipt", record(&RECEIPT, &["change_id", "outcome"])),
-        (
-            "Refusal",
-            object_schema([("change_id", text()), ("error", reference("Problem"))]),
-        ),
-        (
-            "Receipts",
-            object_schema([
-                ("bulk", text()),
-                (
-                    "receipts",
-                    array(object([(
-                        "anyOf",
-                        list([reference("Receipt"), reference("Refusal")]),
-                    )])),
-                ),
-            ]),
-        ),
-        (
-            "Change",
-            record(
-                &CHANGE,
-                &["id", "type", "context", "version", "actor", "enc"],
-            ),
-        ),
-        ("Versions", page("versions", "Change")),
-        (
-            "Changes",
-            object_schema([("changes", array(reference("Change"))), ("cursor", text())]),
-        ),
-        (
-            "Diff",
-            object_schema([
-                ("from", integer()),
-                ("to", integer()),
-                ("patch", reference("JsonPatch")),
-                ("text", text()),
-            ]),
-        ),
-        ("JsonPatch", array(object([("type", Json::from("object"))]))),
-        (
-            "Batch",
-            object_schema([
-                (
-                    "mode",
-                    object([(
-                        "enum",
-                        list([Json::from("atomic"), Json::from("independent")]),
-                    )]),
-                ),
-                ("proposals", array(reference("Proposal"))),
-            ]),
-        ),
-        ("Proposal", record(&PROPOSAL, &["context", "op"])),
-        ("NewWorkspace", record(&[("name", "string")], &["name"])),
-        (
-            "Workspace",
-            record(&[("name", "string"), ("epoch", "string")], &["name"]),
-        ),
-        (
-            "Workspaces",
-            object_schema([("workspaces", array(reference("Workspace")))]),
-        ),
-        ("Status", record(&STATUS, &["node", "healthy", "reasons"])),
-        ("Stats", object([("type", Json::from("object"))])),
-        (
-            "Verification",
-            object_schema([
-                ("sound", boolean()),
-                ("workspaces", integer()),
-                ("records", integer()),
-                ("contexts", integer()),
-                ("documents", integer()),
-                ("problems", array(text())),
-            ]),
-        ),
-        (
-            "Probe",
-            object_schema([
-                ("healthy", boolean()),
-                ("ready", boolean()),
-                ("reasons", array(text())),
-            ]),
-        ),
-        (
-            "Problem",
-            object_schema(
-                [("code", object([("enum", codes)]))]
-                    .into_iter()
-                    .chain(PROBLEM.map(|(name, kind)| (name, typed(kind)))),
-            ),
-        ),
-    ])
-}
-
-type Members = [(&'static str, &'static str)];
-
-const DOCUMENT: [(&str, &str); 11] = [
-    ("title", "string"),
-    ("description", "string"),
-    ("parent", "string"),
-    ("labels", "object"),
-    ("level", "string"),
-    ("state", "string"),
-    ("owner", "string"),
-    ("collaborators", "array"),
-    ("permissions", "object"),
-    ("data", "object"),
-    ("metadata", "object"),
-];
-const CONTEXT: [(&str, &str); 12] = [
-    ("context", "string"),
-    ("version", "integer"),
-    ("seq", "integer"),
-    ("etag", "string"),
-    ("hash", "string"),
-    ("actor", "object"),
-    ("created_at", "string"),
-    ("updated_at", "string"),
-    ("conflicts", "array"),
-    ("pending", "integer"),
-    ("deleted", "boolean"),
-    ("partial", "object"),
-];
-const RECEIPT: [(&str, &str); 9] = [
-    ("change_id", "string"),
-    ("seq", "integer"),
-    ("version", "integer"),
-    ("outcome", "string"),
-    ("conflicts", "array"),
-    ("cursor", "string"),
-    ("etag", "string"),
-    ("blind", "boolean"),
-    ("bulk", "string"),
-];
-const CHANGE: [(&str, &str); 26] = [
-    ("id", "string"),
-    ("seq", "integer"),
-    ("cursor", "string"),
-    ("type", "string"),
-    ("context", "string"),
-    ("branch", "string"),
-    ("parent", "string"),
-    ("project", "string"),
-    ("labels", "object"),
-    ("version", "integer"),
-    ("from", "integer"),
-    ("base", "integer"),
-    ("bulk", "string"),
-    ("actor", "object"),
-    ("hlc", "string"),
-    ("committed_at", "string"),
-    ("priority", "integer"),
-    ("message", "string"),
-    ("changed", "array"),
-    ("enc", "string"),
-    ("patch", "array"),
-    ("snapshot", "object"),
-    ("old", "object"),
-    ("outcome", "string"),
-    ("blind", "boolean"),
-    ("hash", "string"),
-];
-const PROPOSAL: [(&str, &str); 14] = [
-    ("change_id", "string"),
-    ("context", "string"),
-    ("op", "string"),
-    ("base", "any"),
-    ("body", "any"),
-    ("if_match", "string"),
-    ("if_none_match", "string"),
-    ("create", "boolean"),
-    ("create_parents", "boolean"),
-    ("strategy", "string"),
-    ("message", "string"),
-    ("hlc", "string"),
-    ("priority", "integer"),
-    ("branch", "string"),
-];
-const STATUS: [(&str, &str); 10] = [
-    ("node", "string"),
-    ("version", "string"),
-    ("started_at", "string"),
-    ("now", "string"),
-    ("workspace", "string"),
-    ("epoch", "string"),
-    ("cursor", "string"),
-    ("healthy", "boolean"),
-    ("ready", "boolean"),
-    ("reasons", "array"),
-];
-const PROBLEM: [(&str, &str); 13] = [
-    ("type", "string"),
-    ("title", "string"),
-    ("status", "integer"),
-    ("detail", "string"),
-    ("pointer", "string"),
-    ("hint", "string"),
-    ("limit", "integer"),
-    ("setting", "string"),
-    ("reason", "string"),
-    ("retry_after_ms", "integer"),
-    ("base", "any"),
-    ("ours", "any"),
-    ("theirs", "any"),
-];
-
-fn record(members: &Members, required: &[&str]) -> Json {
-    let mut schema = object_schema(members.iter().map(|(name, kind)| (*name, typed(kind))));
-    if let (Some(schema), false) = (schema.as_object_mut(), required.is_empty()) {
-        schema.insert(
-            "required",
-            required.iter().map(|name| Json::from(*name)).collect(),
-        );
-    }
-    schema
-}
-
-fn page(name: &'static str, item: &str) -> Json {
-    object_schema([(name, array(reference(item))), ("next", text())])
-}
-
-fn object_schema(members: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
-    object([
-        ("type", Json::from("object")),
-        ("properties", object(members)),
-    ])
-}
-
-fn typed(kind: &str) -> Json {
-    match kind {
-        "any" => empty(),
-        kind => object([("type", Json::from(kind))]),
-    }
-}
-
-fn empty() -> Json {
-    Json::Object(Object::new())
-}
-
-fn text() -> Json {
-    typed("string")
-}
-
-fn integer() -> Json {
-    typed("integer")
-}
-
-fn boolean() -> Json {
-    typed("boolean")
-}
-
-fn array(items: Json) -> Json {
-    object([("type", Json::from("array")), ("items", items)])
 }
 
 fn media(schema: Json) -> Json {
