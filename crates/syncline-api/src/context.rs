@@ -4,7 +4,7 @@ use syncline_model::change::{parse_hash, read_actor};
 use syncline_model::document::{Document, DocumentHash, MEMBERS, SERVER_MEMBERS};
 use syncline_model::etag::Etag;
 use syncline_model::head::Head;
-use syncline_model::ids::{Address, Seq, Version};
+use syncline_model::ids::{Address, BranchName, Seq, Version};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer};
 use syncline_model::proposal::Actor;
 use syncline_model::time::Timestamp;
@@ -14,6 +14,8 @@ use syncline_model::time::Timestamp;
 pub struct ContextView {
     /// Which context.
     pub context: Address,
+    /// On which line of versions; absent is `main`.
+    pub branch: Option<BranchName>,
     /// Its document.
     pub document: Document,
     /// Which version.
@@ -41,8 +43,10 @@ pub struct ContextView {
 impl ContextView {
     /// Shows a head; `seq` only to those who may read the whole workspace.
     pub fn from_head(head: &Head, show_seq: bool) -> ContextView {
+        let (context, branch) = head.address.of_line();
         ContextView {
-            context: head.address.clone(),
+            context,
+            branch,
             document: head.document.clone(),
             version: head.version,
             seq: show_seq.then_some(head.seq),
@@ -61,6 +65,9 @@ impl ContextView {
     pub fn write(&self, w: &mut JsonWriter) {
         w.begin_object();
         w.field_str("context", self.context.as_str());
+        if let Some(branch) = &self.branch {
+            w.field_str("branch", branch.as_str());
+        }
         for (name, value) in self.document.object().iter() {
             w.field_json(name, value);
         }
@@ -108,6 +115,9 @@ impl ContextView {
         }
         let mut view = self.document.object().clone();
         view.insert("context", Json::from(self.context.as_str()));
+        if let Some(branch) = &self.branch {
+            view.insert("branch", Json::from(branch.as_str()));
+        }
         view.insert("version", Json::from(self.version.0));
         if let Some(seq) = self.seq {
             view.insert("seq", Json::from(seq.0));
@@ -144,6 +154,7 @@ impl ContextView {
         let conflicts = f.array("conflicts")?.unwrap_or_default();
         Ok(ContextView {
             context: f.required_parse("context", Address::parse)?,
+            branch: f.parse("branch", BranchName::parse)?,
             document: Document::from_stored(document),
             version: Version(f.required_u64("version")?),
             seq: f.u64("seq")?.map(Seq),

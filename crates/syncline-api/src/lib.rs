@@ -25,7 +25,7 @@ pub use message::{
 };
 pub use problem::{Code, Problem, ResetReason, Sides};
 pub use proposal::{
-    check_named_context, parse_if_match, parse_message, read_proposal, write_proposal,
+    check_named_context, parse_branch, parse_if_match, parse_message, read_proposal, write_proposal,
 };
 pub use receipt::{ReceiptOrProblem, ReceiptView};
 pub use scope::{SCOPE_TERMS_MAX, Scope, ScopeTerm};

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use syncline_model::etag::Etag;
-use syncline_model::ids::{Address, BranchName, ChangeId, Name};
+use syncline_model::ids::{Address, BranchName, ChangeId, IdError, Name};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Pointer};
 use syncline_model::proposal::{
     Actor, Base, MESSAGE_LENGTH_MAX, Operation, Precondition, Priority, Proposal,
@@ -38,7 +38,7 @@ pub fn read_proposal(
     let if_match = f.parse("if_match", parse_if_match)?;
     let if_none_match = f.parse("if_none_match", parse_if_none_match)?;
     let proposal = Proposal {
-        branch: f.parse("branch", BranchName::parse)?,
+        branch: f.parse("branch", parse_branch)?.flatten(),
         base,
         precondition: match (if_match, if_none_match) {
             (Some(_), Some(_)) => {
@@ -75,6 +75,14 @@ pub fn parse_if_match(text: &str) -> Result<Precondition, String> {
         return Err(format!("at most {IF_MATCH_MAX} ETags fit here"));
     }
     Ok(Precondition::Match(etags))
+}
+
+/// Reads which line of versions is meant: `main` is the context's own.
+pub fn parse_branch(text: &str) -> Result<Option<BranchName>, IdError> {
+    match text {
+        "main" => Ok(None),
+        name => BranchName::parse(name).map(Some),
+    }
 }
 
 fn parse_if_none_match(text: &str) -> Result<Precondition, &'static str> {

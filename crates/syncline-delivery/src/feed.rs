@@ -372,18 +372,15 @@ impl Feed {
     /// Returns the context as of the version that the change made.
     async fn as_of(&self, entry: &Entry) -> Result<Option<Arc<Head>>, Problem> {
         let change = &entry.change;
-        if let Some(head) = self.workspace.head_if_any(&change.context).await?
+        let line = change.line();
+        if let Some(head) = self.workspace.head_if_any(&line).await?
             && head.version == change.version
             && head.change == change.id
         {
             return Ok(Some(head));
         }
         let when = When::Version(change.version);
-        match self
-            .workspace
-            .get(&self.principal, &change.context, when)
-            .await
-        {
+        match self.workspace.get(&self.principal, &line, when).await {
             Ok(head) => Ok(Some(head)),
             Err(problem) if matches!(problem.code, Code::Deleted | Code::NotFound) => Ok(None),
             Err(problem) => Err(problem),

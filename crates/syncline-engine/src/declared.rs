@@ -8,16 +8,25 @@ use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, Kind, Name, Version};
 use syncline_model::json::{Json, JsonWriter, Limits, Object, Pointer};
-use syncline_model::proposal::{Operation, Own, Proposal};
+use syncline_model::proposal::{Operation, Own, Precondition, Proposal};
 use syncline_rules::{KindRules, Principal, Subject, schema_address, visible};
 use syncline_store::ConflictQuery;
 
 use crate::load::store_problem;
-use crate::reads::When;
+use crate::reads::{LOAD_AT_ONCE, PAGE_BYTES_MAX, When};
 use crate::workspace::Workspace;
 
 /// The built-in kind whose contexts keep tags: one for each context that has any.
 const TAGS_KIND: &str = "syncline_tags";
+
+/// A page of conflicts.
+#[derive(Clone, Debug)]
+pub struct ConflictPage {
+    /// The conflicts, those of earlier proposals first.
+    pub conflicts: Vec<Conflict>,
+    /// The next page is after this one.
+    pub next: Option<ConflictId>,
+}
 
 impl Workspace {
     /// Declares a kind's schema and strategies: `{"schema":…,"strategy":…,"fallback":…}`.
@@ -31,17 +40,35 @@ impl Workspace {
         mut proposal: Proposal,
     ) -> Result<Receipt, Problem> {
         KindRules::read(declared, &Pointer::root())?;
+        check_declarable(kind)?;
         proposal.context = schema_address(kind);
         proposal.operation = Operation::Replace;
         proposal.create = true;
         proposal.body = wrapped(declared, kind.as_str());
         proposal.own = Some(Box::new(Own::default()));
-        if proposal.base.is_none() {
-            proposal.precondition = match self.head_if_any(&proposal.context).await? {
-                Some(head) if !head.deleted => syncline_model::proposal::Precondition::MatchAny,
-                _ => proposal.precondition,
-            };
+        let there = self.head_if_any(&proposal.context).await?;
+        if there.is_some_and(|head| !head.deleted) {
+            overwrite_if_unsaid(&mut proposal);
         }
+        self.submit(principal, proposal).await
+    }
+
+    /// Takes back what is declared for a kind; its history stays.
+    pub async fn remove_schema(
+        &self,
+        principal: &Principal,
+        kind: &Kind,
+        mut proposal: Proposal,
+    ) -> Result<Receipt, Problem> {
+        check_declarable(kind)?;
+        proposal.context = schema_address(kind);
+        let sent = Json::Object(Object::new());
+        let before = self.heard_before(&mut proposal, Operation::Delete, sent);
+        if let Some(receipt) = before.await? {
+            return Ok(receipt);
+        }
+        self.schema(principal, kind, When::Head).await?;
+        overwrite_if_unsaid(&mut proposal);
         self.submit(principal, proposal).await
     }
 
@@ -54,22 +81,31 @@ impl Workspace {
     ) -> Result<std::sync::Arc<Head>, Problem> {
         let found = self.get(principal, &schema_address(kind), when).await;
         found.map_err(|problem| match problem.code {
-            Code::NotFound => {
+            Code::NotFound | Code::Deleted if when == When::Head => {
                 Problem::new(Code::NotFound, format!("kind \"{kind}\" has no schema"))
             }
             _ => problem,
         })
     }
 
-    /// Names a version of a context.
+    /// Names a version of a context, by default its newest.
     pub async fn put_tag(
         &self,
         principal: &Principal,
         context: &Address,
-        (name, version): (&Name, Version),
+        (name, version): (&Name, Option<Version>),
         mut proposal: Proposal,
     ) -> Result<Receipt, Problem> {
-        self.get(principal, context, When::Version(version)).await?;
+        let mut sent = Object::new();
+        sent.insert("name", Json::from(name.as_str()));
+        if let Some(version) = version {
+            sent.insert("version", Json::from(version.0));
+        }
+        if let Some(receipt) = tags_heard(self, context, &mut proposal, sent).await? {
+            return Ok(receipt);
+        }
+        let when = version.map_or(When::Head, When::Version);
+        let version = self.get(principal, context, when).await?.version;
         let mut w = JsonWriter::new();
         w.begin_object();
         w.key("data");
@@ -88,7 +124,7 @@ impl Workspace {
         w.end_object();
         w.end_object();
         proposal.body = parse(&w.into_string());
-        self.write_tags(principal, context, proposal).await
+        self.submit(principal, proposal).await
     }
 
     /// Takes a name away.
@@ -99,6 +135,11 @@ impl Workspace {
         name: &Name,
         mut proposal: Proposal,
     ) -> Result<Receipt, Problem> {
+        let mut sent = Object::new();
+        sent.insert("remove", Json::from(name.as_str()));
+        if let Some(receipt) = tags_heard(self, context, &mut proposal, sent).await? {
+            return Ok(receipt);
+        }
         if !self
             .tags(principal, context)
             .await?
@@ -114,19 +155,6 @@ impl Workspace {
         let mut body = Object::new();
         body.insert("data", Json::Object(data));
         proposal.body = Json::Object(body);
-        self.write_tags(principal, context, proposal).await
-    }
-
-    async fn write_tags(
-        &self,
-        principal: &Principal,
-        context: &Address,
-        mut proposal: Proposal,
-    ) -> Result<Receipt, Problem> {
-        proposal.context = tags_address(context);
-        proposal.operation = Operation::Merge;
-        proposal.create = true;
-        proposal.own = Some(Box::new(Own::default()));
         self.submit(principal, proposal).await
     }
 
@@ -162,21 +190,34 @@ impl Workspace {
         }
     }
 
-    /// Returns conflicts, those of earlier proposals first.
+    /// Returns a page of conflicts, those of earlier proposals first; it may end before its limit.
     pub async fn conflicts(
         &self,
         principal: &Principal,
         query: &ConflictQuery,
-    ) -> Result<Vec<Conflict>, Problem> {
+    ) -> Result<ConflictPage, Problem> {
         let shared = &self.shared;
-        let found = shared.store.conflicts(&shared.id, query).await;
-        let mut seen = Vec::new();
-        for conflict in found.map_err(store_problem)? {
-            if self.sees(principal, &conflict).await? {
-                seen.push(conflict);
+        let wanted = query.limit.clamp(1, shared.settings.page_max);
+        let (mut conflicts, mut bytes) = (Vec::new(), 0);
+        let mut query = query.clone();
+        loop {
+            // Each may hold the largest document thrice.
+            query.limit = LOAD_AT_ONCE.min(wanted - conflicts.len());
+            let found = shared.store.conflicts(&shared.id, &query).await;
+            let found = found.map_err(store_problem)?;
+            let more = found.len() == query.limit;
+            query.after = found.last().map(|conflict| conflict.id);
+            for conflict in found {
+                if self.sees(principal, &conflict).await? {
+                    bytes += conflict.weight();
+                    conflicts.push(conflict);
+                }
+            }
+            if !more || conflicts.len() >= wanted || bytes >= PAGE_BYTES_MAX {
+                let next = query.after.filter(|_| more);
+                return Ok(ConflictPage { conflicts, next });
             }
         }
-        Ok(seen)
     }
 
     /// Says whether a conflict's context may be seen, and the conflict is acknowledged.
@@ -188,6 +229,37 @@ impl Workspace {
         let rules = &self.shared.settings.rules;
         Ok(conflict.opened <= head.version && visible(principal, &Subject::of_head(&head), rules))
     }
+}
+
+/// The node's own kinds are not declared: a schema could make them unreadable.
+fn check_declarable(kind: &Kind) -> Result<(), Problem> {
+    if schema_address(kind).id().starts_with("syncline_") {
+        let detail = "kinds that begin with syncline_ are the node's own";
+        return Err(Problem::new(Code::Invalid, detail));
+    }
+    Ok(())
+}
+
+/// What a kind declares is overwritten unless the writer says on what it was made.
+fn overwrite_if_unsaid(proposal: &mut Proposal) {
+    if proposal.base.is_none() && proposal.precondition == Precondition::None {
+        proposal.precondition = Precondition::MatchAny;
+    }
+}
+
+/// Makes a proposal one for a context's tags, and returns what became of it if it was sent before.
+async fn tags_heard(
+    workspace: &Workspace,
+    context: &Address,
+    proposal: &mut Proposal,
+    sent: Object,
+) -> Result<Option<Receipt>, Problem> {
+    proposal.context = tags_address(context);
+    proposal.create = true;
+    let sent = Json::Object(sent);
+    workspace
+        .heard_before(proposal, Operation::Merge, sent)
+        .await
 }
 
 fn tags_address(context: &Address) -> Address {

@@ -39,12 +39,13 @@ use tokio::task::JoinHandle;
 
 pub use aside::aside;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use declared::ConflictPage;
 pub use lines::{Blame, Branch, BranchMerge};
 pub use reads::{Diff, ListAnswer, VersionPage, When};
 pub use settings::{Settings, TestFaults};
 pub use stats::{Health, Stats};
 pub use subtree::SubtreeAnswer;
-pub use syncline_rules::{Principal, Role};
+pub use syncline_rules::{Principal, Role, SCHEMA_KIND, schema_address};
 pub use tail::Entry;
 pub use workspace::{BulkAnswer, Workspace};
 

@@ -8,11 +8,12 @@ use syncline_model::change::{Change, Effect, Receipt};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, BranchName, Version};
-use syncline_model::json::{Json, JsonWriter, Limits, Pointer};
+use syncline_model::json::{Json, JsonWriter, Limits, Object, Pointer};
 use syncline_model::proposal::{Actor, Base, Operation, Own, Proposal};
 use syncline_rules::{Principal, Subject, visible};
 
-use crate::load::store_problem;
+use crate::load::{rotten, store_problem};
+use crate::outcome::{Settled, reused};
 use crate::reads::{When, not_found};
 use crate::tail::Entry;
 use crate::workspace::Workspace;
@@ -139,20 +140,27 @@ impl Workspace {
         mut proposal: Proposal,
         from: Option<Version>,
     ) -> Result<Receipt, Problem> {
+        let mut sent = Object::new();
+        if let Some(from) = from {
+            sent.insert("from", Json::from(from.0));
+        }
+        let sent = Json::Object(sent);
+        if let Some(receipt) = self
+            .heard_before(&mut proposal, Operation::Create, sent)
+            .await?
+        {
+            return Ok(receipt);
+        }
         let context = proposal.context.clone();
         let when = from.map_or(When::Head, When::Version);
         let head = self.get(principal, &context, when).await?;
-        proposal.operation = Operation::Create;
         proposal.base = Some(Base::Version(head.version));
         let mut w = JsonWriter::new();
         w.begin_object();
         w.field_u64("from", head.version.0);
         w.end_object();
         proposal.body = parsed(w);
-        proposal.own = Some(Box::new(Own {
-            wanted: Some(Arc::new(head.document.clone())),
-            ..Own::default()
-        }));
+        own(&mut proposal).wanted = Some(Arc::new(head.document.clone()));
         self.submit(principal, proposal).await
     }
 
@@ -166,6 +174,16 @@ impl Workspace {
         from: &BranchName,
         dry_run: bool,
     ) -> Result<BranchMerge, Problem> {
+        let mut sent = Object::new();
+        sent.insert("from_branch", Json::from(from.as_str()));
+        let sent = Json::Object(sent);
+        if !dry_run
+            && let Some(receipt) = self
+                .heard_before(&mut proposal, Operation::Replace, sent)
+                .await?
+        {
+            return Ok(BranchMerge::Done(receipt));
+        }
         let (context, into) = (proposal.context.clone(), proposal.line());
         let line = context.line(Some(from));
         let branch = self.get(principal, &line, When::Head).await?;
@@ -197,13 +215,11 @@ impl Workspace {
         w.field_u64("version", branch.version.0);
         w.end_object();
         proposal.body = parsed(w);
-        proposal.operation = Operation::Replace;
         proposal.base = Some(Base::Version(base));
-        proposal.own = Some(Box::new(Own {
-            shown: Some(Arc::new(shown)),
-            wanted: Some(Arc::new(branch.document.clone())),
-            merges: Some((from.clone(), branch.version)),
-        }));
+        let own = own(&mut proposal);
+        own.shown = Some(Arc::new(shown));
+        own.wanted = Some(Arc::new(branch.document.clone()));
+        own.merges = Some((from.clone(), branch.version));
         self.submit(principal, proposal)
             .await
             .map(BranchMerge::Done)
@@ -215,6 +231,17 @@ impl Workspace {
         principal: &Principal,
         mut proposal: Proposal,
     ) -> Result<Receipt, Problem> {
+        let sent = Json::Object(Object::new());
+        if let Some(receipt) = self
+            .heard_before(&mut proposal, Operation::Rollback, sent)
+            .await?
+        {
+            return Ok(receipt);
+        }
+        if proposal.context.is_built_in() {
+            let detail = "kinds that begin with syncline_ are the node's own";
+            return Err(Problem::new(Code::Invalid, detail));
+        }
         let line = proposal.line();
         self.get(principal, &line, When::Head).await?;
         let actor: Actor = proposal.actor.clone();
@@ -235,10 +262,40 @@ impl Workspace {
         w.begin_object();
         w.field_u64("version", version.0 - 1);
         w.end_object();
-        proposal.operation = Operation::Rollback;
         proposal.body = parsed(w);
         proposal.base = Some(Base::Version(version));
         self.submit(principal, proposal).await
+    }
+
+    /// Makes the proposal of a typed call what `sent` asks for, and returns what became of it if
+    /// it was sent before: what the call looks up may have moved since, and the answer must not
+    /// (P3).
+    pub(crate) async fn heard_before(
+        &self,
+        proposal: &mut Proposal,
+        operation: Operation,
+        sent: Json,
+    ) -> Result<Option<Receipt>, Problem> {
+        proposal.operation = operation;
+        own(proposal).sent = Some(sent);
+        let shared = &self.shared;
+        let rows = shared.store.ids(&shared.id, &[proposal.id]).await;
+        let Some(row) = rows.map_err(store_problem)?.into_iter().next().flatten() else {
+            return Ok(None);
+        };
+        if row.digest != proposal.digest().0 {
+            return Err(reused(proposal.id));
+        }
+        let settled = Settled::from_bytes(proposal.id, &row.outcome);
+        match settled.map_err(|rot| rotten(&*shared.store, &rot))? {
+            // What is not acknowledged yet is heard from the committer.
+            Settled::Accepted(receipt) if receipt.seq.is_some_and(|s| s > self.tail().seq) => {
+                Ok(None)
+            }
+            Settled::Accepted(receipt) => Ok(Some(receipt)),
+            Settled::Refused(refusal) => Err(shared.refusal_again(proposal, *refusal).await?),
+            Settled::Bulk => Err(reused(proposal.id)),
+        }
     }
 
     /// Says which change last set a field.
@@ -278,6 +335,11 @@ impl Workspace {
         let (rule, beat) = decided_at(&entry.change, path);
         Ok(Blame { entry, rule, beat })
     }
+}
+
+/// Returns what a typed call says beside its proposal.
+fn own(proposal: &mut Proposal) -> &mut Own {
+    proposal.own.get_or_insert_default()
 }
 
 /// Returns by which rule a change set a place, and what else was wanted there.

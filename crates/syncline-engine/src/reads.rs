@@ -74,13 +74,19 @@ pub(crate) fn not_found(address: &Address) -> Problem {
     Problem::new(Code::NotFound, detail)
 }
 
+/// Names a line of versions for people.
+fn named(line: &Address) -> String {
+    match line.of_line() {
+        (context, Some(branch)) => format!("branch \"{branch}\" of context \"{context}\""),
+        (context, None) => format!("context \"{context}\""),
+    }
+}
+
 fn deleted(head: &Head) -> Problem {
+    let (line, version) = (named(&head.address), head.version);
     Problem::new(
         Code::Deleted,
-        format!(
-            "context \"{}\" was deleted at version {}",
-            head.address, head.version
-        ),
+        format!("{line} was deleted at version {version}"),
     )
     .hint("read an older version with ?version=, or restore it")
 }
@@ -260,17 +266,37 @@ impl Workspace {
         match self.head_as_of(address, seq.min(self.tail().seq)).await? {
             None => Err(Problem::new(
                 Code::NotFound,
-                format!("context \"{address}\" was not there yet at {time}"),
+                format!("{} was not there yet at {time}", named(address)),
             )),
             head => Ok(head),
         }
     }
 
-    /// Lists contexts, with their documents.
+    /// Lists contexts of all kinds, with their documents.
     pub async fn list(
         &self,
         principal: &Principal,
+        query: ListQuery,
+    ) -> Result<ListAnswer, Problem> {
+        self.list_where(principal, query, |_| true).await
+    }
+
+    /// Lists contexts as people mean it: the node's own kinds only where the query names one.
+    pub async fn list_usual(
+        &self,
+        principal: &Principal,
+        query: ListQuery,
+    ) -> Result<ListAnswer, Problem> {
+        let all = query.contexts.kind.is_some();
+        let usual = |row: &HeadRow| all || !row.address.is_built_in();
+        self.list_where(principal, query, usual).await
+    }
+
+    async fn list_where(
+        &self,
+        principal: &Principal,
         mut query: ListQuery,
+        wanted_row: impl Fn(&HeadRow) -> bool + Send,
     ) -> Result<ListAnswer, Problem> {
         let shared = &self.shared;
         let by = query.sort.by;
@@ -290,7 +316,8 @@ impl Workspace {
             while !left.is_empty() && bytes < PAGE_BYTES_MAX {
                 let (some, rest) = left.split_at(left.len().min(LOAD_AT_ONCE));
                 left = rest;
-                for head in self.load(some).await? {
+                let some: Vec<_> = some.iter().filter(|row| wanted_row(row)).cloned().collect();
+                for head in self.load(&some).await? {
                     let seen = visible(principal, &Subject::of_head(&head), &shared.settings.rules);
                     if seen && (query.contexts.deleted || !head.deleted) {
                         bytes += head.document.weight();
@@ -526,7 +553,7 @@ fn receipt_of(entry: &Entry) -> syncline_model::change::Receipt {
 fn no_version(address: &Address, version: Version) -> Problem {
     Problem::new(
         Code::NotFound,
-        format!("context \"{address}\" has no version {version}"),
+        format!("{} has no version {version}", named(address)),
     )
     .hint("`syncline log` shows which there are")
 }

@@ -180,7 +180,7 @@ impl Shared {
         for version in [refusal.base, refusal.theirs] {
             heads.push(match version {
                 Some(version) => {
-                    version_as_head(&*self.store, &self.id, &proposal.context, version).await?
+                    version_as_head(&*self.store, &self.id, &proposal.line(), version).await?
                 }
                 None => None,
             });

@@ -54,19 +54,27 @@ pub(crate) fn not_modified(etag: &Etag) -> Response<Body> {
     response
 }
 
-/// Answers a write: 201 with its place where it made the context, else 200.
+/// Answers a write: 201 with its place where it made the context or branch, else 200.
 pub(crate) fn receipt(receipt: &ReceiptView, address: &Address, created: bool) -> Response<Body> {
-    let status = if created {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
+    let place = match &receipt.branch {
+        Some(branch) => format!("/v1/contexts/{address}?branch={branch}"),
+        None => format!("/v1/contexts/{address}"),
+    };
+    receipt_at(receipt, created.then_some(place))
+}
+
+/// Answers a write: 201 with the place of what it made, else 200.
+pub(crate) fn receipt_at(receipt: &ReceiptView, made: Option<String>) -> Response<Body> {
+    let status = match made {
+        Some(_) => StatusCode::CREATED,
+        None => StatusCode::OK,
     };
     let mut response = json(status, receipt.to_text());
     if let Some(etag) = &receipt.etag {
         insert(&mut response, ETAG, &etag.to_string());
     }
-    if created {
-        insert(&mut response, LOCATION, &format!("/v1/contexts/{address}"));
+    if let Some(place) = made {
+        insert(&mut response, LOCATION, &place);
     }
     response
 }

@@ -10,10 +10,12 @@ use http::header::{
 };
 use http::request::Parts;
 use http_body_util::BodyExt as _;
-use syncline_api::{Code, Problem, check_named_context, parse_if_match, parse_message};
+use syncline_api::{
+    Code, Problem, check_named_context, parse_branch, parse_if_match, parse_message,
+};
 use syncline_engine::{Principal, Workspace, aside};
 use syncline_model::etag::Etag;
-use syncline_model::ids::{Address, ChangeId, Name, WorkspaceId};
+use syncline_model::ids::{Address, BranchName, ChangeId, Name, WorkspaceId};
 use syncline_model::json::{Json, Limits, Pointer};
 use syncline_model::proposal::{Actor, Base, Operation, Precondition, Proposal};
 
@@ -77,6 +79,16 @@ impl Ask {
         })
     }
 
+    /// Returns the line of versions that the path and the query name.
+    pub fn line(&self) -> Result<Address, Problem> {
+        Ok(self.address()?.line(self.branch()?.as_ref()))
+    }
+
+    /// Returns the branch that the query names; none is `main`.
+    fn branch(&self) -> Result<Option<BranchName>, Problem> {
+        Ok(self.query.named("branch", parse_branch)?.flatten())
+    }
+
     /// Returns a header as text; one that comes twice is refused.
     pub fn header(&self, name: &str) -> Result<Option<&str>, Problem> {
         let mut values = self.parts.headers.get_all(name).iter();
@@ -102,12 +114,22 @@ impl Ask {
             .map_err(|error| bad(format!("the header {name}: {error}")))
     }
 
-    /// Returns the proposal that the request's headers and query go with.
+    /// Returns the proposal of a document or patch that the path is sent.
     pub fn proposal(&self, operation: Operation, body: Json) -> Result<Proposal, Problem> {
-        self.refuse_unbuilt()?;
         let address = self.address()?;
         check_named_context(&body, &Pointer::root(), &address)?;
         let body = syncline_api::strip_server_members(&body);
+        self.proposal_for(address, operation, body)
+    }
+
+    /// Returns the proposal that the request's headers and query go with.
+    pub fn proposal_for(
+        &self,
+        context: Address,
+        operation: Operation,
+        body: Json,
+    ) -> Result<Proposal, Problem> {
+        self.refuse_unbuilt()?;
         let id = match self.idempotency_key()? {
             Some(id) => id,
             None => self.node.doors.engine.fresh_id(),
@@ -117,13 +139,14 @@ impl Ask {
             parse_message(&text)
         };
         Ok(Proposal {
+            branch: self.branch()?,
             base: self.parsed("syncline-base", str::parse::<Base>)?,
             precondition: self.precondition()?,
             create: operation == Operation::Replace || self.query.flag("create")?,
             create_parents: self.query.flag("create_parents")?,
             strategy: self.parsed("syncline-strategy", Name::parse)?,
             message: self.parsed("syncline-message", read_message)?,
-            ..Proposal::new(id, address, operation, body, self.actor()?)
+            ..Proposal::new(id, context, operation, body, self.actor()?)
         })
     }
 
@@ -144,7 +167,7 @@ impl Ask {
 
     /// Refuses what PROTOCOL names and this node cannot do yet: nothing is done half.
     pub fn refuse_unbuilt(&self) -> Result<(), Problem> {
-        for name in ["branch", "resolved", "where", "q", "filter"] {
+        for name in ["resolved", "where", "q", "filter"] {
             if self.query.text(name).is_some() {
                 return Err(Problem::not_built(&format!("?{name}=")));
             }

@@ -20,9 +20,9 @@ use crate::query::{Query, bad};
 pub(crate) async fn get(ask: Ask) -> Answer {
     ask.refuse_unbuilt()?;
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
-    let (address, when, part) = (ask.address()?, when(&ask.query)?, Part::of(&ask.query)?);
+    let (line, when, part) = (ask.line()?, when(&ask.query)?, Part::of(&ask.query)?);
     ask.wait_for_min_cursor(&workspace).await?;
-    let head = workspace.get(&principal, &address, when).await?;
+    let head = workspace.get(&principal, &line, when).await?;
     let show_seq = principal.reads_all();
     let write = || {
         let part = part.map(|part| part.of_view(&ContextView::from_head(&head, show_seq)));
@@ -159,8 +159,12 @@ pub(crate) async fn delete(ask: Ask) -> Answer {
 }
 
 async fn write(ask: &Ask, operation: Operation, body: Json) -> Answer {
+    submit(ask, ask.proposal(operation, body)?).await
+}
+
+/// Submits a proposal, and answers with its receipt.
+pub(crate) async fn submit(ask: &Ask, proposal: Proposal) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
-    let proposal = ask.proposal(operation, body)?;
     let address = proposal.context.clone();
     let asks_for_creation = asks_for_creation(&proposal);
     let receipt = workspace.submit(&principal, proposal).await?;
@@ -254,14 +258,12 @@ fn bulk_answer(bulk: ChangeId, receipts: &[ReceiptOrProblem]) -> http::Response<
 /// `GET /v1/contexts/{kind}/{id}/versions`
 pub(crate) async fn versions(ask: Ask) -> Answer {
     ask.refuse_unbuilt()?;
-    let (workspace, principal, address) = (ask.workspace()?, ask.principal()?, ask.address()?);
+    let (workspace, principal, line) = (ask.workspace()?, ask.principal()?, ask.line()?);
     let limits = &ask.node.doors.limits;
     let limit = ask.query.limit(limits.page_default, limits.page_max)?;
     let below = ask.query.parse("page", Version::parse)?;
     ask.wait_for_min_cursor(&workspace).await?;
-    let page = workspace
-        .versions(&principal, &address, below, limit)
-        .await?;
+    let page = workspace.versions(&principal, &line, below, limit).await?;
     let all = principal.reads_all();
     Ok(answer::written(|w| {
         w.begin_object();
@@ -290,14 +292,14 @@ pub(crate) async fn versions(ask: Ask) -> Answer {
 /// `GET /v1/contexts/{kind}/{id}/diff`
 pub(crate) async fn diff(ask: Ask) -> Answer {
     ask.refuse_unbuilt()?;
-    let (workspace, principal, address) = (ask.workspace()?, ask.principal()?, ask.address()?);
+    let (workspace, principal, line) = (ask.workspace()?, ask.principal()?, ask.line()?);
     let version = |name: &str| {
         let version = ask.query.parse(name, Version::parse)?;
         version.ok_or_else(|| bad(format!("the query needs {name}, a version")))
     };
     let (from, to) = (version("from")?, version("to")?);
     ask.wait_for_min_cursor(&workspace).await?;
-    let diff = workspace.diff(&principal, &address, from, to).await?;
+    let diff = workspace.diff(&principal, &line, from, to).await?;
     let patch = diff.patch.to_json();
     let write = |w: &mut JsonWriter| {
         w.begin_object();

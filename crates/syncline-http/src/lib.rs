@@ -7,6 +7,8 @@
 
 mod answer;
 mod ask;
+mod calls;
+mod conflicts;
 mod contexts;
 mod doors;
 mod feeds;
@@ -14,15 +16,18 @@ mod feeds;
 pub mod fuzz;
 mod gate;
 mod keys;
+mod lines;
 mod lists;
 mod node;
 mod openapi;
 mod query;
 mod routes;
+mod schemas;
 mod serve;
 mod shown;
 mod socket;
 mod stall;
+mod tags;
 
 pub use doors::{DoorLimits, Doors, NodeInfo};
 pub use keys::Keys;

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use syncline_api::{Code, ContextView, Problem};
+use syncline_api::{ContextView, Problem};
 use syncline_engine::aside;
 use syncline_model::ids::{Address, Kind, PrincipalId};
 use syncline_model::json::{Fields, Json, JsonWriter, Limits, Pointer};
@@ -29,7 +29,7 @@ pub(crate) async fn list(ask: Ask) -> Answer {
     };
     let part = Part::of(&ask.query)?;
     ask.wait_for_min_cursor(&workspace).await?;
-    let page = workspace.list(&principal, query).await?;
+    let page = workspace.list_usual(&principal, query).await?;
     let part = part.map(|part| part.shared_by(page.heads.len()));
     let how = ask.parts.uri.query().unwrap_or_default();
     let write = |w: &mut JsonWriter| {
@@ -55,29 +55,19 @@ pub(crate) async fn list(ask: Ask) -> Answer {
 
 fn contexts(query: &Query) -> Result<ContextList, Problem> {
     Ok(ContextList {
-        kind: named(query, "kind", Kind::parse)?,
-        parent: named(query, "parent", Address::parse)?,
-        within: named(query, "within", Address::parse)?,
+        kind: query.named("kind", Kind::parse)?,
+        parent: query.named("parent", Address::parse)?,
+        within: query.named("within", Address::parse)?,
         addresses: None,
         labels: query.all("label").map(label).collect(),
         state: query.text("state").map(str::to_owned),
-        owner: named(query, "owner", PrincipalId::parse)?.map(|owner| owner.to_string()),
+        owner: query
+            .named("owner", PrincipalId::parse)?
+            .map(|owner| owner.to_string()),
         updated_since: query.parse("updated_since", |text| {
             Timestamp::parse(&text.replace(' ', "+"))
         })?,
         deleted: query.flag("deleted")?,
-    })
-}
-
-/// Reads a kind, address or owner: a wrong one is 422, as everywhere.
-fn named<T, E: std::fmt::Display>(
-    query: &Query,
-    name: &str,
-    read: impl Fn(&str) -> Result<T, E>,
-) -> Result<Option<T>, Problem> {
-    query.parse(name, read).map_err(|problem| Problem {
-        code: Code::Invalid,
-        ..problem
     })
 }
 
@@ -118,7 +108,7 @@ fn sort_name(sort: Sort) -> String {
 }
 
 /// A page's name holds where the page before it ended, and for which order.
-fn write_page(key: &PageKey, sort: Sort) -> String {
+pub(crate) fn write_page(key: &PageKey, sort: Sort) -> String {
     let mut w = JsonWriter::new();
     w.begin_object();
     w.field_str("s", &sort_name(sort));

@@ -63,6 +63,18 @@ impl Query {
             .map_err(|error| bad(format!("the query's {name}: {error}")))
     }
 
+    /// Reads a kind, an address, an owner or a branch: a wrong one is 422, as everywhere.
+    pub fn named<T, E: std::fmt::Display>(
+        &self,
+        name: &str,
+        read: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Problem> {
+        self.parse(name, read).map_err(|problem| Problem {
+            code: Code::Invalid,
+            ..problem
+        })
+    }
+
     /// Reads a flag: `true`, `false`, or its name alone.
     pub fn flag(&self, name: &str) -> Result<bool, Problem> {
         let read = |text: &str| match text {

@@ -189,6 +189,12 @@ impl Conflict {
     /// Writes the wire form, which is the stored one too; what is missing is left out.
     pub fn write(&self, w: &mut JsonWriter) {
         w.begin_object();
+        self.write_members(w);
+        w.end_object();
+    }
+
+    /// Writes the members of the wire form, for a door that adds what holds at the moment.
+    pub fn write_members(&self, w: &mut JsonWriter) {
         w.field_str("id", &self.id.to_string());
         w.field_u64("version", self.version);
         w.field_str("context", self.context.as_str());
@@ -229,7 +235,6 @@ impl Conflict {
         if let Some(id) = self.settled_by {
             w.field_str("settled_by", &id.to_string());
         }
-        w.end_object();
     }
 
     /// Returns the wire form.
@@ -280,6 +285,14 @@ impl Conflict {
         let sides = [&self.base, &self.ours, &self.theirs];
         let sides: usize = sides.into_iter().flatten().map(Json::weight).sum();
         400 + self.path.len() + sides
+    }
+
+    /// Says how urgent it is: 1 when it waits beyond its deadline, else 2.
+    pub fn priority(&self, now: Timestamp) -> u64 {
+        match self.is_open() && self.deadline < now {
+            true => 1,
+            false => 2,
+        }
     }
 
     /// Says whether it waits.

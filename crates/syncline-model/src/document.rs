@@ -28,7 +28,8 @@ pub const MEMBERS: [&str; 11] = [
 ];
 
 /// What the server adds to a context; writers may send it back, and it is ignored.
-pub const SERVER_MEMBERS: [&str; 11] = [
+pub const SERVER_MEMBERS: [&str; 12] = [
+    "branch",
     "version",
     "seq",
     "etag",

@@ -194,6 +194,11 @@ impl Address {
         }
     }
 
+    /// Says whether it is of a kind that the node keeps for itself: schemas, tags.
+    pub fn is_built_in(&self) -> bool {
+        self.0.starts_with("syncline_")
+    }
+
     /// Returns the part before the slash.
     pub fn kind(&self) -> &str {
         self.0.split_once('/').expect("an address has a slash").0

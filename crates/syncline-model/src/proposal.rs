@@ -233,6 +233,8 @@ pub struct Proposal {
 /// What a typed call of the node says with its proposal: it may write built-in kinds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Own {
+    /// What the caller sent, where the body says more: what a resend is recognized by.
+    pub sent: Option<Json>,
     /// The base, where that is no version of the line: a branch as it was merged last.
     pub shown: Option<Arc<Document>>,
     /// The document that is wanted, whole: what a branch holds.
@@ -290,7 +292,8 @@ impl Proposal {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
-        canonical::update_hash(&mut hash, &self.body);
+        let sent = self.own.as_ref().and_then(|own| own.sent.as_ref());
+        canonical::update_hash(&mut hash, sent.unwrap_or(&self.body));
         ProposalDigest(hash.finalize().into())
     }
 }

@@ -31,7 +31,7 @@ pub fn check_supported(proposal: &Proposal) -> Refused<()> {
     {
         return refuse(Problem::new(Code::Invalid, why).at(at("strategy")));
     }
-    if proposal.context.kind().starts_with("syncline_") && proposal.own.is_none() {
+    if proposal.context.is_built_in() && proposal.own.is_none() {
         return refuse(
             Problem::new(
                 Code::Invalid,
@@ -51,6 +51,26 @@ pub fn check_supported(proposal: &Proposal) -> Refused<()> {
         ),
         _ => Ok(()),
     }
+}
+
+/// Refuses to begin a branch by writing to it: it would come from nothing.
+pub fn check_branch(proposal: &Proposal, head: Option<&Arc<Head>>) -> Refused<()> {
+    let Some(branch) = &proposal.branch else {
+        return Ok(());
+    };
+    if head.is_some() || proposal.own.is_some() {
+        return Ok(());
+    }
+    let detail = format!(
+        "context \"{}\" has no branch \"{branch}\"",
+        proposal.context
+    );
+    let hint = "POST …/branches begins one";
+    refuse(
+        Problem::new(Code::NotFound, detail)
+            .at(Pointer::from_static("/branch"))
+            .hint(hint),
+    )
 }
 
 pub fn check_precondition(
@@ -144,16 +164,19 @@ pub fn seen_base(view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> 
             },
         });
     }
+    // A branch begins as its base was, which is a version of `main`.
+    if let (Some(_), Operation::Create, Base::Version(version), true) = (
+        &proposal.branch,
+        proposal.operation,
+        base,
+        proposal.own.is_some(),
+    ) {
+        return Ok(Seen::Head {
+            version: *version,
+            at: Timestamp(0),
+        });
+    }
     let Some(head) = head else {
-        // A branch begins as its base was.
-        if let (Some(_), Operation::Create, Base::Version(version)) =
-            (&proposal.branch, proposal.operation, base)
-        {
-            return Ok(Seen::Head {
-                version: *version,
-                at: Timestamp(0),
-            });
-        }
         let detail = format!("context \"{context}\" never existed, so {base} is not its base");
         return refuse(Problem::new(Code::BaseUnknown, detail).at(at()));
     };

@@ -9,13 +9,13 @@ use syncline_model::conflict::{Conflict, ConflictKind, Strategy};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, Version};
-use syncline_model::json::{Json, Pointer};
+use syncline_model::json::{Fields, Json, Pointer};
 use syncline_model::proposal::{Base, Operation, Precondition, Proposal};
 use syncline_model::time::{Hlc, Timestamp};
 
 use crate::Rules;
 use crate::conditions::{
-    Seen, check_operation, check_precondition, check_supported, seen_base, with_sides,
+    Seen, check_branch, check_operation, check_precondition, check_supported, seen_base, with_sides,
 };
 use crate::document::propose;
 use crate::hierarchy::{ANCESTORS_MAX, check_height, check_parent};
@@ -150,11 +150,14 @@ fn missing(view: &View, proposal: &Proposal) -> Option<Need> {
 
 /// Returns the version that a rollback names.
 pub fn rollback_version(proposal: &Proposal) -> Result<Version, Problem> {
-    let version = proposal.body.get("version").and_then(Json::as_u64);
-    version.filter(|v| *v > 0).map(Version).ok_or_else(|| {
-        Problem::new(Code::Invalid, "a rollback names a version from 1")
-            .at(Pointer::from_static("/version"))
-    })
+    let mut fields = Fields::new(&proposal.body, &Pointer::root())?;
+    let version = fields.required_u64("version")?;
+    fields.finish()?;
+    match version {
+        0 => Err(Problem::new(Code::Invalid, "versions count from 1")
+            .at(Pointer::from_static("/version"))),
+        version => Ok(Version(version)),
+    }
 }
 
 /// What a proposal wants to become of its line.
@@ -202,6 +205,7 @@ fn try_decide(view: &View, proposal: &Proposal, rules: &Rules, now: Now) -> Resu
     let line = proposal.line();
     let head = view.head(&line);
     let live = head.filter(|head| !head.deleted);
+    check_branch(proposal, head)?;
     check_precondition(view, proposal, rules, head)?;
     let seen = seen_base(view, proposal, head)?;
     let meets = Case {

@@ -24,13 +24,12 @@ enum Chosen {
 /// Returns what becomes of the line when the conflict that the body names is settled.
 ///
 /// The body is `{"conflict":…,"version":…}` with `"choose":"ours"` or `"theirs"`, or a `"value"`.
-pub fn settle(_view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> Result<Wanted, Stop> {
+pub fn settle(view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> Result<Wanted, Stop> {
     let (id, version, chosen) = read(&proposal.body)?;
-    let Some(head) = head else {
-        return Err(no_conflict(&id));
-    };
-    let Some(conflict) = head.conflicts.iter().find(|conflict| conflict.id == id) else {
-        return Err(no_conflict(&id));
+    let waits = head.and_then(|head| Some((head, head.conflicts.iter().find(|c| c.id == id)?)));
+    let Some((head, conflict)) = waits else {
+        let known = view.conflicts(&proposal.context)?;
+        return Err(no_conflict(&id, known.iter().find(|c| c.id == id)));
     };
     if conflict.version != version {
         let detail = format!(
@@ -40,11 +39,7 @@ pub fn settle(_view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> Re
         let mut problem = Problem::new(Code::PreconditionFailed, detail)
             .at(Pointer::from_static("/version"))
             .hint("look at the sides again, and settle that version with a new change id");
-        problem.sides = Some(Box::new(Sides {
-            base: conflict.base.clone(),
-            ours: conflict.ours.clone(),
-            theirs: conflict.theirs.clone(),
-        }));
+        problem.sides = Some(sides_of(conflict));
         return Err(problem.into());
     }
     let value = match chosen {
@@ -119,11 +114,22 @@ fn read(body: &Json) -> Result<(ConflictId, u64, Chosen), Problem> {
     Ok((id, version, chosen))
 }
 
-fn no_conflict(id: &ConflictId) -> Stop {
-    Problem::new(
-        Code::PreconditionFailed,
-        format!("no conflict {id} waits here any more"),
-    )
-    .hint("it was settled, or both sides came to agree; look at it again")
-    .into()
+/// Says that a conflict does not wait, and what its sides were if it ever did.
+fn no_conflict(id: &ConflictId, ended: Option<&Conflict>) -> Stop {
+    let detail = match ended.and_then(|conflict| conflict.closed) {
+        Some(version) => format!("conflict {id} was ended by version {version}"),
+        None => format!("no conflict {id} waits here"),
+    };
+    let mut problem = Problem::new(Code::PreconditionFailed, detail)
+        .hint("it was settled, or both sides came to agree; look at it again");
+    problem.sides = ended.map(sides_of);
+    problem.into()
+}
+
+fn sides_of(conflict: &Conflict) -> Box<Sides> {
+    Box::new(Sides {
+        base: conflict.base.clone(),
+        ours: conflict.ours.clone(),
+        theirs: conflict.theirs.clone(),
+    })
 }

@@ -149,27 +149,21 @@ pub trait Store: Send + Sync + 'static {
         &self,
         workspace: &WorkspaceId,
         id: &ConflictId,
-    ) -> Result<Option<Conflict>, StoreError> {
-        Ok(None)
-    }
+    ) -> Result<Option<Conflict>, StoreError>;
 
     /// Returns conflicts by id: those of earlier proposals first.
     async fn conflicts(
         &self,
         workspace: &WorkspaceId,
         query: &ConflictQuery,
-    ) -> Result<Vec<Conflict>, StoreError> {
-        Ok(Vec::new())
-    }
+    ) -> Result<Vec<Conflict>, StoreError>;
 
     /// Returns the heads of a context's branches without their bodies, deleted ones too, by name.
     async fn branches(
         &self,
         workspace: &WorkspaceId,
         address: &Address,
-    ) -> Result<Vec<HeadRow>, StoreError> {
-        Ok(Vec::new())
-    }
+    ) -> Result<Vec<HeadRow>, StoreError>;
 
     /// Returns whether the store takes writes.
     fn health(&self) -> StoreHealth;

@@ -76,6 +76,10 @@ pub fn change() -> Change {
             r#"[{"op":"replace","path":"/data/status","value":"done"}]"#,
         )),
         outcome: Outcome::Merged,
+        decisions: None,
+        merges: None,
+        conflicts: Vec::new(),
+        detected: Vec::new(),
         blind: false,
         hash: DocumentHash([0xab; 32]),
     }
@@ -97,5 +101,6 @@ pub fn head() -> Head {
         actor: Actor::from_principal(PrincipalId::owner()),
         created_at: Timestamp(0),
         updated_at: Timestamp(1_000),
+        conflicts: Arc::from([]),
     }
 }

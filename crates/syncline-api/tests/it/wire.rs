@@ -5,6 +5,7 @@ use syncline_api::{
     write_change,
 };
 use syncline_model::change::{Change, ChangeType, Effect, Outcome, Receipt};
+use syncline_model::conflict::ConflictKind;
 use syncline_model::etag::Etag;
 use syncline_model::ids::{BranchName, Seq, Version};
 use syncline_model::json::{Json, Pointer};
@@ -172,6 +173,8 @@ fn receipts_leave_out_what_is_false_or_empty() {
         version: Some(Version(8)),
         etag: Some(etag),
         conflicts: Vec::new(),
+        detected: Vec::new(),
+        branch: None,
         blind: false,
         bulk: None,
     };
@@ -206,6 +209,8 @@ fn receipts_and_refusals_round_trip() {
         etag: Some(Etag::new(Version(2), id(1), &[], head().hash)),
         cursor: Some("C".into()),
         conflicts: vec!["a.b".into()],
+        detected: vec![ConflictKind::Data, ConflictKind::Timestamp],
+        branch: Some(BranchName::parse("conflict/x").unwrap()),
         blind: true,
         bulk: Some(id(2)),
     };

@@ -3,10 +3,14 @@
 
 mod aside;
 mod bad_input;
+mod branches;
+mod conflicts;
 mod feeds;
 mod gate;
 mod limits;
+mod merge;
 mod node;
 mod openapi;
 mod rest;
+mod schemas;
 mod sync;

@@ -34,8 +34,16 @@ impl Node {
     }
 
     pub async fn with(change: impl FnOnce(&mut Doors)) -> Node {
+        Node::of(Settings::default(), change).await
+    }
+
+    pub async fn with_settings(settings: Settings) -> Node {
+        Node::of(settings, |_| {}).await
+    }
+
+    async fn of(settings: Settings, change: impl FnOnce(&mut Doors)) -> Node {
         let store = Arc::new(MemoryStore::new());
-        let engine = Engine::open(store, Arc::new(SystemClock), Settings::default())
+        let engine = Engine::open(store, Arc::new(SystemClock), settings)
             .await
             .unwrap();
         let node = NodeInfo {
@@ -300,6 +308,20 @@ impl Socket {
                 return message;
             }
         }
+    }
+
+    /// Returns the next messages of two types, whichever comes first.
+    pub async fn hear_both(&mut self, one: &str, other: &str) -> (Json, Json) {
+        let (mut first, mut second) = (None, None);
+        while first.is_none() || second.is_none() {
+            let message = self.hear().await;
+            match text(&message, "type") {
+                kind if kind == one => first = Some(message),
+                kind if kind == other => second = Some(message),
+                _ => {}
+            }
+        }
+        (first.unwrap(), second.unwrap())
     }
 
     pub async fn hear_or_close(&mut self) -> Result<Json, Option<(u16, String)>> {

@@ -3,7 +3,9 @@
 use syncline_model::ids::{Epoch, Seq, Version};
 use syncline_model::record::RecordHash;
 
-use super::scribe::{Form, Scribe, Shared, check_shown, join_all, shown, whole_log, workspace_id};
+use super::scribe::{
+    Form, Scribe, Shared, address, check_shown, conflict, join_all, shown, whole_log, workspace_id,
+};
 use crate::{Append, CommitFault, NewWorkspace, StoreError, StoreHealth};
 
 /// Making a workspace that is there returns it as it is.
@@ -343,6 +345,7 @@ pub async fn p1_an_unknown_commit_is_found_out(store: Shared, fault: CommitFault
     }
     let before = scribe.clone();
     let mut batch = scribe.batch();
+    batch.conflicts = vec![conflict(1, &address("task/a"), "/data")];
     batch.put(
         "task/a",
         r#"{"title":"unknown","labels":{"k":"v"}}"#,

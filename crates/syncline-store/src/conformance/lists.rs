@@ -79,7 +79,7 @@ fn random_document(dice: &mut Dice) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-fn random_query(dice: &mut Dice) -> ListQuery {
+pub(super) fn random_query(dice: &mut Dice) -> ListQuery {
     let some_address = |dice: &mut Dice| {
         let text = format!("{}/{}", dice.pick(&KINDS), dice.pick(&ids()));
         address(&text)
@@ -132,12 +132,11 @@ fn random_query(dice: &mut Dice) -> ListQuery {
     }
 }
 
-fn all_heads(scribe: &Scribe) -> Vec<HeadRow> {
-    scribe
-        .contexts
-        .values()
-        .map(|history| history.head.clone())
-        .collect()
+/// Returns the heads of main lines, with their bodies.
+pub(super) fn all_heads(scribe: &Scribe) -> Vec<HeadRow> {
+    let heads = scribe.contexts.values().map(|history| &history.head);
+    let mains = heads.filter(|head| head.address.of_line().1.is_none());
+    mains.cloned().collect()
 }
 
 /// Lists with any filter, in any order, hold what a plain walk over all heads finds.

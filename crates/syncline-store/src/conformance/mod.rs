@@ -8,6 +8,7 @@
 )]
 
 mod appends;
+mod conflicts;
 mod lists;
 mod oracle;
 mod reads;
@@ -15,6 +16,7 @@ pub mod scribe;
 mod subtrees;
 
 pub use appends::*;
+pub use conflicts::*;
 pub use lists::*;
 pub use reads::*;
 pub use subtrees::*;
@@ -52,6 +54,14 @@ macro_rules! conformance_tests {
             a_walk_survives_moves,
             a_height_counts_levels,
             labels_of_every_kind_are_found,
+            p4_conflicts_are_kept_as_their_changes_left_them,
+            p4_a_head_keeps_its_conflicts,
+            p1_a_failing_append_leaves_no_conflict,
+            conflicts_come_in_pages_by_id,
+            branches_never_show_in_lists_and_subtrees,
+            branches_have_versions_of_their_own,
+            branches_come_by_name,
+            a_conflict_that_is_not_as_it_was_told_is_found,
             all_is_well_when_nothing_is_rotten,
         }
         #[tokio::test]

@@ -249,6 +249,17 @@ impl Batch<'_> {
         self.scribe.now.0 += millis;
     }
 
+    /// Says whether a conflict with this id was told of before, or is about to be.
+    pub fn knows(&self, id: &ConflictId) -> bool {
+        self.scribe.conflicts.contains_key(id)
+    }
+
+    /// Says whether a line is there and not deleted.
+    pub fn lives(&self, line: &Address) -> bool {
+        let history = self.scribe.contexts.get(line);
+        history.is_some_and(|history| !history.head.deleted)
+    }
+
     fn line(&self, at: &str) -> Address {
         address(at).line(self.branch.as_ref())
     }

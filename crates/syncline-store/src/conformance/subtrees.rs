@@ -16,7 +16,7 @@ async fn page(
     after: Option<TreePlace>,
     limit: usize,
 ) -> (Vec<HeadRow>, Option<TreePlace>) {
-    let root = address(root);
+    let root = Address::parse_line(root).expect("a test's line is one");
     let page = store.subtree(workspace, &root, after, limit).await;
     let page = page.expect("a page");
     assert!(page.heads.len() <= limit);
@@ -24,7 +24,7 @@ async fn page(
     (heads, page.next)
 }
 
-async fn whole(
+pub(super) async fn whole(
     store: &dyn Store,
     workspace: &WorkspaceId,
     root: &str,
