@@ -138,3 +138,89 @@ pub(crate) fn branches(
     let found = read::all(conn, &sql, (ws, address.as_str()), rows::head)?;
     Ok(found.into_iter().map(|(_, head)| head).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use syncline_model::ids::ChangeId;
+
+    use super::*;
+
+    /// Returns a store of conflicts of two contexts in turn, of which each 1,000th waits, written
+    /// without the store, and a count of SQLite's steps.
+    fn written(many: u64) -> (Connection, Arc<AtomicU64>) {
+        let mut conn = Connection::open_in_memory().unwrap();
+        for migration in crate::open::MIGRATIONS {
+            conn.execute_batch(migration).unwrap();
+        }
+        let insert = "INSERT INTO conflict VALUES (1, ?1, ?2, NULL, ?3, 1, 1, ?4)";
+        let tx = conn.transaction().unwrap();
+        for number in 0..many {
+            let id = ConflictId::new(ChangeId::from_parts(number, &[7; 10]), "");
+            let address = ["task/a", "task/b"][usize::from(number % 1_000 < 500)];
+            let state = ["settled", "open"][usize::from(number % 1_000 == 999)];
+            let body = format!(
+                r#"{{"id":"{id}","version":1,"context":"{address}","kind":"data","state":"{state}",
+                    "strategy":"manual","created_at":"2026-01-01T00:00:00Z",
+                    "deadline":"2026-01-01T00:00:00Z",
+                    "by":{{"ours":{{"id":"person/a"}},"theirs":{{"id":"person/b"}}}}}}"#
+            );
+            let mut statement = tx.prepare_cached(insert).unwrap();
+            statement
+                .execute((id.to_string(), address, state, &*pack(&body)))
+                .unwrap();
+        }
+        tx.commit().unwrap();
+        let steps = Arc::new(AtomicU64::new(0));
+        let counted = steps.clone();
+        let count = move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            false
+        };
+        conn.progress_handler(1, Some(count)).unwrap();
+        (conn, steps)
+    }
+
+    /// Returns how many conflicts a query finds in pages of 10, and the most steps of one page.
+    fn steps_a_page(conn: &Connection, steps: &AtomicU64, query: &ConflictQuery) -> (usize, u64) {
+        let mut query = query.clone();
+        let (mut found, mut most) = (0, 0);
+        loop {
+            steps.store(0, Ordering::Relaxed);
+            let page = page(conn, 1, &query).unwrap();
+            most = most.max(steps.load(Ordering::Relaxed));
+            found += page.len();
+            match page.last() {
+                Some(last) => query.after = Some(last.id),
+                None => return (found, most),
+            }
+        }
+    }
+
+    #[test]
+    fn p9_a_page_of_conflicts_costs_a_page_however_many_have_ended() {
+        let (conn, steps) = written(20_000);
+        let a = Some(Address::parse("task/a").unwrap());
+        let b = Some(Address::parse("task/b").unwrap());
+        for (context, open, many) in [
+            (None, false, 20_000),
+            (None, true, 20),
+            (a.clone(), false, 10_000),
+            (a, true, 20),
+            (b, true, 0),
+        ] {
+            let query = ConflictQuery {
+                context,
+                open,
+                after: None,
+                limit: 10,
+            };
+            let (found, most) = steps_a_page(&conn, &steps, &query);
+            assert_eq!(found, many, "{query:?}");
+            assert!(most < 200, "{query:?} takes {most} steps");
+        }
+    }
+}

@@ -135,7 +135,10 @@ pub struct Append {
     pub heads: Vec<HeadRow>,
     /// The change ids and what became of them.
     pub ids: Vec<IdRow>,
-    /// Conflicts that the records opened, moved or ended, as the last of them left each.
+    /// Conflicts that the records opened, moved or ended, as the last of them left each: each
+    /// once, told of by a record ([`syncline_model::change::Change::conflicts`]) of its own line,
+    /// whose head here has it among its `conflicts` while it waits. [`crate::Store::verify`]
+    /// compares all three.
     pub conflicts: Vec<Conflict>,
 }
 

@@ -175,7 +175,7 @@ pub trait Store: Send + Sync + 'static {
     async fn stats(&self) -> Result<StoreStats, StoreError>;
 
     /// Checks everything, telling each step to `progress`: the chain of each log, each body's
-    /// commitment, each head and version against the log, each stored document's hash.
+    /// commitment, each head, version and conflict against the log, each stored document's hash.
     async fn verify(
         &self,
         progress: &(dyn Fn(VerifyStep) + Send + Sync),

@@ -180,7 +180,7 @@ impl Walk {
             };
             match both {
                 Ok((columns, found)) => {
-                    if let Some(why) = wrong(conn, ws, &columns, &found)? {
+                    if let Some(why) = wrong(conn, (ws, &row.id), &columns, &found)? {
                         findings.failed(&row.id, &format!("conflict {}", columns.id), &why);
                     }
                 }
@@ -203,7 +203,7 @@ fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {
 /// Says what is wrong with a row by itself.
 fn wrong(
     conn: &Connection,
-    ws: i64,
+    (ws, id): (i64, &WorkspaceId),
     row: &Columns,
     found: &Found,
 ) -> Result<Option<String>, StoreError> {
@@ -218,7 +218,9 @@ fn wrong(
     if !shown {
         return Ok(Some("its columns do not show it".to_owned()));
     }
-    if found.first > found.last {
+    // As the log is now: the row may have been written since the walk began.
+    let (_, workspace) = read::workspace(conn, id)?;
+    if found.first > found.last || found.last > workspace.last {
         return Ok(Some("it is of no record".to_owned()));
     }
     let line = conflict.context.line(conflict.branch.as_ref());

@@ -63,10 +63,12 @@ impl Walk {
             self.checked = ctx;
             // A workspace that was made after the walk began is left for the next.
             if let Some(row) = self.workspaces.get(&ws) {
+                // As the log is now: the context may have been written since the walk began.
+                let ws = read::workspace(conn, &row.id)?;
                 findings.0.contexts += u64::from(main);
                 Check {
                     conn,
-                    ws: &(ws, row.clone()),
+                    ws: &ws,
                     ctx,
                     name: String::new(),
                     findings,

@@ -4,8 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use syncline_model::ids::Seq;
-use syncline_store::conformance::scribe::{Form, Scribe, document, whole_log, workspace_id};
+use syncline_store::conformance::scribe::{
+    Form, Scribe, address, all_conflicts, branch, check_shown, conflict, document, whole_log,
+    workspace_id,
+};
 use syncline_store::{ListQuery, Store, replay};
+use syncline_store_sqlite::SqliteStore;
 
 use crate::open;
 
@@ -117,4 +121,25 @@ async fn format_1_still_reads() {
     assert_eq!(shown[1].0, "task/b");
     let report = store.verify(&|_| ()).await.unwrap();
     assert_eq!((report.problems, report.records), (Vec::new(), 6));
+    check_written_on(&store).await;
+}
+
+/// What came with format 2 is empty in an old file, and can be written beside what is old.
+async fn check_written_on(store: &SqliteStore) {
+    let (id, a) = (workspace_id("default"), address("task/a"));
+    let below = store.subtree(&id, &a, None, 9).await.unwrap();
+    let below: Vec<_> = below.heads.iter().map(|(head, _)| &head.address).collect();
+    assert_eq!(below, [&a, &address("task/b")]);
+    assert_eq!(store.branches(&id, &a).await.unwrap(), []);
+    assert_eq!(store.conflicts(&id, &all_conflicts()).await.unwrap(), []);
+    let mut scribe = Scribe::start(store, "new").await;
+    scribe.put(store, "task/a", "{}").await;
+    let mut batch = scribe.batch();
+    batch.branch = Some(branch("x"));
+    batch.conflicts = vec![conflict(1, &a.line(batch.branch.as_ref()), "")];
+    batch.put("task/a", "{}", Form::default());
+    batch.send(store).await;
+    check_shown(store, &scribe).await;
+    let report = store.verify(&|_| ()).await.unwrap();
+    assert_eq!((report.problems, report.records), (Vec::new(), 8));
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use syncline_model::ids::Epoch;
-use syncline_store::conformance::scribe::{Form, Scribe, check_shown};
+use syncline_store::conformance::scribe::{Form, Scribe, address, branch, check_shown, conflict};
 use syncline_store::{Store, StoreError};
 use syncline_store_sqlite::{Opened, SqliteOptions, SqliteStore, Untouched};
 
@@ -25,6 +25,17 @@ async fn written(dir: &Path) -> Scribe {
             .await;
     }
     scribe.delete(&store, "task/t1").await;
+    for name in [None, Some("x")] {
+        let mut batch = scribe.batch();
+        batch.branch = name.map(branch);
+        let line = address("task/t0").line(batch.branch.as_ref());
+        batch.conflicts = vec![
+            conflict(1, &line, "/a"),
+            conflict(2, &line, name.unwrap_or("")),
+        ];
+        batch.put("task/t0", r#"{"title":"disputed"}"#, Form::default());
+        batch.send(&store).await;
+    }
     store.close().await.unwrap();
     scribe
 }

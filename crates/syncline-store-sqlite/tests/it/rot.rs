@@ -2,9 +2,12 @@
 
 use std::path::Path;
 
+use syncline_model::conflict::{Conflict, ConflictState};
 use syncline_model::ids::{Seq, Version};
-use syncline_store::conformance::scribe::{Form, Scribe, address};
-use syncline_store::{Store, StoreHealth, VerifyReport, replay};
+use syncline_store::conformance::scribe::{
+    Form, Scribe, address, branch, conflict, line, workspace_id,
+};
+use syncline_store::{ConflictQuery, Store, StoreError, StoreHealth, VerifyReport, replay};
 use syncline_store_sqlite::SqliteStore;
 
 use crate::{open, tamper};
@@ -144,6 +147,210 @@ async fn p1_rot_in_the_views_is_named() {
     ] {
         check_rot(&sql, &lines).await;
     }
+}
+
+/// Two conflicts that wait, one of them on a branch, and one that has ended.
+async fn disputed(dir: &Path) -> [Conflict; 3] {
+    let store = open(dir);
+    let mut scribe = Scribe::start(&store, "alpha").await;
+    let (main, other) = (address("task/a"), line("task/a", "x"));
+    let waits = conflict(1, &main, "/data/a");
+    let ends = conflict(2, &main, "/data/b");
+    let aside = conflict(3, &other, "");
+    let ended = Conflict {
+        state: ConflictState::Settled,
+        ..ends.clone()
+    };
+    for (name, told) in [
+        (None, vec![waits.clone(), ends]),
+        (Some("x"), vec![aside.clone()]),
+        (None, vec![ended.clone()]),
+    ] {
+        let mut batch = scribe.batch();
+        batch.branch = name.map(branch);
+        batch.conflicts = told;
+        batch.put("task/a", r#"{"labels":{"k":"v"}}"#, Form::default());
+        batch.send(&store).await;
+    }
+    let report = verified(&store).await;
+    assert_eq!((report.problems, report.contexts), (Vec::new(), 1));
+    store.close().await.unwrap();
+    [waits, aside, ended]
+}
+
+#[tokio::test]
+async fn p1_rot_in_conflicts_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let [waits, aside, ended] = disputed(dir.path()).await.map(|conflict| conflict.id);
+    let row = |id| format!("id = '{id}'");
+    let main = "address = 'task/a'";
+    let aside_line = "address LIKE 'task/a_x'";
+    let not_as_told =
+        |id| format!("workspace alpha: conflict {id}: it is not what the last record");
+    let not_waiting = "context task/a: its head's conflicts are not those that wait";
+    let on_branch = "context task/a on branch x: its head's conflicts are not those that wait";
+    let columns = |id| format!("conflict {id}: its columns do not show it");
+    for (sql, lines) in [
+        // A letter of a side, a digit of a time, a brace.
+        (
+            flip("conflict", "body", 40, &row(waits)),
+            vec![not_as_told(waits)],
+        ),
+        (
+            flip("conflict", "body", 40, &row(ended)),
+            vec![not_as_told(ended)],
+        ),
+        (
+            flip("conflict", "body", 0, &row(waits)),
+            vec![
+                not_as_told(waits),
+                format!("conflict {waits}: stored bytes"),
+            ],
+        ),
+        (
+            format!("UPDATE conflict SET body = x'07' WHERE {}", row(ended)),
+            vec![
+                not_as_told(ended),
+                format!("conflict {ended}: stored bytes"),
+            ],
+        ),
+        (
+            format!("DELETE FROM conflict WHERE {}", row(aside)),
+            vec![
+                format!("record 2: conflict {aside} is not among"),
+                on_branch.to_owned(),
+            ],
+        ),
+        (
+            format!("UPDATE conflict SET id = 'x' WHERE {}", row(ended)),
+            vec![
+                format!("record 1: conflict {ended} is not among"),
+                "conflict x: its columns".to_owned(),
+            ],
+        ),
+        (
+            format!(
+                "UPDATE conflict SET id = CAST(x'ff' AS TEXT) WHERE {}",
+                row(ended)
+            ),
+            vec![
+                format!("record 1: conflict {ended} is not among"),
+                "conflict number 2: ".to_owned(),
+            ],
+        ),
+        (
+            format!("UPDATE conflict SET state = 'open' WHERE {}", row(ended)),
+            vec![columns(ended), not_waiting.to_owned()],
+        ),
+        (
+            format!("UPDATE conflict SET state = 'agreed' WHERE {}", row(waits)),
+            vec![columns(waits), not_waiting.to_owned()],
+        ),
+        (
+            format!("UPDATE conflict SET branch = NULL WHERE {}", row(aside)),
+            vec![columns(aside), not_waiting.to_owned(), on_branch.to_owned()],
+        ),
+        (
+            format!(
+                "UPDATE conflict SET address = 'task/b' WHERE {}",
+                row(waits)
+            ),
+            vec![columns(waits), not_waiting.to_owned()],
+        ),
+        (
+            format!("UPDATE conflict SET last_seq = 2 WHERE {}", row(ended)),
+            vec![
+                format!("record 3: the row of conflict {ended} is of other records"),
+                format!("conflict {ended}: it is of no record"),
+            ],
+        ),
+        (
+            format!("UPDATE conflict SET last_seq = 9 WHERE {}", row(waits)),
+            vec![format!(
+                "record 1: the row of conflict {waits} is of other records"
+            )],
+        ),
+        (
+            format!(
+                "UPDATE conflict SET first_seq = 9, last_seq = 9 WHERE {}",
+                row(waits)
+            ),
+            vec![format!("conflict {waits}: it is of no record")],
+        ),
+        (
+            format!(
+                "UPDATE conflict SET first_seq = 2, last_seq = 3 WHERE {}",
+                row(waits)
+            ),
+            vec!["no record tells of 1 of its conflicts".to_owned()],
+        ),
+        (
+            format!("UPDATE context SET conflicts = NULL WHERE {main}"),
+            vec![not_waiting.to_owned()],
+        ),
+        (
+            format!("UPDATE context SET conflicts = '[]' WHERE {aside_line}"),
+            vec![on_branch.to_owned()],
+        ),
+        (
+            format!("UPDATE context SET conflicts = '[{{' WHERE {main}"),
+            vec!["context task/a: stored bytes".to_owned()],
+        ),
+        (
+            format!("UPDATE context SET conflicts = replace(conflicts, 'é', 'e') WHERE {main}"),
+            vec![not_waiting.to_owned()],
+        ),
+        (
+            format!("UPDATE context SET branch = NULL WHERE {aside_line}"),
+            vec![
+                "context task/a on branch x: its branch is not".to_owned(),
+                "it counts 1 contexts, and has Some(2)".to_owned(),
+            ],
+        ),
+        (
+            format!("UPDATE context SET branch = 'x' WHERE {main}"),
+            vec!["context task/a: its branch is not".to_owned()],
+        ),
+        (
+            format!("UPDATE context SET address = 'task/b' WHERE {aside_line}"),
+            vec![
+                format!("conflict {aside}: it waits in task/a on branch x, which is gone"),
+                "record 2: task/a on branch x v1 is not in the history".to_owned(),
+            ],
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        disputed(dir.path()).await;
+        assert_eq!(tamper(dir.path(), &sql), 1, "{sql}");
+        let store = open(dir.path());
+        let report = verified(&store).await;
+        for line in &lines {
+            let found = report.problems.iter().any(|problem| problem.contains(line));
+            assert!(found, "{sql}: no {line:?} in {:#?}", report.problems);
+        }
+        assert_eq!(report.records, 3, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn p1_rot_in_a_conflict_is_not_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let [waits, aside, _] = disputed(dir.path()).await;
+    let row = format!("id = '{}'", waits.id);
+    assert_eq!(tamper(dir.path(), &flip("conflict", "body", 0, &row)), 1);
+    let store = open(dir.path());
+    let alpha = workspace_id("alpha");
+    let found = store.conflict(&alpha, &waits.id).await;
+    assert!(matches!(found, Err(StoreError::Rot(_))), "{found:?}");
+    assert!(matches!(store.health(), StoreHealth::Damaged(_)));
+    let all = ConflictQuery {
+        limit: 9,
+        ..ConflictQuery::default()
+    };
+    let found = store.conflicts(&alpha, &all).await;
+    assert!(matches!(found, Err(StoreError::Rot(_))), "{found:?}");
+    let found = store.conflict(&alpha, &aside.id).await.unwrap();
+    assert_eq!(found, Some(aside));
 }
 
 #[tokio::test]

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use syncline_model::conflict::{Conflict, ConflictState};
 use syncline_model::ids::Seq;
-use syncline_store::conformance::scribe::{Form, Scribe, check_shown, join_all};
+use syncline_store::conformance::scribe::{Form, Scribe, address, check_shown, conflict, join_all};
 use syncline_store::{Append, CommitFault, Store, StoreError};
 use syncline_store_sqlite::TestFaults;
 
@@ -47,6 +48,54 @@ async fn what_waits_shares_a_commit() {
     );
     for scribe in &scribes {
         check_shown(&*store, scribe).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conflicts_that_move_meanwhile_are_no_rot() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(dir.path()));
+    let mut scribe = Scribe::start(&*store, "alpha").await;
+    let told: Vec<_> = (0..20)
+        .map(|number| conflict(number, &address("task/a"), ""))
+        .collect();
+    let tell = async |scribe: &mut Scribe, version: u64| {
+        let mut batch = scribe.batch();
+        // More records than one read transaction of the walk has.
+        for number in 0..30 {
+            let at = &told[usize::try_from((version + number) % 20).unwrap()];
+            batch.conflicts = vec![Conflict {
+                version: version + number,
+                state: ConflictState::ALL[usize::from((version + number).is_multiple_of(7))],
+                ..at.clone()
+            }];
+            batch.put(
+                "task/a",
+                &format!(r#"{{"title":"{number}"}}"#),
+                Form::default(),
+            );
+        }
+        batch.send(&*store).await;
+    };
+    for version in 0..12 {
+        tell(&mut scribe, version).await;
+    }
+    let verifying = {
+        let store = store.clone();
+        tokio::spawn(async move {
+            let mut reports = Vec::new();
+            for _ in 0..2 {
+                reports.push(store.verify(&|_| ()).await.unwrap());
+            }
+            reports
+        })
+    };
+    // Bounded, since a history that grows faster than it is checked has no end.
+    for version in 12..40 {
+        tell(&mut scribe, version).await;
+    }
+    for report in verifying.await.unwrap() {
+        assert_eq!(report.problems, Vec::<String>::new());
     }
 }
 
