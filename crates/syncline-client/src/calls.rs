@@ -9,14 +9,15 @@ use syncline_api::{
     BulkMode, Code, ContextView, Mode, Problem, ReceiptOrProblem, ReceiptView, Scope, WireChange,
     write_proposal,
 };
-use syncline_model::ids::{Address, ChangeId, Name, Version, WorkspaceId};
+use syncline_model::conflict::Strategy;
+use syncline_model::ids::{Address, BranchName, ChangeId, Name, Version, WorkspaceId};
 use syncline_model::json::{Json, JsonWriter, Pointer};
 use syncline_model::proposal::{Base, Precondition, Proposal};
 
 use crate::fresh_id;
 use crate::http::{Client, percent_encode, read_json};
 
-const JSON: &str = "application/json";
+pub(crate) const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const JSON_PATCH: &str = "application/json-patch+json";
 
@@ -50,6 +51,10 @@ pub struct Write {
     pub create: bool,
     /// Make missing parents.
     pub create_parents: bool,
+    /// Which line of versions is written; absent is `main`.
+    pub branch: Option<BranchName>,
+    /// How clashes are resolved; absent is what the context, its kind or the workspace says.
+    pub strategy: Option<Strategy>,
     /// The tool call that writes, recorded as the actor's.
     pub tool_call: Option<Name>,
 }
@@ -92,7 +97,18 @@ pub struct Changes {
 impl Client {
     /// Reads a context.
     pub async fn get(&self, address: &Address, when: &When) -> Result<ContextView, Problem> {
-        let json = self.get_json(address, when, &[]).await?;
+        self.get_line(address, None, when).await
+    }
+
+    /// Reads a context as one of its branches has it; absent is `main`.
+    pub async fn get_line(
+        &self,
+        address: &Address,
+        branch: Option<&BranchName>,
+        when: &When,
+    ) -> Result<ContextView, Problem> {
+        let branch = branch.map(|branch| ("branch", branch.as_str()));
+        let json = self.get_json(address, when, branch.as_slice()).await?;
         ContextView::read(&json, &Pointer::root()).map_err(|error| strange(&error))
     }
 
@@ -160,7 +176,9 @@ impl Client {
     /// Deletes a context and all below it as one bulk; returns the answer as it came.
     pub async fn delete_subtree(&self, address: &Address, write: &Write) -> Result<Json, Problem> {
         let headers = headers_of(write);
-        let path = format!("/v1/contexts/{address}?subtree=true");
+        let mut query = Query::of_branch(write.branch.as_ref());
+        query.add("subtree", "true");
+        let path = format!("/v1/contexts/{address}{query}");
         self.request(Method::DELETE, &path, &headers, None)
             .await?
             .json()
@@ -233,14 +251,15 @@ impl Client {
         })
     }
 
-    /// Returns a context's changes without their bodies, the newest first, as they come.
+    /// Returns the changes of a context's line without their bodies, the newest first, as they come.
     pub async fn versions(
         &self,
         address: &Address,
+        branch: Option<&BranchName>,
         page: Option<&str>,
         limit: Option<usize>,
     ) -> Result<Json, Problem> {
-        let mut query = Query::default();
+        let mut query = Query::of_branch(branch);
         if let Some(page) = page {
             query.add("page", page);
         }
@@ -251,14 +270,18 @@ impl Client {
             .await
     }
 
-    /// Compares two versions: `{"from","to","patch","text"}`.
+    /// Compares two versions of a line: `{"from","to","patch","text"}`.
     pub async fn diff(
         &self,
         address: &Address,
+        branch: Option<&BranchName>,
         from: Version,
         to: Version,
     ) -> Result<Json, Problem> {
-        self.json(&format!("/v1/contexts/{address}/diff?from={from}&to={to}"))
+        let mut query = Query::of_branch(branch);
+        query.add("from", &from.to_string());
+        query.add("to", &to.to_string());
+        self.json(&format!("/v1/contexts/{address}/diff{query}"))
             .await
     }
 
@@ -344,14 +367,15 @@ impl Client {
         self.request(Method::GET, path, &[], None).await?.json()
     }
 
-    async fn write(
+    /// Sends a write to `path`, which has no query yet, and reads its receipt.
+    pub(crate) async fn write(
         &self,
         method: Method,
         path: &str,
         body: Option<(&'static str, &Json)>,
         write: &Write,
     ) -> Result<ReceiptView, Problem> {
-        let mut query = Query::default();
+        let mut query = Query::of_branch(write.branch.as_ref());
         for (name, on) in [
             ("create", write.create),
             ("create_parents", write.create_parents),
@@ -403,6 +427,9 @@ fn headers_of(write: &Write) -> Vec<(&'static str, String)> {
     if let Some(base) = &write.base {
         headers.push(("syncline-base", base.to_string()));
     }
+    if let Some(strategy) = write.strategy {
+        headers.push(("syncline-strategy", strategy.as_str().to_owned()));
+    }
     if let Some(name) = &write.tool_call {
         headers.push(("syncline-tool-call", name.to_string()));
     }
@@ -423,10 +450,19 @@ pub(crate) fn strange(error: &dyn std::fmt::Display) -> Problem {
 
 /// The query of a URL, with its question mark.
 #[derive(Default)]
-struct Query(String);
+pub(crate) struct Query(String);
 
 impl Query {
-    fn add(&mut self, name: &str, value: &str) {
+    /// Begins with the line of versions that is meant.
+    pub(crate) fn of_branch(branch: Option<&BranchName>) -> Query {
+        let mut query = Query::default();
+        if let Some(branch) = branch {
+            query.add("branch", branch.as_str());
+        }
+        query
+    }
+
+    pub(crate) fn add(&mut self, name: &str, value: &str) {
         let mark = if self.0.is_empty() { '?' } else { '&' };
         write!(self.0, "{mark}{name}={}", percent_encode(value)).expect("a String takes all");
     }

@@ -7,13 +7,18 @@
 //! [`syncline_api::Problem`].
 
 mod calls;
+mod conflicts;
+mod declared;
 mod http;
 mod id;
+mod lines;
 mod live;
 mod target;
 
 pub use calls::{Changes, ChangesQuery, Page, When, Write};
+pub use conflicts::{Choice, ConflictPage, ConflictsQuery};
 pub use http::{Client, ClientOptions, Response};
 pub use id::fresh_id;
+pub use lines::Trial;
 pub use live::{Event, Live, LiveReader, Submitter};
 pub use target::Target;

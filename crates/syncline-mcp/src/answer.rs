@@ -49,6 +49,21 @@ impl Answer {
         }
     }
 
+    /// Adds lines, and the members that they say.
+    pub(crate) fn and(mut self, lines: &[String], more: Object) -> Answer {
+        for line in lines {
+            self.text += "\n";
+            self.text += line;
+        }
+        if let Some(members) = self.structured.as_object_mut() {
+            members.extend(
+                more.entries()
+                    .map(|(key, value)| (key.clone(), value.clone())),
+            );
+        }
+        self
+    }
+
     /// Adds a member, and a line that says it.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Answer {
         self.text += &format!("\n{name}: {}", quote::word(value));

@@ -18,7 +18,7 @@ impl<'a> Arguments<'a> {
         Ok(Arguments { fields })
     }
 
-    /// Returns an argument that may be anything.
+    /// Returns an argument that may be anything, null too.
     pub(crate) fn any(&mut self, name: &'static str) -> Option<&'a Json> {
         self.fields.optional(name)
     }

@@ -21,6 +21,7 @@ const CURSOR_CHARS_MAX: usize = 2_000;
 const SCOPE_BYTES_MAX: usize = 8_000;
 /// Bounds a line.
 const PATHS_MAX: usize = 8;
+const CONFLICTS_MAX: usize = 4;
 const PATH_CHARS_MAX: usize = 100;
 const MESSAGE_CHARS_MAX: usize = 200;
 /// Beside a session's end, the pull itself bounds the wait; this is for a node that hangs.
@@ -215,6 +216,7 @@ fn change(caller: &Caller, kind: &str, item: &Json, time: &str) -> (String, Json
         entry.insert("outcome", Json::from(outcome));
     }
     add_paths(item, &mut line, &mut entry);
+    add_conflicts(item, &mut line, &mut entry);
     if let Some(message) = text("message") {
         let message = quote::cut(message, MESSAGE_CHARS_MAX);
         line += &format!(" {}", quote::string(&message));
@@ -241,5 +243,23 @@ fn add_paths(item: &Json, line: &mut String, entry: &mut Object) {
         let more = paths.len() - PATHS_MAX;
         *line += &format!(" and {more} more");
         entry.insert("changed_more", Json::from(more));
+    }
+}
+
+/// Adds the conflicts that a change opened or ended, as many as fit a line.
+fn add_conflicts(item: &Json, line: &mut String, entry: &mut Object) {
+    for name in ["conflicts", "settled"] {
+        let ids = item.get(name).and_then(Json::as_array).unwrap_or_default();
+        let ids: Vec<&str> = ids
+            .iter()
+            .filter_map(Json::as_str)
+            .take(CONFLICTS_MAX)
+            .collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let words: Vec<String> = ids.iter().map(|id| quote::word(id)).collect();
+        *line += &format!(" {name} {}", words.join(" "));
+        entry.insert(name, ids.into_iter().map(Json::from).collect());
     }
 }

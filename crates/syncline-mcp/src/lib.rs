@@ -1,8 +1,8 @@
 //! The MCP door: a thin server over stdio, through which an agent's program uses the machine's
 //! node.
 //!
-//! It offers four tools (`context_read`, `context_write`, `context_list`, `context_changes`) and
-//! turns each call into calls of [`syncline_client::Client`]; it keeps nothing but the place in
+//! It offers five tools (`context_read`, `context_write`, `context_list`, `context_changes`,
+//! `context_conflicts`) and turns each call into calls of [`syncline_client::Client`]; it keeps nothing but the place in
 //! the log up to which each agent has looked. Every answer says the same as text and as
 //! structured content, since agents' programs show the model only one of the two; every answer
 //! is bounded; and what contexts hold is quoted as data, with invisible characters escaped.
@@ -16,6 +16,7 @@ mod answer;
 mod arguments;
 mod callers;
 mod changes;
+mod conflicts;
 mod list;
 mod quote;
 mod read;

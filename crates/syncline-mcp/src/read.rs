@@ -2,7 +2,7 @@
 
 use syncline_api::Problem;
 use syncline_client::When;
-use syncline_model::ids::{Address, Version};
+use syncline_model::ids::{Address, BranchName, Version};
 use syncline_model::json::{Json, Object, Pointer};
 use syncline_model::time::Timestamp;
 
@@ -15,6 +15,10 @@ const CONTEXTS_MAX: usize = 20;
 const FIELDS_MAX: usize = 50;
 /// Bounds the fields' text, which goes into a URL.
 const FIELDS_BYTES_MAX: usize = 8_000;
+/// Bounds the questions who set a field, each of which walks back through the history.
+const BLAMED_MAX: usize = 20;
+/// Bounds what is said of one field.
+const BLAME_TOKENS_MAX: usize = 100;
 const TOKENS_DEFAULT: u64 = 4_000;
 /// Programs that show tools' answers to models cut them somewhat above this.
 const TOKENS_MAX: u64 = 20_000;
@@ -24,7 +28,9 @@ const TOKENS_MIN: usize = 200;
 struct Ask {
     contexts: Vec<Address>,
     when: When,
-    fields: Option<String>,
+    fields: Vec<String>,
+    blame: bool,
+    branch: Option<BranchName>,
     max_tokens: usize,
 }
 
@@ -67,12 +73,57 @@ pub(crate) async fn call(caller: &Caller, arguments: &Json) -> Result<Answer, Pr
 }
 
 async fn one(caller: &Caller, ask: &Ask, address: &Address, share: usize) -> Result<Json, Problem> {
-    let tokens = share.to_string();
+    let (tokens, fields) = (share.to_string(), ask.fields.join(","));
     let mut query = vec![("max_tokens", tokens.as_str())];
-    query.extend(ask.fields.as_deref().map(|fields| ("fields", fields)));
+    if !fields.is_empty() {
+        query.push(("fields", &fields));
+    }
+    query.extend(
+        ask.branch
+            .as_ref()
+            .map(|branch| ("branch", branch.as_str())),
+    );
     let view = caller.client.get_json(address, &ask.when, &query).await?;
     // The node counts characters as they are stored, and here escapes take room too.
-    Ok(fitted(&view, share))
+    let mut view = fitted(&view, share);
+    if let Some(members) = view.as_object_mut().filter(|_| ask.blame) {
+        let mut blamed = Vec::new();
+        for field in &ask.fields {
+            blamed.push(blame(caller, ask, address, field).await);
+        }
+        members.insert("blame", Json::from(blamed));
+    }
+    Ok(view)
+}
+
+/// Says who last set a field, in a bounded form.
+async fn blame(caller: &Caller, ask: &Ask, address: &Address, field: &str) -> Json {
+    let mut said = Object::new();
+    said.insert("path", Json::from(field));
+    match caller
+        .client
+        .blame(address, ask.branch.as_ref(), field)
+        .await
+    {
+        Err(problem) => {
+            said.insert("error", Json::from(problem.code.name()));
+        }
+        Ok(blamed) => {
+            for name in [
+                "version",
+                "actor",
+                "message",
+                "committed_at",
+                "rule",
+                "beat",
+            ] {
+                if let Some(value) = blamed.get(name) {
+                    said.insert(name, value.clone());
+                }
+            }
+        }
+    }
+    fitted(&Json::Object(said), BLAME_TOKENS_MAX)
 }
 
 impl Ask {
@@ -82,6 +133,8 @@ impl Ask {
         let version = a.number("version", 1..=u64::MAX)?;
         let at = a.parse("at", Timestamp::parse)?;
         let fields = a.list("fields", FIELDS_MAX, read_field)?;
+        let blame = a.flag("blame")?;
+        let branch = a.parse("branch", BranchName::parse)?;
         let max_tokens = a.number("max_tokens", TOKENS_MIN as u64..=TOKENS_MAX)?;
         a.finish()?;
         let contexts = contexts.ok_or_else(|| {
@@ -99,15 +152,22 @@ impl Ask {
             (None, Some(at)) => When::At(at.to_string()),
             (None, None) => When::Head,
         };
-        let fields = fields.map(|fields| fields.join(","));
-        if fields.as_ref().is_some_and(|f| f.len() > FIELDS_BYTES_MAX) {
+        let fields = fields.unwrap_or_default();
+        if fields.iter().map(|field| field.len() + 1).sum::<usize>() > FIELDS_BYTES_MAX {
             return Err(bad("fields", "too long together; name what is above them"));
+        }
+        if blame && !(1..=BLAMED_MAX).contains(&(fields.len() * contexts.len())) {
+            let why =
+                format!("name the fields that are meant, {BLAMED_MAX} in all contexts at most");
+            return Err(bad("blame", why));
         }
         let max_tokens = max_tokens.unwrap_or(TOKENS_DEFAULT);
         Ok(Ask {
             contexts,
             when,
             fields,
+            blame,
+            branch,
             max_tokens: usize::try_from(max_tokens).unwrap_or(TOKENS_MIN),
         })
     }

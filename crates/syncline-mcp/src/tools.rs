@@ -9,9 +9,15 @@ pub(crate) enum Tool {
     Write,
     List,
     Changes,
+    Conflicts,
 }
 
 impl Tool {
+    /// Says whether it writes: what was begun is then brought to its end.
+    pub(crate) fn writes(self) -> bool {
+        matches!(self, Tool::Write | Tool::Conflicts)
+    }
+
     /// Finds a tool by its name.
     pub(crate) fn named(name: &str) -> Option<Tool> {
         Some(match name {
@@ -19,6 +25,7 @@ impl Tool {
             "context_write" => Tool::Write,
             "context_list" => Tool::List,
             "context_changes" => Tool::Changes,
+            "context_conflicts" => Tool::Conflicts,
             _ => return None,
         })
     }
@@ -39,7 +46,7 @@ mod tests {
     #[test]
     fn each_definition_is_a_tool_with_an_exact_schema() {
         let definitions = definitions();
-        assert_eq!(definitions.len(), 4);
+        assert_eq!(definitions.len(), 5);
         for definition in definitions {
             assert!(Tool::named(&definition.name).is_some());
             let schema = definition.schema_as_json_value();

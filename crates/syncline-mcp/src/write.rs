@@ -5,13 +5,15 @@ use std::str::FromStr;
 use syncline_api::{Code, Problem, ReceiptView};
 use syncline_client::{When, Write, fresh_id};
 use syncline_model::change::Outcome;
-use syncline_model::ids::{Address, ChangeId, Name, Version};
+use syncline_model::conflict::ConflictId;
+use syncline_model::ids::{Address, BranchName, ChangeId, Name, Version};
 use syncline_model::json::{Json, Limits, Object, Pointer};
 use syncline_model::proposal::{Base, Operation, Precondition};
 
 use crate::answer::Answer;
 use crate::arguments::{Arguments, bad};
 use crate::callers::Caller;
+use crate::conflicts;
 use crate::quote;
 
 /// Bounds the message, which travels in a header.
@@ -19,9 +21,47 @@ const MESSAGE_CHARS_MAX: usize = 1_000;
 /// Bounds the head that is shown beside a refused write.
 const HEAD_TOKENS_MAX: &str = "2000";
 
+/// Bounds the conflicts of one write whose sides are shown, and what these take.
+const CONFLICTS_SHOWN_MAX: usize = 4;
+const CONFLICT_TOKENS_MAX: usize = 1_000;
+
+/// What the tool can be asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Op {
+    Write(Operation),
+    Undo,
+}
+
+impl FromStr for Op {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Op, String> {
+        match text {
+            "undo" => Ok(Op::Undo),
+            "settle" => Err("a conflict is settled with context_conflicts".to_owned()),
+            text => Operation::from_str(text)
+                .map(Op::Write)
+                .map_err(|error| format!("{error}, or undo")),
+        }
+    }
+}
+
+impl Op {
+    fn as_str(self) -> &'static str {
+        match self {
+            Op::Write(operation) => operation.as_str(),
+            Op::Undo => "undo",
+        }
+    }
+
+    fn has_body(self) -> bool {
+        matches!(self, Op::Write(operation) if operation.has_body())
+    }
+}
+
 struct Ask {
     context: Address,
-    operation: Operation,
+    op: Op,
     body: Option<Json>,
     write: Write,
     id: ChangeId,
@@ -35,9 +75,9 @@ pub(crate) async fn call(
     let mut ask = Ask::read(arguments)?;
     ask.write.tool_call = tool_call;
     match ask.send(caller).await {
-        Ok(receipt) => Ok(ask.written(&receipt)),
+        Ok(receipt) => Ok(ask.written(caller, &receipt).await),
         Err(problem) => {
-            let problem = with_head(caller, &ask.context, problem).await;
+            let problem = with_head(caller, &ask, problem).await;
             Ok(ask.refused(problem))
         }
     }
@@ -45,12 +85,17 @@ pub(crate) async fn call(
 
 /// Shows the head as it is now beside what was refused, since only that says which version the
 /// next try is to be made on.
-async fn with_head(caller: &Caller, context: &Address, mut problem: Problem) -> Problem {
+async fn with_head(caller: &Caller, ask: &Ask, mut problem: Problem) -> Problem {
     let Some(sides) = &mut problem.sides else {
         return problem;
     };
-    let query = [("max_tokens", HEAD_TOKENS_MAX)];
-    if let Ok(head) = caller.client.get_json(context, &When::Head, &query).await {
+    let branch = ask.write.branch.as_ref().map(BranchName::as_str);
+    let branch = branch.map(|branch| ("branch", branch));
+    let query: Vec<_> = std::iter::once(("max_tokens", HEAD_TOKENS_MAX))
+        .chain(branch)
+        .collect();
+    let head = caller.client.get_json(&ask.context, &When::Head, &query);
+    if let Ok(head) = head.await {
         sides.theirs = Some(head);
     }
     problem
@@ -60,21 +105,22 @@ impl Ask {
     fn read(arguments: &Json) -> Result<Ask, Problem> {
         let mut a = Arguments::new(arguments)?;
         let context = a.required("context", Address::parse)?;
-        let operation = a
-            .parse("op", Operation::from_str)?
-            .unwrap_or(Operation::Merge);
+        let op = a
+            .parse("op", Op::from_str)?
+            .unwrap_or(Op::Write(Operation::Merge));
         let body = a.any("body").map(read_body).transpose()?;
         let base = a.any("base").map(read_base).transpose()?;
         let message = a.text("message", MESSAGE_CHARS_MAX)?.map(str::to_owned);
         let create = a.flag("create")?;
         let create_parents = a.flag("create_parents")?;
+        let branch = a.parse("branch", BranchName::parse)?;
         let id = a
             .parse("change_id", ChangeId::parse)?
             .unwrap_or_else(fresh_id);
         a.finish()?;
-        check_body(operation, body.as_ref())?;
-        let precondition = match operation {
-            Operation::Create => Precondition::NoneMatchAny,
+        check_body(op, body.as_ref())?;
+        let precondition = match op {
+            Op::Write(Operation::Create) => Precondition::NoneMatchAny,
             _ => Precondition::None,
         };
         let write = Write {
@@ -84,11 +130,12 @@ impl Ask {
             message,
             create,
             create_parents,
+            branch,
             ..Write::default()
         };
         Ok(Ask {
             context,
-            operation,
+            op,
             body,
             write,
             id,
@@ -98,20 +145,31 @@ impl Ask {
     async fn send(&self, caller: &Caller) -> Result<ReceiptView, Problem> {
         let (client, context, write) = (&caller.client, &self.context, &self.write);
         let body = self.body.as_ref().unwrap_or(&Json::Null);
-        match self.operation {
-            Operation::Create | Operation::Replace => client.put(context, body, write).await,
-            Operation::Merge | Operation::Patch => client.patch(context, body, write).await,
-            Operation::Delete => client.delete(context, write).await,
-            Operation::Restore => client.restore(context, write).await,
+        match self.op {
+            Op::Write(Operation::Create | Operation::Replace) => {
+                client.put(context, body, write).await
+            }
+            Op::Write(Operation::Merge | Operation::Patch) => {
+                client.patch(context, body, write).await
+            }
+            Op::Write(Operation::Delete) => client.delete(context, write).await,
+            Op::Write(Operation::Restore) => client.restore(context, write).await,
+            Op::Write(Operation::Rollback) => {
+                client.rollback(context, read_version(body)?, write).await
+            }
+            Op::Write(Operation::Settle) => unreachable!("it is no op of this tool"),
+            Op::Undo => client.undo(context, write).await,
         }
     }
 
-    fn written(&self, receipt: &ReceiptView) -> Answer {
+    async fn written(&self, caller: &Caller, receipt: &ReceiptView) -> Answer {
         let context = &self.context;
         let outcome = receipt.outcome.as_str();
-        let mut lines = vec![match (self.operation, receipt.outcome, receipt.version) {
+        let mut lines = vec![match (self.op, receipt.outcome, receipt.version) {
             (_, Outcome::Unchanged, _) => format!("{context} already says so: nothing was written"),
-            (Operation::Delete, _, _) => format!("{context} is deleted; restore brings it back"),
+            (Op::Write(Operation::Delete), Outcome::Applied, _) => {
+                format!("{context} is deleted; restore brings it back")
+            }
             (_, _, Some(version)) => format!("{context} is now version {version}"),
             (_, _, None) => format!("{context} was written"),
         }];
@@ -131,9 +189,8 @@ impl Ask {
             say("etag", Json::from(etag.to_string()));
         }
         say("change_id", Json::from(receipt.id.to_string()));
-        if !receipt.conflicts.is_empty() {
-            let ids = receipt.conflicts.iter().map(|id| Json::from(id.as_str()));
-            say("conflicts", ids.collect());
+        if let Some(branch) = &receipt.branch {
+            say("branch", Json::from(branch.as_str()));
         }
         if let Some(bulk) = receipt.bulk {
             say("bulk", Json::from(bulk.to_string()));
@@ -141,6 +198,11 @@ impl Ask {
         if receipt.blind {
             say("blind", Json::from(true));
             lines.push("no base was sent, so newer work may be overwritten".to_owned());
+        }
+        lines.extend(next_step(receipt.outcome).map(str::to_owned));
+        if !receipt.conflicts.is_empty() {
+            let conflicts = clashes(caller, &receipt.conflicts, &mut lines).await;
+            members.insert("conflicts", Json::from(conflicts));
         }
         Answer::new(&lines, members)
     }
@@ -150,7 +212,9 @@ impl Ask {
         let head = head_of(&problem);
         let head = head.map_or("the version that you read".to_owned(), |v| v.to_string());
         let next = match problem.code {
-            Code::StaleBase | Code::PreconditionFailed if self.operation == Operation::Create => {
+            Code::StaleBase | Code::PreconditionFailed
+                if self.op == Op::Write(Operation::Create) =>
+            {
                 Some(format!(
                     "it exists already; to change it send op merge with base {head}"
                 ))
@@ -162,7 +226,7 @@ impl Ask {
             Code::PreconditionRequired => {
                 Some("read the context and send its version as base".to_owned())
             }
-            Code::NotFound if matches!(self.operation, Operation::Merge | Operation::Patch) => {
+            Code::NotFound if matches!(self.op, Op::Write(Operation::Merge | Operation::Patch)) => {
                 Some("check the address, or send create: true".to_owned())
             }
             Code::Deleted => Some("op restore brings it back".to_owned()),
@@ -179,6 +243,47 @@ impl Ask {
             false => answer,
         }
     }
+}
+
+/// Says what an outcome leaves to do.
+fn next_step(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Merged => Some(
+            "others wrote since your base, and both stand: read it again before you rely on it",
+        ),
+        Outcome::Conflict => Some(
+            "where it clashed the context keeps theirs and yours waits (the rest is written). \
+             Settle each conflict with context_conflicts: id, version, and choose or value",
+        ),
+        Outcome::KeptBoth => {
+            Some("the context keeps what it had, and yours is the branch that is named")
+        }
+        _ => None,
+    }
+}
+
+/// Shows the sides of what clashed; conflicts beyond the bound are named.
+async fn clashes(caller: &Caller, ids: &[String], lines: &mut Vec<String>) -> Vec<Json> {
+    let mut shown = Vec::new();
+    for (index, text) in ids.iter().enumerate() {
+        let id = ConflictId::parse(text)
+            .ok()
+            .filter(|_| index < CONFLICTS_SHOWN_MAX);
+        let read = match id {
+            Some(id) => caller.client.conflict(&id).await.ok(),
+            None => None,
+        };
+        shown.push(match read {
+            Some(conflict) => Json::Object(conflicts::show(&conflict, CONFLICT_TOKENS_MAX, lines)),
+            None => {
+                lines.push(format!("conflict {}", quote::word(text)));
+                std::iter::once(("id", Json::from(text.as_str())))
+                    .collect::<Object>()
+                    .into()
+            }
+        });
+    }
+    shown
 }
 
 fn head_of(problem: &Problem) -> Option<Version> {
@@ -204,22 +309,17 @@ fn read_body(body: &Json) -> Result<Json, Problem> {
     })
 }
 
-fn check_body(operation: Operation, body: Option<&Json>) -> Result<(), Problem> {
-    let list = operation == Operation::Patch;
+fn check_body(op: Op, body: Option<&Json>) -> Result<(), Problem> {
+    let list = op == Op::Write(Operation::Patch);
+    let op_name = op.as_str();
     match body {
-        None if operation.has_body() => Err(bad(
-            "body",
-            format!("op {} needs a body", operation.as_str()),
-        )),
-        Some(_) if !operation.has_body() => Err(bad(
-            "body",
-            format!("op {} takes no body", operation.as_str()),
-        )),
+        None if op.has_body() => Err(bad("body", format!("op {op_name} needs a body"))),
+        Some(_) if !op.has_body() => Err(bad("body", format!("op {op_name} takes no body"))),
         Some(body) if list && body.as_array().is_none() => {
             Err(bad("body", "op patch takes a list of operations"))
         }
         Some(body) if !list && body.as_object().is_none() => {
-            let problem = bad("body", format!("op {} takes an object", operation.as_str()));
+            let problem = bad("body", format!("op {op_name} takes an object"));
             Err(match body.as_array() {
                 Some(_) => problem.hint("a list of operations goes with op patch"),
                 None => problem,
@@ -227,6 +327,12 @@ fn check_body(operation: Operation, body: Option<&Json>) -> Result<(), Problem> 
         }
         _ => Ok(()),
     }
+}
+
+fn read_version(body: &Json) -> Result<Version, Problem> {
+    let version = body.get("version").and_then(Json::as_u64);
+    let version = version.filter(|version| *version > 0).map(Version);
+    version.ok_or_else(|| bad("body", "op rollback takes {\"version\": n}, to go back to"))
 }
 
 fn read_base(base: &Json) -> Result<Base, Problem> {

@@ -225,6 +225,9 @@ impl Meeting<'_> {
     }
 }
 
+/// Bounds the sides that are recorded where both edits stayed.
+const BOTH_BYTES_MAX: usize = 1 << 10;
+
 /// Writes what was decided: where both sides changed something, who won by which rule.
 fn write_decisions(merged: &Merged, chosen: &[Option<(Choice, Strategy)>]) -> Option<Json> {
     if merged.decisions.is_empty() {
@@ -245,7 +248,14 @@ fn write_decisions(merged: &Merged, chosen: &[Option<(Choice, Strategy)>]) -> Op
             ("ours", &decision.ours),
             ("theirs", &decision.theirs),
         ];
-        for (name, side) in sides {
+        // Where both edits are in the value nothing was beaten, and a long array says too much.
+        let weight: usize = sides
+            .iter()
+            .filter_map(|(_, side)| side.as_ref())
+            .map(Json::weight)
+            .sum();
+        let told = decision.action != Action::Both || weight <= BOTH_BYTES_MAX;
+        for (name, side) in sides.into_iter().filter(|_| told) {
             if let Some(side) = side {
                 w.field_json(name, side);
             }

@@ -90,6 +90,26 @@ pub enum Command {
     Log(commands::log::LogArgs),
     /// Compare two versions of a context.
     Diff(commands::diff::DiffArgs),
+    /// Tell which change last set a field.
+    Blame(commands::blame::BlameArgs),
+    /// List the conflicts that wait, or show one with its three sides.
+    Conflicts(commands::conflicts::ConflictsArgs),
+    /// End a conflict: choose a side, or another value.
+    Settle(commands::settle::SettleArgs),
+    /// Take back your newest change of a context.
+    Undo(commands::undo::UndoArgs),
+    /// Make a context what it was at an earlier version.
+    Rollback(commands::rollback::RollbackArgs),
+    /// Begin, list, merge and end lines of versions beside main.
+    Branch(commands::branch::BranchArgs),
+    /// Merge a branch of a context into main, or into another branch.
+    Merge(commands::merge::MergeArgs),
+    /// Name versions of a context.
+    Tag(commands::tag::TagArgs),
+    /// Name the head of a context, to come back to it.
+    Checkpoint(commands::tag::CheckpointArgs),
+    /// Say what documents of a kind look like, and how they merge.
+    Schema(commands::schema::SchemaArgs),
     /// Follow changes as they happen.
     Watch(commands::watch::WatchArgs),
     /// Read contexts, histories and events from files.

@@ -2,7 +2,8 @@
 
 /// Yes: done, sound, the same.
 pub const YES: u8 = 0;
-/// No: `diff` found differences, `status` or `verify` found the node unwell.
+/// No: `diff` found differences, `status` or `verify` found the node unwell, a branch would clash
+/// in a dry run, a write left a conflict under `--strict`.
 pub const NO: u8 = 1;
 /// The command was not understood, or what it was given cannot be read.
 pub const USAGE: u8 = 2;
@@ -21,7 +22,8 @@ pub const INTERRUPTED: u8 = 130;
 pub const HELP: &str = "\
 Exit codes:
   0    yes: done, sound, the same
-  1    no: diff found differences; status or verify found the node unwell; demo did not add up
+  1    no: diff found differences; status or verify found the node unwell; demo did not add up;
+       merge --dry-run found clashes; with --strict a write left a conflict
   2    the command, or what it was given, was not understood
   3    the node refused: not found, not allowed, stale, wrong, too large
   4    no key, or one that the node does not know (set SYNCLINE_KEY)

@@ -85,12 +85,14 @@ impl Failure {
 
 /// Names the flags of a command where a node names the headers and members that they are sent as.
 fn as_flags(text: &str) -> String {
-    const FLAGS: [(&str, &str); 5] = [
+    const FLAGS: [(&str, &str); 7] = [
         ("If-None-Match", "--new"),
         ("If-Match: *", "--if-match '*'"),
         ("If-Match", "--if-match"),
         ("Syncline-Base", "--base"),
+        ("Syncline-Strategy", "--strategy"),
         ("?version=", "--version"),
+        ("?branch=", "--branch"),
     ];
     FLAGS.iter().fold(text.to_owned(), |text, (header, flag)| {
         text.replace(header, flag)

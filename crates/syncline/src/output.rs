@@ -80,6 +80,13 @@ impl Line {
         self
     }
 
+    /// Adds another line's parts.
+    #[must_use]
+    pub fn then(mut self, other: Line) -> Line {
+        self.0.extend(other.0);
+        self
+    }
+
     /// Adds a part that fills at least so many columns.
     #[must_use]
     pub fn cell(self, style: Style, text: impl AsRef<str>, width: usize) -> Line {
@@ -126,6 +133,8 @@ pub struct Output {
     color_err: bool,
     repaint: bool,
     paged: bool,
+    asks: bool,
+    plain: bool,
 }
 
 impl Output {
@@ -146,6 +155,8 @@ impl Output {
             color_err: wanted(err_terminal),
             repaint: err_terminal && !accessible && !dumb,
             paged: io::stdout().is_terminal() && !accessible && !dumb,
+            asks: io::stdin().is_terminal() && io::stdout().is_terminal(),
+            plain: accessible,
         }
     }
 
@@ -162,6 +173,23 @@ impl Output {
     /// Says whether a person reads who may want pages.
     pub fn is_paged(&self) -> bool {
         self.paged && !self.json
+    }
+
+    /// Says whether a person is there who can be asked.
+    pub fn asks(&self) -> bool {
+        self.asks && !self.json
+    }
+
+    /// Says whether words are wanted, without signs to look at.
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Asks for a line, which is typed after the question.
+    pub fn question(&self, line: impl Into<Line>) {
+        let line = line.into().render(self.color_err);
+        let mut err = io::stderr().lock();
+        let _ = write!(err, "{line} ").and_then(|()| err.flush());
     }
 
     /// Returns a line as stdout would get it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use syncline_api::Problem;
 use syncline_client::{Client, ClientOptions, Target};
-use syncline_model::ids::{Address, Name, WorkspaceId};
+use syncline_model::ids::{Address, BranchName, Name, WorkspaceId};
 
 use crate::args::Global;
 use crate::failure::{Failure, Result};
@@ -167,6 +167,14 @@ fn is_loopback(url: &str) -> bool {
 /// Reads an address that the user wrote.
 pub fn parse_address(text: &str) -> Result<Address, String> {
     Address::parse(text).map_err(|error| error.to_string())
+}
+
+/// Reads a branch's name that the user wrote; `main` is no branch, and is meant without one.
+pub fn parse_branch(text: &str) -> Result<BranchName, String> {
+    match text {
+        "main" => Err("main is meant where no branch is named".to_owned()),
+        text => BranchName::parse(text).map_err(|error| error.to_string()),
+    }
 }
 
 /// Answers what a later release will do.

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use syncline_model::conflict::ConflictId;
 use syncline_model::json::{Json, Pointer};
 use syncline_model::proposal::Actor;
 use syncline_model::time::Timestamp;
 
 use crate::clean;
+use crate::output::{Line, Style};
 
 /// Returns the wall clock.
 pub fn now() -> Timestamp {
@@ -67,6 +69,25 @@ pub fn time(json: &Json, name: &str) -> Option<Timestamp> {
         .and_then(|text| Timestamp::parse(text).ok())
 }
 
+/// Returns the place of a conflict; the whole document has no path.
+pub fn place(path: &str) -> String {
+    match path {
+        "" => "the whole document".to_owned(),
+        path => clean::shorten(path, 100),
+    }
+}
+
+/// Returns a conflict's id as people read and type it: `0199…07f2`, its ends.
+pub fn short_id(id: &ConflictId) -> String {
+    let id = id.to_string();
+    format!("{}…{}", &id[..4], &id[id.len() - 4..])
+}
+
+/// Returns the line that tells what can be done.
+pub fn hint(text: impl AsRef<str>) -> Line {
+    Line::new().styled(Style::Cyan, "hint: ").text(text)
+}
+
 /// Returns a path as a shell takes it, quoted where it must be.
 pub fn for_shell(path: &Path) -> String {
     let path = path.display().to_string();
@@ -102,6 +123,7 @@ pub fn count(n: u64, one: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -110,6 +132,15 @@ mod tests {
         check("/var/lib/sync-1.0", "/var/lib/sync-1.0");
         check("/my data", "'/my data'");
         check("/it's", "'/it'\\''s'");
+    }
+
+    #[test]
+    fn ids_are_short_and_places_have_words() {
+        let id =
+            ConflictId::parse("0199aaaa-4b2a-7c3d-8e4f-5a6b7c8d9e0f.00112233445507f2").unwrap();
+        assert_eq!(short_id(&id), "0199…07f2");
+        assert_eq!(place(""), "the whole document");
+        assert_eq!(place("/data/plan"), "/data/plan");
     }
 
     #[test]

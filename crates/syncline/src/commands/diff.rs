@@ -2,13 +2,13 @@
 
 use clap::Args;
 use syncline_client::{Client, When};
-use syncline_model::ids::{Address, Version};
+use syncline_model::ids::{Address, BranchName, Version};
 use syncline_model::json::Json;
 
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
 use crate::pager::Pages;
-use crate::run::{Run, parse_address};
+use crate::run::{Run, parse_address, parse_branch};
 use crate::show;
 
 /// Compare two versions of a context; exit code 1 if they differ.
@@ -22,13 +22,17 @@ pub struct DiffArgs {
     pub address: Address,
     /// Which versions: 5..8, or 5.. against the head; the last two if left out.
     pub range: Option<String>,
+    /// Of this branch, not of main.
+    #[arg(long, value_name = "NAME", value_parser = parse_branch)]
+    pub branch: Option<BranchName>,
 }
 
 /// Runs the command.
 pub async fn run(args: &DiffArgs, run: &Run) -> Result {
     let client = run.client()?;
     let (from, to) = versions(args, &client).await?;
-    let answer = client.diff(&args.address, from, to).await?;
+    let branch = args.branch.as_ref();
+    let answer = client.diff(&args.address, branch, from, to).await?;
     let operations = answer
         .get("patch")
         .and_then(Json::as_array)
@@ -87,7 +91,11 @@ async fn versions(args: &DiffArgs, client: &Client) -> Result<(Version, Version)
     };
     let to = match to {
         Some(to) => to,
-        None => client.get(&args.address, &When::Head).await?.version,
+        None => {
+            let branch = args.branch.as_ref();
+            let head = client.get_line(&args.address, branch, &When::Head).await?;
+            head.version
+        }
     };
     match from.or((to.0 > 1).then(|| Version(to.0 - 1))) {
         Some(from) => Ok((from, to)),

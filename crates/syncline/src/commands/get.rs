@@ -2,12 +2,12 @@
 
 use clap::Args;
 use syncline_client::When;
-use syncline_model::ids::{Address, Version};
+use syncline_model::ids::{Address, BranchName, Version};
 use syncline_model::json::Json;
 
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
-use crate::run::{Run, parse_address};
+use crate::run::{Run, parse_address, parse_branch};
 use crate::show;
 
 /// Show a context: its head, or an earlier version.
@@ -25,6 +25,9 @@ pub struct GetArgs {
     /// Show what it was at this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
+    /// As this branch has it, not main.
+    #[arg(long, value_name = "NAME", value_parser = parse_branch)]
+    pub branch: Option<BranchName>,
     /// Only these parts: pointers, separated by commas.
     #[arg(long, value_name = "POINTERS")]
     pub fields: Option<String>,
@@ -46,7 +49,9 @@ pub async fn run(args: &GetArgs, run: &Run) -> Result {
         (None, None) => When::Head,
     };
     let max_tokens = args.max_tokens.map(|tokens| tokens.to_string());
+    let branch = args.branch.as_ref().map(BranchName::as_str);
     let mut more = Vec::new();
+    more.extend(branch.map(|branch| ("branch", branch)));
     more.extend(args.fields.as_deref().map(|fields| ("fields", fields)));
     more.extend(max_tokens.as_deref().map(|tokens| ("max_tokens", tokens)));
     let context = run.client()?.get_json(&args.address, &when, &more).await?;
@@ -91,6 +96,13 @@ fn show_context(run: &Run, context: &Json) -> Result {
         .collect();
     if !labels.is_empty() {
         run.output.line(labelled("labels", &labels.join("  ")))?;
+    }
+    let open = context.get("conflicts").and_then(Json::as_array);
+    let open = open.map_or(0, <[Json]>::len);
+    if open > 0 {
+        let open = format!("× {} open", show::count(open as u64, "conflict"));
+        let line = Line::new().cell(Style::Dim, "conflicts", 12);
+        run.output.line(line.styled(Style::Red, open))?;
     }
     for name in [
         "collaborators",

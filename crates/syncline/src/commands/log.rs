@@ -1,25 +1,40 @@
 //! `syncline log`
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use syncline_api::WireChange;
+use syncline_client::{Client, ConflictsQuery};
 use syncline_model::change::{ChangeType, Outcome};
-use syncline_model::ids::Address;
+use syncline_model::conflict::ConflictId;
+use syncline_model::ids::{Address, BranchName, Version};
 use syncline_model::json::{Json, Pointer};
 
+use super::tag::tags_of;
 use crate::clean;
 use crate::failure::Result;
 use crate::output::{Line, Style};
 use crate::pager::Pages;
-use crate::run::{Run, parse_address};
+use crate::run::{Run, parse_address, parse_branch};
 use crate::show;
 
+/// Bounds the conflicts whose places are named in a history.
+const CONFLICTS_MAX: usize = 1_000;
+
 /// Show a context's history, the newest version first.
+///
+/// × marks a version that left a conflict; `merged from v5` one that was made on v5 and merged.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  syncline log task/auth-42 --limit 5")]
+#[command(
+    after_help = "Examples:\n  syncline log task/auth-42 --limit 5\n  syncline log task/auth-42 --branch try-b"
+)]
 pub struct LogArgs {
     /// Which context: kind/id.
     #[arg(value_parser = parse_address)]
     pub address: Address,
+    /// Of this branch, not of main.
+    #[arg(long, value_name = "NAME", value_parser = parse_branch)]
+    pub branch: Option<BranchName>,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub limit: usize,
@@ -31,9 +46,10 @@ pub struct LogArgs {
 /// Runs the command.
 pub async fn run(args: &LogArgs, run: &Run) -> Result {
     let page = args.page.as_deref();
-    let answer = run
-        .client()?
-        .versions(&args.address, page, Some(args.limit))
+    let client = run.client()?;
+    let branch = args.branch.as_ref();
+    let answer = client
+        .versions(&args.address, branch, page, Some(args.limit))
         .await?;
     if run.output.is_json() {
         return run.output.document(&answer);
@@ -42,14 +58,19 @@ pub async fn run(args: &LogArgs, run: &Run) -> Result {
         .get("versions")
         .and_then(Json::as_array)
         .unwrap_or_default();
+    let read = versions
+        .iter()
+        .map(|version| WireChange::read(version, &Pointer::root()));
+    let (changes, wrong): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
+    let changes: Vec<_> = changes.into_iter().flatten().collect();
+    let around = Around::of(&client, args, &changes).await;
     let mut pages = Pages::start(run.output);
-    for version in versions {
-        match WireChange::read(version, &Pointer::root()) {
-            Ok(change) => pages.line(line(&change))?,
-            Err(error) => run
-                .output
-                .warn(format!("a version cannot be shown: {error}")),
-        }
+    for change in &changes {
+        pages.line(line(change, &around))?;
+    }
+    for error in wrong.into_iter().filter_map(Result::err) {
+        run.output
+            .warn(format!("a version cannot be shown: {error}"));
     }
     drop(pages);
     let next = answer.get("next").filter(|next| !next.is_null());
@@ -61,13 +82,86 @@ pub async fn run(args: &LogArgs, run: &Run) -> Result {
     Ok(())
 }
 
-fn line(change: &WireChange) -> Line {
-    let what = match (change.kind, change.outcome) {
-        (ChangeType::Create, _) => "created",
-        (ChangeType::Delete, _) => "deleted",
-        (ChangeType::Restore, _) => "restored",
-        (ChangeType::Update, Outcome::Merged) => "merged",
-        (ChangeType::Update, _) => "",
+/// What stands beside a line's versions: names, branches, and where conflicts are.
+#[derive(Default)]
+struct Around {
+    marks: BTreeMap<Version, Vec<String>>,
+    places: BTreeMap<ConflictId, String>,
+}
+
+impl Around {
+    /// Reads what can be read; a history without it is still a history.
+    async fn of(client: &Client, args: &LogArgs, changes: &[WireChange]) -> Around {
+        let mut around = Around::default();
+        if args.branch.is_none() {
+            around.add_marks(client, &args.address).await;
+        }
+        let met = |change: &WireChange| !change.conflicts.is_empty() || !change.settled.is_empty();
+        if changes.iter().any(met) {
+            around.add_places(client, &args.address).await;
+        }
+        around
+    }
+
+    async fn add_marks(&mut self, client: &Client, address: &Address) {
+        let mut mark = |version, mark| self.marks.entry(version).or_default().push(mark);
+        if let Ok(tags) = client.tags(address).await {
+            for (version, name) in tags_of(&tags) {
+                mark(version, format!("tag:{name}"));
+            }
+        }
+        let branches = client.branches(address).await.ok();
+        let branches = branches
+            .as_ref()
+            .and_then(|b| b.get("branches")?.as_array());
+        for branch in branches.unwrap_or_default() {
+            if let Some(from) = branch.get("from").and_then(Json::as_u64) {
+                mark(
+                    Version(from),
+                    format!("branch:{}", show::text(branch, "name")),
+                );
+            }
+        }
+    }
+
+    async fn add_places(&mut self, client: &Client, address: &Address) {
+        let query = ConflictsQuery {
+            context: Some(address.clone()),
+            open: Some(false),
+            limit: Some(CONFLICTS_MAX),
+            page: None,
+        };
+        let Ok(page) = client.conflicts(&query).await else {
+            return;
+        };
+        for conflict in &page.conflicts {
+            if let Ok(id) = ConflictId::parse(show::text(conflict, "id")) {
+                self.places
+                    .insert(id, show::place(show::text(conflict, "path")));
+            }
+        }
+    }
+
+    /// Says where conflicts are, and which.
+    fn named(&self, ids: &[ConflictId]) -> String {
+        let named = ids.iter().take(3).map(|id| match self.places.get(id) {
+            Some(place) => format!("{place} ({})", show::short_id(id)),
+            None => show::short_id(id),
+        });
+        let mut named: Vec<_> = named.collect();
+        if ids.len() > named.len() {
+            named.push(format!("{} more", ids.len() - named.len()));
+        }
+        named.join(", ")
+    }
+}
+
+fn line(change: &WireChange, around: &Around) -> Line {
+    let what = match change.kind {
+        ChangeType::Create => "created  ",
+        ChangeType::Delete => "deleted  ",
+        ChangeType::Restore => "restored  ",
+        ChangeType::Update => "",
     };
     let style = if change.kind == ChangeType::Delete {
         Style::Red
@@ -78,21 +172,46 @@ fn line(change: &WireChange) -> Line {
         Some(message) => clean::shorten(message.lines().next().unwrap_or_default(), 80),
         None => changed(change),
     };
-    Line::new()
+    let line = Line::new()
         .text("●  ")
         .cell(Style::Bold, format!("v{}", change.version), 6)
         .cell(Style::Dim, show::ago(change.committed_at, show::now()), 8)
         .cell(Style::Plain, show::actor(&change.actor), 10)
-        .text("  ")
-        .styled(
-            style,
-            if what.is_empty() {
-                String::new()
-            } else {
-                format!("{what}  ")
-            },
-        )
+        .text("  ");
+    let line = match change.conflicts.is_empty() {
+        true => line,
+        false => line.styled(
+            Style::Red,
+            format!("× {} clashes  ", around.named(&change.conflicts)),
+        ),
+    };
+    let notes = notes(change, around);
+    let join = if told.is_empty() || notes.is_empty() {
+        ""
+    } else {
+        ", "
+    };
+    let marks = around.marks.get(&change.version);
+    let marks = marks.map(|marks| format!("   {}", marks.join(" ")));
+    line.styled(style, what)
         .text(told)
+        .styled(Style::Dim, format!("{join}{notes}"))
+        .styled(Style::Yellow, marks.unwrap_or_default())
+}
+
+/// Says from where a change was merged, and what it settled.
+fn notes(change: &WireChange, around: &Around) -> String {
+    let mut notes = Vec::new();
+    if matches!(change.outcome, Outcome::Merged | Outcome::Conflict) {
+        notes.push(match change.base {
+            Some(base) => format!("merged from v{base}"),
+            None => "merged".to_owned(),
+        });
+    }
+    if !change.settled.is_empty() {
+        notes.push(format!("settled {}", around.named(&change.settled)));
+    }
+    notes.join(", ")
 }
 
 /// Names the first paths that a change touched.

@@ -1,7 +1,10 @@
 //! The commands, one file each: its arguments, and `run`.
 
+pub mod blame;
+pub mod branch;
 pub mod completions;
 pub mod config;
+pub mod conflicts;
 pub mod demo;
 pub mod diff;
 pub mod export;
@@ -13,12 +16,18 @@ pub mod key;
 pub mod log;
 pub mod ls;
 pub mod mcp;
+pub mod merge;
 pub mod patch;
 pub mod put;
 pub mod restore;
 pub mod rm;
+pub mod rollback;
+pub mod schema;
+pub mod settle;
 pub mod stats;
 pub mod status;
+pub mod tag;
+pub mod undo;
 pub mod up;
 pub mod verify;
 pub mod watch;
@@ -41,6 +50,16 @@ pub fn run(command: Command, run: &Run) -> Result {
         Command::Ls(args) => run.block_on(ls::run(&args, run)),
         Command::Log(args) => run.block_on(log::run(&args, run)),
         Command::Diff(args) => run.block_on(diff::run(&args, run)),
+        Command::Blame(args) => run.block_on(blame::run(&args, run)),
+        Command::Conflicts(args) => run.block_on(conflicts::run(&args, run)),
+        Command::Settle(args) => run.block_on(settle::run(&args, run)),
+        Command::Undo(args) => run.block_on(undo::run(&args, run)),
+        Command::Rollback(args) => run.block_on(rollback::run(&args, run)),
+        Command::Branch(args) => run.block_on(branch::run(&args, run)),
+        Command::Merge(args) => run.block_on(merge::run(&args, run)),
+        Command::Tag(args) => run.block_on(tag::run(&args, run)),
+        Command::Checkpoint(args) => run.block_on(tag::checkpoint(&args, run)),
+        Command::Schema(args) => run.block_on(schema::run(&args, run)),
         Command::Watch(args) => run.block_on(watch::run(&args, run)),
         Command::Import(args) => run.block_on(import::run(&args, run)),
         Command::Export(args) => run.block_on(export::run(&args, run)),

@@ -60,6 +60,8 @@ pub async fn run(args: &PatchArgs, run: &Run) -> Result {
     let mut write = args.write.to_write()?;
     write.create = args.create;
     write.create_parents = args.create_parents;
-    let receipt = run.client()?.patch(&args.address, &body, &write).await?;
-    show_receipt(run, &args.address, &receipt)
+    let client = run.client()?;
+    let receipt = client.patch(&args.address, &body, &write).await?;
+    show_receipt(run, &client, &args.address, &receipt).await?;
+    args.write.judge(&receipt)
 }

@@ -19,7 +19,7 @@ use crate::run::{Run, parse_address};
 /// An existing context is replaced only with --base, --if-match or --overwrite.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  syncline put task/auth-42 title='Fix login' data.status=open parent=project/web --create-parents\n  syncline put task/auth-42 -f task.json --base 7"
+    after_help = "Examples:\n  syncline put task/auth-42 title='Fix login' data.status=open parent=project/web --create-parents\n  syncline put task/auth-42 -f task.json --base 7\n  syncline put task/auth-42 -f task.json --base 7 --strategy latest_wins --strict"
 )]
 pub struct PutArgs {
     /// Which context: kind/id.
@@ -71,5 +71,6 @@ pub async fn run(args: &PutArgs, run: &Run) -> Result {
                     or replace it with --overwrite";
         Failure::Problem(if exists { problem.hint(hint) } else { problem })
     })?;
-    show_receipt(run, &args.address, &receipt)
+    show_receipt(run, &client, &args.address, &receipt).await?;
+    args.write.judge(&receipt)
 }

@@ -22,6 +22,8 @@ pub struct RestoreArgs {
 /// Runs the command.
 pub async fn run(args: &RestoreArgs, run: &Run) -> Result {
     let write = args.write.to_write()?;
-    let receipt = run.client()?.restore(&args.address, &write).await?;
-    show_receipt(run, &args.address, &receipt)
+    let client = run.client()?;
+    let receipt = client.restore(&args.address, &write).await?;
+    show_receipt(run, &client, &args.address, &receipt).await?;
+    args.write.judge(&receipt)
 }

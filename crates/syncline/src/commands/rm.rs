@@ -39,12 +39,14 @@ pub async fn run(args: &RmArgs, run: &Run) -> Result {
         // A resend has to say the same, whatever the head is by then.
         write.precondition = Precondition::MatchAny;
     } else if is_open {
-        let head = client.get(&args.address, &When::Head).await?;
+        let branch = args.write.branch.as_ref();
+        let head = client.get_line(&args.address, branch, &When::Head).await?;
         write.precondition = Precondition::Match(vec![head.etag]);
     }
     if !args.subtree {
         let receipt = client.delete(&args.address, &write).await?;
-        return show_receipt(run, &args.address, &receipt);
+        show_receipt(run, &client, &args.address, &receipt).await?;
+        return args.write.judge(&receipt);
     }
     let answer = client.delete_subtree(&args.address, &write).await?;
     let receipts = answer.get("receipts").and_then(Json::as_array);

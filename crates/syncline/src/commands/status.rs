@@ -1,6 +1,7 @@
 //! `syncline status`
 
 use clap::Args;
+use syncline_client::{Client, ConflictsQuery};
 use syncline_model::json::Json;
 
 use crate::failure::{Failure, Result};
@@ -15,7 +16,11 @@ pub struct StatusArgs {}
 
 /// Runs the command.
 pub async fn run(_: &StatusArgs, run: &Run) -> Result {
-    let status = run.client()?.status().await?;
+    let client = run.client()?;
+    let mut status = client.status().await?;
+    if let (Some(open), Some(members)) = (open(&client).await, status.as_object_mut()) {
+        members.insert(OPEN, Json::from(open));
+    }
     let healthy = status
         .get("healthy")
         .and_then(Json::as_bool)
@@ -28,8 +33,33 @@ pub async fn run(_: &StatusArgs, run: &Run) -> Result {
     if healthy { Ok(()) } else { Err(Failure::No) }
 }
 
+/// The conflicts that wait, at most as many as one page holds.
+const OPEN: &str = "conflicts_open";
+const OPEN_MAX: usize = 1_000;
+
+/// Counts the conflicts that wait; a node whose queue cannot be read still has a status.
+async fn open(client: &Client) -> Option<u64> {
+    let query = ConflictsQuery {
+        open: Some(true),
+        limit: Some(OPEN_MAX),
+        ..ConflictsQuery::default()
+    };
+    let page = client.conflicts(&query).await.ok()?;
+    u64::try_from(page.conflicts.len()).ok()
+}
+
+/// Says how many conflicts wait.
+fn conflicts(status: &Json) -> String {
+    match status.get(OPEN).and_then(Json::as_u64) {
+        None => String::new(),
+        Some(open) if open >= OPEN_MAX as u64 => format!("   {OPEN_MAX} or more conflicts open"),
+        Some(open) => format!("   {} open", show::count(open, "conflict")),
+    }
+}
+
 /// What has a word of its own, or none; whatever a newer node tells besides is shown as it is.
-const SHOWN: [&str; 10] = [
+const SHOWN: [&str; 11] = [
+    OPEN,
     "node",
     "version",
     "started_at",
@@ -65,7 +95,8 @@ fn show_status(run: &Run, status: &Json, healthy: bool) -> Result {
             .styled(style, word)
             .text(format!("   node {}", show::text(status, "node")))
             .text(format!("   Syncline {}", show::text(status, "version")))
-            .text(since(status)),
+            .text(since(status))
+            .text(conflicts(status)),
     )?;
     let place = format!(
         "   workspace {}   epoch {}",

@@ -9,6 +9,7 @@ use syncline_api::{
 };
 use syncline_client::{Event, Live};
 use syncline_model::change::ChangeType;
+use syncline_model::conflict::ConflictId;
 use syncline_model::ids::Address;
 use syncline_model::json::{Json, JsonWriter};
 
@@ -290,8 +291,22 @@ pub(crate) fn change_line(change: &WireChange) -> Line {
         .styled(Style::Cyan, change.context.as_str())
         .text("  ")
         .styled(Style::Bold, format!("v{}", change.version))
+        .text(
+            change
+                .branch
+                .as_ref()
+                .map_or_else(String::new, |branch| format!(" {branch}")),
+        )
         .text("  ")
         .cell(Style::Plain, show::actor(&change.actor), 10)
+        .styled(
+            Style::Red,
+            if change.conflicts.is_empty() {
+                ""
+            } else {
+                " ×"
+            },
+        )
         .styled(style, format!(" {mark} "))
         .text(clean::shorten(&what, 100))
         .styled(
@@ -302,6 +317,17 @@ pub(crate) fn change_line(change: &WireChange) -> Line {
                 format!("   {message}")
             },
         )
+        .styled(Style::Red, conflicts("conflict", &change.conflicts))
+        .styled(Style::Green, conflicts("settled", &change.settled))
+}
+
+/// Names the conflicts that a change opened or ended.
+fn conflicts(what: &str, ids: &[ConflictId]) -> String {
+    match ids {
+        [] => String::new(),
+        [id] => format!("   {what} {}", show::short_id(id)),
+        [id, rest @ ..] => format!("   {what} {} +{}", show::short_id(id), rest.len()),
+    }
 }
 
 fn context_line(context: &ContextView, mark: &str) -> Line {

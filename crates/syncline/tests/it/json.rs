@@ -6,7 +6,7 @@ use syncline::args::Cli;
 use crate::node::{Node, parse};
 
 /// Every command with arguments that answer; what runs for long or starts nodes is tested apart.
-const CALLS: [&[&str]; 21] = [
+const CALLS: [&[&str]; 37] = [
     &["key"],
     &["put", "task/j", "title=J", "data.n=1"],
     &["patch", "task/j", "data.n=2"],
@@ -14,6 +14,22 @@ const CALLS: [&[&str]; 21] = [
     &["ls"],
     &["log", "task/j"],
     &["diff", "task/j", "2..2"],
+    &["blame", "task/j", "/data/n"],
+    &["conflicts"],
+    &["checkpoint", "task/j", "here"],
+    &["tag", "add", "task/j", "first", "1"],
+    &["tag", "ls", "task/j"],
+    &["tag", "rm", "task/j", "first"],
+    &["branch", "add", "task/j", "b"],
+    &["branch", "ls", "task/j"],
+    &["merge", "task/j", "b", "--dry-run"],
+    &["merge", "task/j", "b"],
+    &["branch", "rm", "task/j", "b"],
+    &["rollback", "task/j", "1"],
+    &["undo", "task/j"],
+    &["schema", "add", "k", "--strategy", "merge"],
+    &["schema", "ls"],
+    &["schema", "show", "k"],
     &["rm", "task/j"],
     &["restore", "task/j"],
     &["watch", "--from", "snapshot", "--count", "0"],
@@ -31,7 +47,7 @@ const CALLS: [&[&str]; 21] = [
 ];
 
 /// Tested in files of their own.
-const APART: [&str; 5] = ["up", "demo", "mcp", "verify", "demo-agent"];
+const APART: [&str; 6] = ["settle", "up", "demo", "mcp", "verify", "demo-agent"];
 
 #[test]
 fn every_command_answers_in_json() {
@@ -81,7 +97,10 @@ fn the_tree_is_whole() {
     let mut command = Cli::command();
     command.build();
     command.clone().debug_assert();
-    for command in command.get_subcommands() {
+    let nested = command
+        .get_subcommands()
+        .flat_map(clap::Command::get_subcommands);
+    for command in command.get_subcommands().chain(nested) {
         let name = command.get_name();
         let flag = command
             .get_arguments()

@@ -129,10 +129,8 @@ fn existing_contexts_are_not_overwritten_unseen() {
     assert!(said.err.contains("hint: it exists"), "{}", said.err);
     node.ok(&["put", "task/a", "data.n=2", "--overwrite"]);
     node.ok(&["put", "task/a", "data.n=3", "--base", "2"]);
-    assert_eq!(
-        node.run(&["put", "task/a", "data.n=4", "--base", "1"]).code,
-        3
-    );
+    let late = node.run(&["put", "task/a", "data.n=4", "--base", "1", "--strict"]);
+    assert_eq!(late.code, 1, "{late:?}");
     assert_eq!(node.run(&["put", "task/a", "data.n=4", "--new"]).code, 3);
     let etag = node.run(&["get", "task/a", "--json"]).json();
     let etag = at(&etag, "/etag").as_str().unwrap().to_owned();

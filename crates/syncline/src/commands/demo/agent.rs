@@ -155,8 +155,7 @@ impl<'a> Agent<'a> {
             base: proposal.base.clone(),
             message: proposal.message.as_deref().map(str::to_owned),
             create: proposal.create,
-            create_parents: false,
-            tool_call: None,
+            ..Write::default()
         };
         let (address, body) = (&proposal.context, &proposal.body);
         match proposal.operation {
@@ -164,6 +163,10 @@ impl<'a> Agent<'a> {
             Operation::Merge | Operation::Patch => self.client.patch(address, body, &write).await,
             Operation::Delete => self.client.delete(address, &write).await,
             Operation::Restore => self.client.restore(address, &write).await,
+            other @ (Operation::Settle | Operation::Rollback) => {
+                let detail = format!("the demo has no step that would {}", other.as_str());
+                Err(Problem::new(Code::BadRequest, detail))
+            }
         }
     }
 

@@ -1,0 +1,73 @@
+//! What is declared beside contexts: names of versions, and what a kind's documents look like.
+
+use http::Method;
+use syncline_api::{Problem, ReceiptView};
+use syncline_model::ids::{Address, Kind, Name, Version};
+use syncline_model::json::{Json, Object};
+
+use crate::calls::{JSON, Write};
+use crate::http::{Client, percent_encode};
+
+impl Client {
+    /// Returns the tags of a context, as they come.
+    pub async fn tags(&self, address: &Address) -> Result<Json, Problem> {
+        self.json(&format!("/v1/contexts/{address}/tags")).await
+    }
+
+    /// Names a version.
+    pub async fn put_tag(
+        &self,
+        address: &Address,
+        name: &Name,
+        version: Version,
+        write: &Write,
+    ) -> Result<ReceiptView, Problem> {
+        let mut body = Object::new();
+        body.insert("name", Json::from(name.as_str()));
+        body.insert("version", Json::from(version.0));
+        let path = format!("/v1/contexts/{address}/tags");
+        let body = Json::Object(body);
+        self.write(Method::POST, &path, Some((JSON, &body)), write)
+            .await
+    }
+
+    /// Takes a version's name away.
+    pub async fn remove_tag(
+        &self,
+        address: &Address,
+        name: &Name,
+        write: &Write,
+    ) -> Result<ReceiptView, Problem> {
+        let name = percent_encode(name.as_str());
+        let path = format!("/v1/contexts/{address}/tags/{name}");
+        self.write(Method::DELETE, &path, None, write).await
+    }
+
+    /// Returns the kinds that have a schema, as they come.
+    pub async fn schemas(&self) -> Result<Json, Problem> {
+        self.json("/v1/schemas").await
+    }
+
+    /// Returns what is declared for a kind, as it comes.
+    pub async fn schema(&self, kind: &Kind) -> Result<Json, Problem> {
+        self.json(&format!("/v1/schemas/{kind}")).await
+    }
+
+    /// Declares a kind: `{"schema","strategy","fallback"}`.
+    pub async fn put_schema(
+        &self,
+        kind: &Kind,
+        declared: &Json,
+        write: &Write,
+    ) -> Result<ReceiptView, Problem> {
+        let path = format!("/v1/schemas/{kind}");
+        self.write(Method::PUT, &path, Some((JSON, declared)), write)
+            .await
+    }
+
+    /// Takes back what is declared for a kind; its history stays.
+    pub async fn remove_schema(&self, kind: &Kind, write: &Write) -> Result<ReceiptView, Problem> {
+        let path = format!("/v1/schemas/{kind}");
+        self.write(Method::DELETE, &path, None, write).await
+    }
+}

@@ -1,0 +1,131 @@
+//! Which conflict is meant: ids are long, and people see and type the ends of them.
+
+use syncline_client::{Client, ConflictsQuery};
+use syncline_model::conflict::ConflictId;
+use syncline_model::json::Json;
+
+use crate::failure::{Failure, Result};
+use crate::show;
+
+/// Bounds the queue that is searched for an id of which only the ends are known.
+const SEARCHED_MAX: usize = 10_000;
+const PAGE: usize = 1_000;
+/// How many candidates are named where the ends fit several.
+const NAMED_MAX: usize = 5;
+
+/// Finds the conflict that a text names: its id, or `begin…end` of one that waits.
+pub async fn find(client: &Client, text: &str) -> Result<ConflictId> {
+    if let Ok(id) = ConflictId::parse(text) {
+        return Ok(id);
+    }
+    let ends = Ends::parse(text).ok_or_else(|| {
+        Failure::usage_hint(
+            format!("{text:?} is no conflict's id"),
+            "`syncline conflicts` lists them",
+        )
+    })?;
+    let found = search(client, &ends).await?;
+    match found.as_slice() {
+        [id] => Ok(*id),
+        [] => Err(Failure::usage_hint(
+            format!("no conflict waits whose id is {text}"),
+            "`syncline conflicts` lists them; one that has ended is named by its whole id",
+        )),
+        several => {
+            let named: Vec<_> = several
+                .iter()
+                .take(NAMED_MAX)
+                .map(ToString::to_string)
+                .collect();
+            Err(Failure::usage_hint(
+                format!(
+                    "{} have such an id",
+                    show::count(several.len() as u64, "conflict")
+                ),
+                format!("name one whole: {}", named.join(", ")),
+            ))
+        }
+    }
+}
+
+async fn search(client: &Client, ends: &Ends<'_>) -> Result<Vec<ConflictId>> {
+    let mut query = ConflictsQuery {
+        open: Some(true),
+        limit: Some(PAGE),
+        ..ConflictsQuery::default()
+    };
+    let (mut found, mut searched) = (Vec::new(), 0);
+    loop {
+        let page = client.conflicts(&query).await?;
+        searched += page.conflicts.len();
+        let ids = page
+            .conflicts
+            .iter()
+            .filter_map(|conflict| conflict.get("id"));
+        let fit = ids.filter_map(Json::as_str).filter(|id| ends.fit(id));
+        found.extend(fit.filter_map(|id| ConflictId::parse(id).ok()));
+        query.page = page.next;
+        if query.page.is_none() || searched >= SEARCHED_MAX {
+            return Ok(found);
+        }
+    }
+}
+
+/// The known ends of an id.
+struct Ends<'a> {
+    begin: &'a str,
+    end: &'a str,
+    /// One end alone is known, and not which.
+    either: bool,
+}
+
+impl<'a> Ends<'a> {
+    /// Reads `begin…end`, `begin..end`, or one end alone, which may be either.
+    fn parse(text: &'a str) -> Option<Ends<'a>> {
+        let split = text.split_once('…').or_else(|| text.split_once(".."));
+        let (begin, end) = split.unwrap_or((text, text));
+        let good = |part: &str| {
+            part.chars()
+                .all(|c| c.is_ascii_hexdigit() || "-.".contains(c))
+        };
+        let either = split.is_none();
+        let ends = Ends { begin, end, either };
+        (begin.len() + end.len() >= 4 && good(begin) && good(end)).then_some(ends)
+    }
+
+    fn fit(&self, id: &str) -> bool {
+        let (begins, ends) = (id.starts_with(self.begin), id.ends_with(self.end));
+        match self.either {
+            true => begins || ends,
+            false => begins && ends,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::Ends;
+
+    #[test]
+    fn an_id_is_known_by_its_ends() {
+        let check = |text: &str, expected: Option<bool>| {
+            let id = "0199aaaa-4b2a-7c3d-8e4f-5a6b7c8d9e0f.00112233445507f2";
+            assert_eq!(
+                Ends::parse(text).map(|ends| ends.fit(id)),
+                expected,
+                "{text}"
+            );
+        };
+        check("0199…07f2", Some(true));
+        check("0199..07f2", Some(true));
+        check("07f2", Some(true));
+        check("0199aaaa", Some(true));
+        check("0199…07f3", Some(false));
+        check("…07f2", Some(true));
+        check("aaaa", Some(false));
+        check("ours", None);
+        check("f", None);
+        check("", None);
+    }
+}

@@ -1,0 +1,166 @@
+//! `syncline schema`
+
+use std::path::PathBuf;
+use std::str::FromStr as _;
+
+use clap::{Args, Subcommand};
+use syncline_api::ReceiptView;
+use syncline_model::conflict::Strategy;
+use syncline_model::ids::Kind;
+use syncline_model::json::{Json, Object};
+
+use super::input::read_json;
+use super::write::{NoteArgs, receipt_json};
+use crate::failure::Result;
+use crate::output::{Line, Style};
+use crate::run::Run;
+use crate::show;
+
+/// Say what documents of a kind look like, and how they merge.
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:\n  syncline schema add business_rule -f rule.schema.json --strategy field_merge\n  syncline schema show business_rule\n  syncline schema ls"
+)]
+pub struct SchemaArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: SchemaVerb,
+}
+
+/// What can be done with schemas.
+#[derive(Debug, Subcommand)]
+pub enum SchemaVerb {
+    /// Declare a kind.
+    Add(AddArgs),
+    /// List the kinds that are declared.
+    Ls(LsArgs),
+    /// Take back what is declared for a kind.
+    Rm(RmArgs),
+    /// Show what is declared for a kind.
+    Show(ShowArgs),
+}
+
+/// Declare a kind: its JSON Schema, and how its contexts merge.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  syncline schema add business_rule -f rule.schema.json --fallback latest_wins"
+)]
+pub struct AddArgs {
+    /// Which kind.
+    #[arg(value_parser = parse_kind)]
+    pub kind: Kind,
+    /// The JSON Schema (2020-12); - for stdin.
+    #[arg(long, short, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// How clashes are resolved, where neither the write nor its context says.
+    #[arg(long, value_name = "STRATEGY", value_parser = Strategy::from_str)]
+    pub strategy: Option<Strategy>,
+    /// What is done with a clash that the strategy leaves.
+    #[arg(long, value_name = "STRATEGY", value_parser = Strategy::from_str)]
+    pub fallback: Option<Strategy>,
+    /// Why, and under which id.
+    #[command(flatten)]
+    pub note: NoteArgs,
+}
+
+/// List the kinds that are declared.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  syncline schema ls")]
+pub struct LsArgs {}
+
+/// Show what is declared for a kind.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  syncline schema show business_rule")]
+pub struct ShowArgs {
+    /// Which kind.
+    #[arg(value_parser = parse_kind)]
+    pub kind: Kind,
+}
+
+/// Take back what is declared for a kind; its history stays.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  syncline schema rm business_rule")]
+pub struct RmArgs {
+    /// Which kind.
+    #[arg(value_parser = parse_kind)]
+    pub kind: Kind,
+    /// Why, and under which id.
+    #[command(flatten)]
+    pub note: NoteArgs,
+}
+
+/// Runs the command.
+pub async fn run(args: &SchemaArgs, run: &Run) -> Result {
+    match &args.verb {
+        SchemaVerb::Add(args) => add(args, run).await,
+        SchemaVerb::Ls(_) => ls(run).await,
+        SchemaVerb::Rm(args) => {
+            let write = args.note.to_write()?;
+            let removed = run.client()?.remove_schema(&args.kind, &write).await?;
+            show(run, &args.kind, &removed)
+        }
+        SchemaVerb::Show(args) => {
+            let declared = run.client()?.schema(&args.kind).await?;
+            match run.output.is_json() {
+                true => run.output.document(&declared),
+                false => run.output.text(&declared.to_pretty()),
+            }
+        }
+    }
+}
+
+async fn add(args: &AddArgs, run: &Run) -> Result {
+    let mut declared = Object::new();
+    if let Some(file) = &args.file {
+        declared.insert("schema", read_json(file)?);
+    }
+    let words = [("strategy", args.strategy), ("fallback", args.fallback)];
+    for (name, strategy) in words {
+        if let Some(strategy) = strategy {
+            declared.insert(name, Json::from(strategy.as_str()));
+        }
+    }
+    let write = args.note.to_write()?;
+    let declared = Json::Object(declared);
+    let client = run.client()?;
+    let receipt = client.put_schema(&args.kind, &declared, &write).await?;
+    show(run, &args.kind, &receipt)
+}
+
+fn show(run: &Run, kind: &Kind, receipt: &ReceiptView) -> Result {
+    if run.output.is_json() {
+        return run.output.document(&receipt_json(receipt));
+    }
+    let version = receipt.version.map(|version| format!("v{version}"));
+    run.output.line(
+        Line::new()
+            .styled(Style::Cyan, format!("schema {kind}"))
+            .text("  ")
+            .styled(Style::Bold, version.unwrap_or_default())
+            .text(format!("  {}", receipt.outcome.as_str())),
+    )
+}
+
+async fn ls(run: &Run) -> Result {
+    let answer = run.client()?.schemas().await?;
+    if run.output.is_json() {
+        return run.output.document(&answer);
+    }
+    let schemas = answer.get("schemas").and_then(Json::as_array);
+    for schema in schemas.unwrap_or_default() {
+        let version = schema.get("version").and_then(Json::as_u64).unwrap_or(0);
+        let words = ["strategy", "fallback"].map(|name| show::text(schema, name));
+        run.output.line(
+            Line::new()
+                .cell(Style::Cyan, show::text(schema, "kind"), 24)
+                .cell(Style::Bold, format!("v{version}"), 6)
+                .text(words.join("  ")),
+        )?;
+    }
+    Ok(())
+}
+
+fn parse_kind(text: &str) -> Result<Kind, String> {
+    Kind::parse(text).map_err(|error| error.to_string())
+}
