@@ -235,7 +235,7 @@ impl Case<'_> {
         Wanted {
             outcome,
             decisions: met.decisions,
-            anyway: !met.waiting.is_empty(),
+            anyway: met.beaten || !met.waiting.is_empty(),
             opened: met.waiting,
             ..Wanted::plain(kind, document, None)
         }

@@ -47,6 +47,9 @@ pub struct Met {
     pub waiting: Vec<Conflict>,
     /// How clashes were resolved.
     pub strategy: Strategy,
+    /// Something that the proposal wanted was beaten: history must keep it, though the document
+    /// stays as it is (P4).
+    pub beaten: bool,
 }
 
 impl Met {
@@ -119,7 +122,14 @@ impl Meeting<'_> {
             .filter(|(_, chosen)| chosen.is_none());
         let waiting = waiting.map(|(clash, _)| self.conflict_at(clash, strategy, &document));
         let waiting = waiting.collect();
+        let lost = |choice: &Option<(Choice, Strategy)>| {
+            choice
+                .as_ref()
+                .is_some_and(|(choice, _)| *choice == Choice::Theirs)
+        };
         Met {
+            beaten: chosen.iter().any(lost)
+                || merged.decisions.iter().any(|d| d.action == Action::Theirs),
             decisions: write_decisions(&merged, &chosen),
             document,
             waiting,

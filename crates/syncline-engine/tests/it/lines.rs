@@ -31,7 +31,11 @@ impl Bench {
             ..ConflictQuery::default()
         };
         let owner = Principal::owner();
-        self.workspace.conflicts(&owner, &query).await.unwrap()
+        self.workspace
+            .conflicts(&owner, &query)
+            .await
+            .unwrap()
+            .conflicts
     }
 
     async fn settle(
@@ -292,7 +296,7 @@ async fn schemas_bind_and_tags_name_versions() {
     let context = address(TASK);
     bench
         .workspace
-        .put_tag(&owner, &context, (&name, Version(2)), tag)
+        .put_tag(&owner, &context, (&name, Some(Version(2))), tag)
         .await
         .unwrap();
     let tags = bench.workspace.tags(&owner, &context).await.unwrap();
