@@ -6,8 +6,8 @@ use syncline_model::json::Json;
 
 use crate::house::{Called, house};
 
-/// What every conversation of every agent pays: well under 1,500 tokens of 2.7 bytes.
-const DEFINITIONS_BYTES_MAX: usize = 3_600;
+/// What every conversation of every agent pays: under 1,500 tokens of 2.7 bytes.
+const DEFINITIONS_BYTES_MAX: usize = 4_050;
 
 fn at<'a>(json: &'a Json, path: &str) -> &'a Json {
     let mut value = json;
@@ -49,7 +49,7 @@ async fn the_newer_era_needs_no_initialize() {
     let versions = at(&answer, "result/supportedVersions").as_array().unwrap();
     assert!(versions.iter().any(|v| v.as_str() == Some("2026-07-28")));
     let answer = agent.request("tools/list", &format!("{{{meta}}}")).await;
-    assert_eq!(at(&answer, "result/tools").as_array().unwrap().len(), 4);
+    assert_eq!(at(&answer, "result/tools").as_array().unwrap().len(), 5);
     let write = format!(
         r#"{{{meta},"name":"context_write","arguments":{{"context":"task/a","op":"create","body":{{"title":"A"}}}}}}"#
     );
@@ -90,7 +90,8 @@ async fn definitions_are_exact_and_cheap() {
             "context_read",
             "context_write",
             "context_list",
-            "context_changes"
+            "context_changes",
+            "context_conflicts"
         ]
     );
     for tool in tools {

@@ -1,8 +1,10 @@
 //! `syncline branch`
 
 use clap::{Args, Subcommand};
+use syncline_client::When;
 use syncline_model::ids::{Address, BranchName};
 use syncline_model::json::Json;
+use syncline_model::proposal::Precondition;
 
 use super::merge::{self, MergeArgs};
 use super::tag::version_of;
@@ -101,8 +103,16 @@ async fn add(args: &AddArgs, run: &Run) -> Result {
 }
 
 async fn rm(args: &RmArgs, run: &Run) -> Result {
-    let write = args.note.to_write()?;
+    let mut write = args.note.to_write()?;
     let client = run.client()?;
+    write.precondition = match write.id {
+        // A resend has to say the same, whatever the branch is by then.
+        Some(_) => Precondition::MatchAny,
+        None => {
+            let head = client.get_line(&args.address, Some(&args.name), &When::Head);
+            Precondition::Match(vec![head.await?.etag])
+        }
+    };
     let removed = client.remove_branch(&args.address, &args.name, &write);
     show_receipt(run, &client, &args.address, &removed.await?).await
 }

@@ -50,7 +50,7 @@ pub struct AddArgs {
     /// Which kind.
     #[arg(value_parser = parse_kind)]
     pub kind: Kind,
-    /// The JSON Schema (2020-12); - for stdin.
+    /// The JSON Schema (2020-12) of what stands in `data`; - for stdin.
     #[arg(long, short, value_name = "FILE")]
     pub file: Option<PathBuf>,
     /// How clashes are resolved, where neither the write nor its context says.

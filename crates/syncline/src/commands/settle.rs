@@ -16,11 +16,12 @@ use crate::run::Run;
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("choice").required(true).args(["ours", "theirs", "value"]),
-    after_help = "Examples:\n  syncline settle 0199…07f2 --theirs\n  syncline settle 0199…07f2 --value '\"use signed tokens\"' -m 'agreed with ana'"
+    after_help = "Examples:\n  syncline settle 0199…07f2 --theirs\n  syncline settle task/auth-42 --ours\n  syncline settle 0199…07f2 --value '\"use signed tokens\"' -m 'agreed with ana'"
 )]
 pub struct SettleArgs {
-    /// Which conflict: its id, or the ends of it.
-    pub id: String,
+    /// Which conflict: its id or the ends of it, or the context in which it alone waits.
+    #[arg(value_name = "ID|CONTEXT")]
+    pub which: String,
     /// What the write wanted that came later.
     #[arg(long)]
     pub ours: bool,
@@ -47,7 +48,7 @@ pub async fn run(args: &SettleArgs, run: &Run) -> Result {
     };
     let write = args.note.to_write()?;
     let client = run.client()?;
-    let id = find(&client, &args.id).await?;
+    let id = find(&client, &args.which).await?;
     let conflict = client.conflict(&id).await?;
     let version = args.version.unwrap_or(conflict.version);
     let receipt = client.settle(&id, version, &choice, &write).await?;

@@ -178,10 +178,11 @@ fn conflicts_are_named_by_their_ends() {
     assert_eq!(node.run(&["conflicts", "nothing like it"]).code, 2);
     let unknown = "01996f1e-4b2a-7c3d-8e4f-5a6b7c8d9e0f.0000000000000000";
     assert_eq!(node.run(&["conflicts", unknown]).code, 3);
+    assert_eq!(node.run(&["settle", "task/other", "--theirs"]).code, 2);
     patch(&node, "ana", &["data.plan=sleep"]);
     let said = node.run(&["settle", &id[..4], "--theirs"]);
     assert_eq!(said.code, 2, "{said:?}");
-    assert!(said.err.contains("2 conflicts have such an id"), "{said:?}");
+    assert!(said.err.contains("2 conflicts wait that are "), "{said:?}");
 }
 
 #[test]
@@ -240,7 +241,7 @@ fn a_watcher_sees_where_it_clashes() {
     patch(&node, "one", &["data.plan=b"]);
     patch(&node, "two", &["data.plan=c"]);
     let id = only_conflict(&node);
-    node.ok(&["settle", &id, "--theirs"]);
+    node.ok(&["settle", "task/auth-42", "--theirs"]);
     let seen = node.ok(&["watch", "--since", &cursor, "--count", "4"]);
     let lines: Vec<_> = seen.lines().collect();
     assert_eq!(lines.len(), 4, "{seen}");

@@ -182,8 +182,7 @@ fn one_takes_back_what_one_wrote() {
 #[test]
 fn kinds_say_what_fits_and_how_it_merges() {
     let node = Node::start();
-    let schema =
-        r#"{"properties":{"data":{"properties":{"hits":{"type":"integer","x-merge":"counter"}}}}}"#;
+    let schema = r#"{"properties":{"hits":{"type":"integer","x-merge":"counter"}}}"#;
     let said = node.with_input(
         &[
             "schema",

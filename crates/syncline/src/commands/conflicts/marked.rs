@@ -123,7 +123,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(base: &str, side: &str, expected: &str) {
-        let shown = parts(base, side).iter().map(|part| match part.new {
+        let shown = parts(base, side).into_iter().map(|part| match part.new {
             true => format!("{{{}}}", part.text),
             false => part.text.to_owned(),
         });

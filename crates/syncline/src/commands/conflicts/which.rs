@@ -2,6 +2,7 @@
 
 use syncline_client::{Client, ConflictsQuery};
 use syncline_model::conflict::ConflictId;
+use syncline_model::ids::Address;
 use syncline_model::json::Json;
 
 use crate::failure::{Failure, Result};
@@ -13,22 +14,29 @@ const PAGE: usize = 1_000;
 /// How many candidates are named where the ends fit several.
 const NAMED_MAX: usize = 5;
 
-/// Finds the conflict that a text names: its id, or `begin…end` of one that waits.
+/// Finds the conflict that a text names: its id, `begin…end` of one that waits, or the context in
+/// which it alone waits.
 pub async fn find(client: &Client, text: &str) -> Result<ConflictId> {
     if let Ok(id) = ConflictId::parse(text) {
         return Ok(id);
     }
-    let ends = Ends::parse(text).ok_or_else(|| {
-        Failure::usage_hint(
-            format!("{text:?} is no conflict's id"),
-            "`syncline conflicts` lists them",
-        )
-    })?;
-    let found = search(client, &ends).await?;
+    let bad = |why: String| Failure::usage_hint(why, "`syncline conflicts` lists them");
+    let (context, ends) = match text.contains('/') {
+        true => {
+            let context = Address::parse(text).map_err(|error| bad(error.to_string()))?;
+            (Some(context), Ends::default())
+        }
+        false => {
+            let ends = Ends::parse(text);
+            let ends = ends.ok_or_else(|| bad(format!("{text:?} is no conflict's id")))?;
+            (None, ends)
+        }
+    };
+    let found = search(client, context, &ends).await?;
     match found.as_slice() {
         [id] => Ok(*id),
         [] => Err(Failure::usage_hint(
-            format!("no conflict waits whose id is {text}"),
+            format!("no conflict waits that is {text}"),
             "`syncline conflicts` lists them; one that has ended is named by its whole id",
         )),
         several => {
@@ -39,7 +47,7 @@ pub async fn find(client: &Client, text: &str) -> Result<ConflictId> {
                 .collect();
             Err(Failure::usage_hint(
                 format!(
-                    "{} have such an id",
+                    "{} wait that are {text}",
                     show::count(several.len() as u64, "conflict")
                 ),
                 format!("name one whole: {}", named.join(", ")),
@@ -48,8 +56,13 @@ pub async fn find(client: &Client, text: &str) -> Result<ConflictId> {
     }
 }
 
-async fn search(client: &Client, ends: &Ends<'_>) -> Result<Vec<ConflictId>> {
+async fn search(
+    client: &Client,
+    context: Option<Address>,
+    ends: &Ends<'_>,
+) -> Result<Vec<ConflictId>> {
     let mut query = ConflictsQuery {
+        context,
         open: Some(true),
         limit: Some(PAGE),
         ..ConflictsQuery::default()
@@ -72,6 +85,7 @@ async fn search(client: &Client, ends: &Ends<'_>) -> Result<Vec<ConflictId>> {
 }
 
 /// The known ends of an id.
+#[derive(Default)]
 struct Ends<'a> {
     begin: &'a str,
     end: &'a str,

@@ -1,0 +1,234 @@
+//! What agents hear of writes that met, and how they settle what clashed.
+
+use syncline_model::json::{Json, Pointer};
+
+use crate::house::{Agent, Called, House, house};
+
+fn at<'a>(json: &'a Json, pointer: &str) -> &'a Json {
+    json.pointer(&Pointer::parse(pointer).unwrap())
+        .unwrap_or_else(|| panic!("{pointer} in {}", json.to_text()))
+}
+
+fn text<'a>(called: &'a Called, pointer: &str) -> &'a str {
+    at(&called.structured, pointer).as_str().unwrap()
+}
+
+async fn write(agent: &mut Agent, arguments: &str) -> Called {
+    let arguments = format!(r#"{{"context":"task/a",{arguments}}}"#);
+    agent.good("context_write", &arguments).await
+}
+
+/// Starts a node on which two agents have written one field from version 1.
+async fn clashed(more: &str) -> (House, Agent, Agent, Called) {
+    let house = house().await;
+    let (mut one, mut two) = (house.agent("one").await, house.agent("two").await);
+    write(&mut one, r#""op":"create","body":{"data":{"s":"open"}}"#).await;
+    write(&mut one, r#""base":1,"body":{"data":{"s":"done"}}"#).await;
+    let late = format!(r#""base":1,"body":{{"data":{{"s":"stuck"{more}}}}}"#);
+    let late = write(&mut two, &late).await;
+    (house, one, two, late)
+}
+
+#[tokio::test]
+async fn p4_a_clash_is_told_with_all_sides_and_settled() {
+    let (_house, mut one, mut two, late) = clashed(r#","why":"the cache""#).await;
+    assert_eq!(text(&late, "/outcome"), "conflict");
+    assert_eq!(text(&late, "/conflicts/0/path"), "/data/s");
+    for (side, state) in [("base", "open"), ("theirs", "done"), ("ours", "stuck")] {
+        assert_eq!(text(&late, &format!("/conflicts/0/{side}")), state);
+    }
+    assert!(
+        late.text
+            .contains("Settle each conflict with context_conflicts"),
+        "{}",
+        late.text
+    );
+    let id = text(&late, "/conflicts/0/id").to_owned();
+
+    let news = one.good("context_changes", "{}").await;
+    assert!(
+        news.text.contains(&format!("conflicts {id}")),
+        "{}",
+        news.text
+    );
+    let list = one.good("context_conflicts", "{}").await;
+    assert_eq!(text(&list, "/conflicts/0/id"), id);
+    assert_eq!(text(&list, "/conflicts/0/by_ours"), "two");
+    assert!(at(&list.structured, "/conflicts/0").get("ours").is_none());
+    let other = one
+        .good("context_conflicts", r#"{"context":"task/other"}"#)
+        .await;
+    assert_eq!(other.text, "no conflict waits");
+
+    let shown = one
+        .good("context_conflicts", &format!(r#"{{"id":"{id}"}}"#))
+        .await;
+    assert_eq!(text(&shown, "/ours"), "stuck");
+    assert!(shown.text.contains("ours waits"), "{}", shown.text);
+
+    // A choice names what it was made on; a side has moved since.
+    write(&mut one, r#""base":3,"body":{"data":{"s":"over"}}"#).await;
+    let stale = format!(r#"{{"id":"{id}","version":1,"choose":"ours"}}"#);
+    let stale = two.bad("context_conflicts", &stale).await;
+    assert_eq!(stale.code(), "precondition_failed");
+    assert_eq!(text(&stale, "/theirs"), "over");
+    let version = at(&stale.structured, "/version").as_u64().unwrap();
+    let settle =
+        format!(r#"{{"id":"{id}","version":{version},"value":{{"n":1.10}},"message":"both"}}"#);
+    let settled = two.good("context_conflicts", &settle).await;
+    assert!(
+        settled.text.starts_with("settled: task/a is now version 5"),
+        "{}",
+        settled.text
+    );
+    assert_eq!(text(&settled, "/state"), "settled");
+    let read = r#"{"contexts":["task/a"],"fields":["/data"]}"#;
+    let read = one.good("context_read", read).await;
+    let data = at(&read.structured, "/contexts/0/data").to_text();
+    assert_eq!(data, r#"{"s":{"n":1.10},"why":"the cache"}"#);
+    let news = one.good("context_changes", "{}").await;
+    assert!(
+        news.text.contains(&format!("settled {id}")),
+        "{}",
+        news.text
+    );
+    let again = two.bad("context_conflicts", &settle).await;
+    assert_eq!(again.code(), "precondition_failed");
+}
+
+#[tokio::test]
+async fn a_null_and_nothing_are_values_too() {
+    let (_house, _one, mut two, late) = clashed("").await;
+    let id = text(&late, "/conflicts/0/id");
+    let settle = format!(r#"{{"id":"{id}","version":1,"value":null}}"#);
+    two.good("context_conflicts", &settle).await;
+    let read = two.good("context_read", r#"{"contexts":["task/a"]}"#).await;
+    assert_eq!(
+        at(&read.structured, "/contexts/0/data").to_text(),
+        r#"{"s":null}"#
+    );
+}
+
+#[tokio::test]
+async fn what_merges_is_said_to_be_merged() {
+    let house = house().await;
+    let mut one = house.agent("one").await;
+    write(&mut one, r#""op":"create","body":{"data":{"s":"open"}}"#).await;
+    write(&mut one, r#""base":1,"body":{"data":{"s":"done"}}"#).await;
+    let merged = write(&mut one, r#""base":1,"body":{"data":{"t":1}}"#).await;
+    assert_eq!(text(&merged, "/outcome"), "merged");
+    assert!(
+        merged.text.contains("others wrote since your base"),
+        "{}",
+        merged.text
+    );
+    assert!(merged.structured.get("conflicts").is_none());
+}
+
+#[tokio::test]
+async fn sides_are_bounded() {
+    let house = house().await;
+    let mut one = house.agent("one").await;
+    let large = |c: &str| format!(r#"{{"data":{{"s":"{}"}}}}"#, c.repeat(200_000));
+    write(&mut one, &format!(r#""op":"create","body":{}"#, large("a"))).await;
+    write(&mut one, &format!(r#""base":1,"body":{}"#, large("b"))).await;
+    let late = write(&mut one, &format!(r#""base":1,"body":{}"#, large("c"))).await;
+    assert!(late.text.len() < 6_000, "{} bytes", late.text.len());
+    for (side, c) in [("base", "aaa"), ("theirs", "bbb"), ("ours", "ccc")] {
+        assert!(text(&late, &format!("/conflicts/0/{side}")).starts_with(c));
+    }
+    let id = text(&late, "/conflicts/0/id");
+    let shown = one
+        .good("context_conflicts", &format!(r#"{{"id":"{id}"}}"#))
+        .await;
+    assert!(shown.text.len() < 14_000, "{} bytes", shown.text.len());
+    assert!(shown.text.contains("partial: "));
+}
+
+#[tokio::test]
+async fn history_can_be_asked_and_taken_back() {
+    let house = house().await;
+    let (mut one, mut two) = (house.agent("one").await, house.agent("two").await);
+    write(
+        &mut one,
+        r#""op":"create","body":{"data":{"m":1,"s":"open"}}"#,
+    )
+    .await;
+    write(
+        &mut two,
+        r#""base":1,"message":"why not","body":{"data":{"m":2}}"#,
+    )
+    .await;
+    write(&mut one, r#""base":2,"body":{"data":{"s":"done"}}"#).await;
+    let read = r#"{"contexts":["task/a"],"fields":["/data/m","/data/none"],"blame":true}"#;
+    let read = one.good("context_read", read).await;
+    let blamed = at(&read.structured, "/contexts/0/blame");
+    assert_eq!(at(blamed, "/0/version").as_u64(), Some(2));
+    assert_eq!(at(blamed, "/0/actor/agent").as_str(), Some("two"));
+    assert_eq!(at(blamed, "/0/message").as_str(), Some("why not"));
+    assert_eq!(at(blamed, "/1/error").as_str(), Some("not_found"));
+
+    write(&mut two, r#""op":"undo""#).await;
+    let data = r#"{"contexts":["task/a"],"fields":["/data"]}"#;
+    let read = one.good("context_read", data).await;
+    assert_eq!(
+        at(&read.structured, "/contexts/0/data").to_text(),
+        r#"{"m":1,"s":"done"}"#
+    );
+    write(&mut two, r#""op":"rollback","body":{"version":2}"#).await;
+    let read = one.good("context_read", data).await;
+    assert_eq!(
+        at(&read.structured, "/contexts/0/data").to_text(),
+        r#"{"m":2,"s":"open"}"#
+    );
+}
+
+#[tokio::test]
+async fn wrong_arguments_are_named() {
+    let (_house, mut one, _two, late) = clashed("").await;
+    let id = text(&late, "/conflicts/0/id");
+    for (tool, arguments, word) in [
+        ("context_conflicts", r#"{"id":"x"}"#.to_owned(), "id"),
+        ("context_conflicts", r#"{"choose":"ours"}"#.to_owned(), "id"),
+        (
+            "context_conflicts",
+            format!(r#"{{"id":"{id}","choose":"ours"}}"#),
+            "version",
+        ),
+        (
+            "context_conflicts",
+            format!(r#"{{"id":"{id}","version":1,"choose":"mine"}}"#),
+            "choose",
+        ),
+        (
+            "context_conflicts",
+            format!(r#"{{"id":"{id}","version":1,"choose":"ours","value":1}}"#),
+            "value",
+        ),
+        (
+            "context_read",
+            r#"{"contexts":["task/a"],"blame":true}"#.to_owned(),
+            "blame",
+        ),
+        (
+            "context_write",
+            r#"{"context":"task/a","op":"settle","body":{}}"#.to_owned(),
+            "op",
+        ),
+        (
+            "context_write",
+            r#"{"context":"task/a","op":"rollback","body":{}}"#.to_owned(),
+            "body",
+        ),
+        (
+            "context_write",
+            r#"{"context":"task/a","op":"undo","body":{}}"#.to_owned(),
+            "body",
+        ),
+    ] {
+        let refused = one.bad(tool, &arguments).await;
+        assert_eq!(refused.code(), "invalid", "{arguments}");
+        let pointer = text(&refused, "/error/pointer");
+        assert_eq!(pointer, format!("/{word}"), "{arguments}");
+    }
+}
