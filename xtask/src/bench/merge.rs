@@ -24,9 +24,9 @@ struct Size {
 
 /// The sizes that are measured.
 const SIZES: [Size; 3] = [
-    size("1k", 10.0, 5, 1),
-    size("8k", 80.0, 45, 4),
-    size("64k", 500.0, 355, 10),
+    size("1k", 10.0, 7, 1),
+    size("8k", 80.0, 55, 4),
+    size("64k", 500.0, 437, 10),
 ];
 
 const fn size(name: &'static str, us_max: f64, steps: usize, edits: usize) -> Size {
@@ -127,7 +127,7 @@ fn apart(document: &Json) -> Json {
     Json::parse(text.as_bytes(), &Default::default()).expect("a text of ours reads back")
 }
 
-/// A context of some keyed steps of 180 bytes each, a few texts and lists.
+/// A context of some keyed steps of 150 bytes each, a few texts and lists.
 fn notebook(steps: usize) -> Json {
     let step = |n: usize| {
         let title = format!("Look at part {n} of the work and write down what it does");
