@@ -4,8 +4,10 @@
 
 mod bench;
 mod check;
+mod data;
 mod docs;
 mod fuzz;
+mod histories;
 mod licences;
 mod merges;
 mod run;
@@ -60,6 +62,8 @@ enum Command {
     BenchLoad,
     /// Merge what people merged, and compare with git and with what they committed.
     Merges(merges::Arguments),
+    /// Store what people wrote version by version, and print what a version costs, beside git.
+    Histories(histories::Arguments),
     /// Put faults into the merge, one by one, and print which law notices.
     Mutants,
     /// Run the commands of README and docs against a fresh node.
@@ -83,6 +87,7 @@ fn main() -> ExitCode {
         Command::BenchHere { rest } => bench::run(&rest),
         Command::BenchLoad => bench::load(),
         Command::Merges(arguments) => merges::run(&arguments),
+        Command::Histories(arguments) => histories::run(&arguments),
         Command::Mutants => mutants(),
         Command::Docs => docs::run(),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),

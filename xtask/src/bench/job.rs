@@ -34,6 +34,8 @@ impl Peer {
 pub enum Work {
     /// Each connection changes two fields of its document, one update at a time.
     Write,
+    /// Each connection changes a field of its own, naming as base what it last heard.
+    Contend,
     /// Each connection reads a document, one read at a time.
     Read,
     /// One writer at a steady rate; subscribers measure how long a change takes to reach them.
@@ -88,12 +90,18 @@ pub struct Outcome {
     pub p99_us: f64,
     /// Bytes that came in, within the time that counts.
     pub bytes: u64,
-    /// Deliveries that never came, came twice or out of order.
+    /// Deliveries that never came, came twice or out of order; writes that are not in the document.
     pub lost: u64,
     /// How often a subscriber was told that it lags.
     pub lagging: u64,
     /// Updates that were written meanwhile.
     pub written: u64,
+    /// Updates that were merged with what others wrote since their base.
+    #[serde(default)]
+    pub merged: u64,
+    /// Updates that were refused or left a conflict.
+    #[serde(default)]
+    pub refused: u64,
     /// Processors' time that the server took, in cores.
     pub server_cores: f64,
     /// Processors' time that the load took, in cores.

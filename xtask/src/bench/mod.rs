@@ -6,8 +6,10 @@
 //! as it is, Redis with `appendfsync always`, PostgreSQL as it comes. All three keep history, and
 //! each is given the form of the work that suits it best (see `load/resp.rs` and `load/pg.rs`).
 
+mod contend;
 mod job;
 mod load;
+mod merge;
 mod report;
 mod rows;
 mod runner;
@@ -47,7 +49,7 @@ const STARTS: usize = 20;
 #[command(name = "cargo xtask bench")]
 struct Options {
     /// Only this row or group of rows: write, write-1k, write-1k-16, read, notify, notify-100,
-    /// deliver, memory, start.
+    /// deliver, contend, merge, memory, start.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
     /// How long each measurement counts.
@@ -147,7 +149,9 @@ impl Bench {
         let [small, reads, large] = groups;
         self.beside(small)?;
         self.beside(reads)?;
+        self.contend()?;
         self.follow()?;
+        self.merges();
         self.memory()?;
         self.filled()?;
         self.beside(large)?;
@@ -263,6 +267,12 @@ impl Bench {
             self.report.follow.extend(follow_row(&row, outcomes));
         }
         Ok(())
+    }
+
+    /// Measures merges and diffs, in this process.
+    fn merges(&mut self) {
+        let rows = merge::rows(|name| self.wants(name));
+        self.report.sizes.extend(rows);
     }
 
     /// Measures the memory of an idle node, and of idle connections.

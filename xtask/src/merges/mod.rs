@@ -8,11 +8,11 @@ mod row;
 mod tracker;
 
 use row::{Row, rows};
-use std::path::PathBuf;
 use syncline_merge::{MergeLimits, MergeRules, Merged, Side, Sides, merge};
 use syncline_model::json::{Json, Object};
 
-use crate::run::{Result, root};
+use crate::data;
+use crate::run::Result;
 
 /// What to merge, and how to say it.
 #[derive(clap::Args)]
@@ -48,7 +48,7 @@ struct Figures {
 /// Merges the sets and prints their figures.
 pub fn run(arguments: &Arguments) -> Result {
     let mut all = Vec::new();
-    for (set, path) in sets(&arguments.sets)? {
+    for (set, path) in data::sets("merges", &arguments.sets)? {
         let mut figures = Figures {
             set,
             ..Figures::default()
@@ -88,28 +88,6 @@ fn merged(row: &Row) -> Merged {
         earlier: Side::Theirs,
     };
     merge(sides, &MergeRules::default(), &MergeLimits::default())
-}
-
-/// The sets by name, and their files.
-fn sets(wanted: &[String]) -> Result<Vec<(String, PathBuf)>> {
-    let given = std::env::var_os("SYNCLINE_TEST_DATA").map(PathBuf::from);
-    let folder = given.unwrap_or_else(|| root().join("../shared/data"));
-    let folder = folder.join("merges");
-    let entries = std::fs::read_dir(&folder)
-        .map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
-    let mut sets: Vec<(String, PathBuf)> = (entries.flatten())
-        .filter_map(|entry| {
-            let name = entry.file_name().into_string().ok()?;
-            let set = name.strip_suffix(".jsonl.zst")?.to_owned();
-            Some((set, entry.path()))
-        })
-        .filter(|(set, _)| wanted.is_empty() || wanted.contains(set))
-        .collect();
-    sets.sort_unstable();
-    match sets.is_empty() {
-        true => Err(format!("no such set in {}", folder.display())),
-        false => Ok(sets),
-    }
 }
 
 impl Figures {

@@ -1,17 +1,10 @@
 //! The rows of a set of real merges.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use syncline_model::json::{Json, Limits};
+use syncline_model::json::Json;
 
+use crate::data;
 use crate::run::Result;
-
-/// No document of the data is larger, and none is deeper than what a node reads.
-const LIMITS: Limits = Limits {
-    bytes_max: 1 << 26,
-    depth_max: 128,
-};
 
 /// One merge that people made.
 pub struct Row {
@@ -28,21 +21,14 @@ pub struct Row {
     pub git_equals_merged: bool,
 }
 
-/// Reads the rows of a compressed file.
+/// Reads the rows of a set.
 pub fn rows(path: &Path) -> Result<impl Iterator<Item = Result<Row>>> {
     let shown = path.display().to_string();
-    let failed = move |error: String| format!("cannot read {shown}: {error}");
-    let file = File::open(path).map_err(|error| failed(error.to_string()))?;
-    let decoder = zstd::stream::Decoder::new(file).map_err(|error| failed(error.to_string()))?;
-    let lines = BufReader::new(decoder).split(b'\n');
-    Ok(lines.map(move |line| {
-        let line = line.map_err(|error| failed(error.to_string()))?;
-        read(&line).map_err(&failed)
-    }))
+    let read = move |row: Json| read(&row).map_err(|error| format!("cannot read {shown}: {error}"));
+    Ok(data::rows(path)?.map(move |row| read(row?)))
 }
 
-fn read(line: &[u8]) -> Result<Row> {
-    let row = Json::parse(line, &LIMITS).map_err(|error| error.to_string())?;
+fn read(row: &Json) -> Result<Row> {
     let member = |name: &str| {
         let value = row.get(name).cloned();
         value.ok_or_else(|| format!("a row has no `{name}`"))

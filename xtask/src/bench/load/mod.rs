@@ -5,6 +5,7 @@
 //! rather than read, so that on a small machine the load leaves the processors to what is measured.
 
 mod closed;
+mod contend;
 mod cpu;
 mod follow;
 mod hist;
@@ -32,6 +33,7 @@ pub fn main() -> Result<(), String> {
     let outcome = match job.work {
         Work::Write | Work::Read => closed(&job)?,
         Work::Notify | Work::Deliver => follow::run(&job)?,
+        Work::Contend => contend::run(&job)?,
         Work::Idle => idle::run(&job, &mut input)?,
         Work::Fill => {
             http::Http::new(&job).fill()?;

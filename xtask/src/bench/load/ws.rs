@@ -86,7 +86,7 @@ pub fn subscribe(stream: &mut TcpStream) -> io::Result<()> {
 }
 
 /// Says a message and reads frames until one holds `expected`.
-fn say(stream: &mut TcpStream, message: &str, expected: &[u8]) -> io::Result<()> {
+pub fn say(stream: &mut TcpStream, message: &str, expected: &[u8]) -> io::Result<()> {
     let mut out = Vec::new();
     push_text(&mut out, message);
     stream.write_all(&out)?;

@@ -1,0 +1,219 @@
+//! A history as the engine writes it: records with effects, a snapshot now and then, the body of
+//! the head.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use syncline_merge::{Patch, diff, old_values};
+use syncline_model::change::{Change, ChangeType, Effect, Intent, Outcome, Place};
+use syncline_model::document::Document;
+use syncline_model::ids::{Address, ChangeId, PrincipalId, Seq, Version};
+use syncline_model::json::{Json, Pointer};
+use syncline_model::proposal::{Actor, Operation, Priority};
+use syncline_model::record::{RecordHash, StoredRecord, pack};
+use syncline_model::time::{Hlc, Timestamp};
+use syncline_store::{HeadBody, Rebuild, replay};
+
+use crate::run::Result;
+
+/// As `SNAPSHOT_EVERY`, `BODY_PART` and `BODY_EFFECTS_MIN` in the engine's `batch.rs`.
+pub const SNAPSHOT_EVERY: usize = 64;
+const BODY_PART: usize = 4;
+const BODY_EFFECTS_MIN: usize = 1 << 10;
+
+/// How many versions are rebuilt to know how long that takes.
+const REBUILT: usize = 101;
+
+/// One version, as texts before they are packed.
+pub struct Step {
+    /// The document in full form.
+    pub document: String,
+    /// What led to it: a patch, or the whole document for the first.
+    pub effect: String,
+}
+
+/// A history in memory, and what a store would hold of it.
+#[derive(Default)]
+pub struct History {
+    /// The versions.
+    pub steps: Vec<Step>,
+    /// The first document, and the last so far.
+    pub ends: Option<(Document, Document)>,
+    records: Vec<StoredRecord>,
+    /// By version.
+    snapshots: Vec<HeadBody>,
+    /// The body in the head's row, which each later one replaces.
+    body: Arc<[u8]>,
+    effects_since_body: usize,
+}
+
+/// Bytes of the parts of a history.
+#[derive(Clone, Copy)]
+pub struct Sizes {
+    /// The packed effects.
+    pub effects: usize,
+    /// The packed snapshots.
+    pub snapshots: usize,
+    /// The body of the head.
+    pub body: usize,
+    /// The records' bodies, with effects, old values, ids, hashes and places.
+    pub records: usize,
+}
+
+impl Sizes {
+    /// Returns the bytes of documents: what is kept so that each version can be read.
+    pub fn documents(&self) -> usize {
+        self.effects + self.snapshots + self.body
+    }
+}
+
+impl History {
+    /// Takes the next version; one that is equal to the last makes none.
+    pub fn push(&mut self, data: Json) {
+        let document = Document::empty().with("data", data);
+        let last = self.ends.as_ref().map(|(_, last)| last);
+        let patch = last.map(|last| diff(&last.to_json(), &document.to_json()));
+        if patch.as_ref().is_some_and(Patch::is_empty) {
+            return;
+        }
+        let change = self.change(patch.as_ref(), &document);
+        let text = document.to_json().to_text();
+        let effect = match &change.effect {
+            Effect::Patch(patch) => patch.to_text(),
+            _ => text.clone(),
+        };
+        self.keep_documents(&change, &document, &text);
+        let seq = Seq(change.version.0);
+        let genesis = || RecordHash::genesis(&[0; 16]);
+        let before = self.records.last().map_or_else(genesis, |r| r.header.hash);
+        let record = StoredRecord::seal(seq, &change, [0; 16], &before);
+        self.records.push(record);
+        self.steps.push(Step {
+            document: text,
+            effect,
+        });
+        let first = self.ends.take().map(|(first, _)| first);
+        self.ends = Some((first.unwrap_or_else(|| document.clone()), document));
+    }
+
+    /// Makes the change that a writer's JSON Patch becomes.
+    fn change(&self, patch: Option<&Patch>, document: &Document) -> Change {
+        let from = self.records.len() as u64;
+        let last = self.ends.as_ref().map(|(_, last)| last.to_json());
+        let (effect, changed, old) = match (patch, last) {
+            (Some(patch), Some(last)) => (
+                Effect::Patch(patch.to_json()),
+                patch.touched(),
+                old_values(&last, patch),
+            ),
+            _ => (
+                Effect::Snapshot(document.to_json()),
+                vec![Pointer::root()],
+                Vec::new(),
+            ),
+        };
+        let alone = patch.is_none();
+        Change {
+            id: ChangeId::from_parts(from, &[7; 10]),
+            kind: match alone {
+                true => ChangeType::Create,
+                false => ChangeType::Update,
+            },
+            context: Address::parse("task/history").expect("a kind and an id"),
+            branch: None,
+            version: Version(from + 1),
+            from: Version(from),
+            base: None,
+            bulk: None,
+            actor: Actor::from_principal(PrincipalId::owner()),
+            hlc: Hlc::from_parts(from, 0),
+            committed_at: Timestamp(0),
+            priority: Priority::default(),
+            message: None,
+            place: Place::default(),
+            before: None,
+            changed,
+            intent: Intent {
+                operation: match alone {
+                    true => Operation::Create,
+                    false => Operation::Patch,
+                },
+                body: None,
+                old,
+            },
+            effect,
+            outcome: Outcome::Applied,
+            decisions: None,
+            merges: None,
+            conflicts: Vec::new(),
+            detected: Vec::new(),
+            blind: false,
+            hash: document.hash(),
+        }
+    }
+
+    /// Keeps a snapshot and the head's body where they are due.
+    fn keep_documents(&mut self, change: &Change, document: &Document, text: &str) {
+        let version = change.version;
+        let due = version.0.is_multiple_of(SNAPSHOT_EVERY as u64);
+        if due && matches!(change.effect, Effect::Patch(_)) {
+            let bytes = pack(text);
+            self.snapshots.push(HeadBody { version, bytes });
+        }
+        let effect = match &change.effect {
+            Effect::Patch(patch) => patch.weight(),
+            _ => usize::MAX / 2,
+        };
+        self.effects_since_body = self.effects_since_body.saturating_add(effect);
+        let outgrown = (document.weight() / BODY_PART).max(BODY_EFFECTS_MIN);
+        if self.effects_since_body > outgrown {
+            self.body = pack(text);
+            self.effects_since_body = 0;
+        }
+    }
+
+    /// Returns what the store holds.
+    pub fn sizes(&self) -> Sizes {
+        let effects = self.steps.iter().map(|step| pack(&step.effect).len());
+        let snapshots = self.snapshots.iter().map(|snapshot| snapshot.bytes.len());
+        Sizes {
+            effects: effects.sum(),
+            snapshots: snapshots.sum(),
+            body: self.body.len(),
+            records: self.records.iter().map(|record| record.body.len()).sum(),
+        }
+    }
+
+    /// Rebuilds some versions, spread evenly, each checked as a node checks it; returns how long
+    /// each took, the shortest first.
+    pub fn rebuild(&self) -> Result<Vec<Duration>> {
+        let count = self.records.len();
+        let sample = REBUILT.min(count);
+        let once = |index: usize| {
+            let version = (index + 1) * count / sample;
+            let asked = self.rebuild_of(version);
+            let begun = Instant::now();
+            let rebuilt = replay(&asked).map_err(|error| error.to_string())?;
+            let took = begun.elapsed();
+            let is_there = rebuilt.is_some();
+            is_there
+                .then_some(took)
+                .ok_or_else(|| format!("version {version} is not there"))
+        };
+        let mut times = (0..sample).map(once).collect::<Result<Vec<_>>>()?;
+        times.sort_unstable();
+        Ok(times)
+    }
+
+    /// What a store hands over for a version: the nearest snapshot and the records after it.
+    fn rebuild_of(&self, version: usize) -> Rebuild {
+        let near = |snapshot: &HeadBody| snapshot.version.0 <= version as u64;
+        let start = self.snapshots.iter().rfind(|snapshot| near(snapshot));
+        let after = version / SNAPSHOT_EVERY * SNAPSHOT_EVERY;
+        Rebuild {
+            start: start.cloned(),
+            records: self.records[after..version].to_vec(),
+            hash: None,
+        }
+    }
+}
