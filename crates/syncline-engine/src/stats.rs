@@ -1,5 +1,6 @@
 //! Health and counts: what is true of a node right now (P10).
 
+use syncline_model::conflict::ConflictKind;
 use syncline_model::json::{Json, JsonWriter, Limits};
 use syncline_store::StoreHealth;
 
@@ -69,6 +70,9 @@ pub struct Stats {
     pub changes: u64,
     /// Refusals since the start.
     pub refusals: u64,
+    /// Which kinds of conflict changes met since the start, in the order of
+    /// [`ConflictKind::ALL`].
+    pub met: [u64; 4],
     /// Bytes on disk.
     pub store_bytes: u64,
     /// How long the last commit took, in microseconds.
@@ -108,6 +112,12 @@ impl Stats {
         w.end_object();
         w.field_u64("changes", self.changes);
         w.field_u64("commits", self.commits);
+        w.key("conflicts");
+        w.begin_object();
+        for (kind, count) in ConflictKind::ALL.iter().zip(self.met) {
+            w.field_u64(kind.as_str(), count);
+        }
+        w.end_object();
         w.field_u64("contexts", self.contexts);
         w.field_u64("last_commit_us", self.last_commit_us);
         w.field_u64("records", self.records);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use syncline_api::{BulkMode, Code, Problem, ResetReason};
 use syncline_model::change::{Change, Receipt};
+use syncline_model::conflict::ConflictKind;
 use syncline_model::cursor::{CursorKey, Position, Tag8};
 use syncline_model::ids::{ChangeId, Epoch, Seq, WorkspaceId};
 use syncline_model::proposal::{Proposal, bulk_digest};
@@ -55,6 +56,8 @@ pub struct Totals {
     pub changes: AtomicU64,
     /// Refusals, whether decided or not.
     pub refusals: AtomicU64,
+    /// Which kinds of conflict changes met, in the order of [`ConflictKind::ALL`].
+    pub met: [AtomicU64; 4],
 }
 
 /// Since when the committer has been at one commit; for the truth about a stuck writer (P10).
@@ -129,6 +132,15 @@ impl Shared {
 
     pub(crate) fn entry(&self, seq: Seq, tag: Tag8, change: Change) -> Arc<Entry> {
         Arc::new(Entry::new(seq, tag, change, self.epoch(), self.key.clone()))
+    }
+
+    pub(crate) fn note_met(&self, kinds: &[ConflictKind]) {
+        for kind in kinds {
+            let at = ConflictKind::ALL.iter().position(|known| known == kind);
+            if let Some(count) = at.and_then(|at| self.totals.met.get(at)) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     pub(crate) fn note_commit(&self, changes: usize) {

@@ -3,7 +3,9 @@
 //! Pure functions from documents to documents: no I/O, no clock, nothing of ours but the model.
 //! A change keeps its effect as a [`Patch`] (RFC 6902): [`diff`] makes it, [`Patch::apply`]
 //! replays it, and `apply(diff(a, b), a) == b` holds always. A writer may also send a merge patch
-//! (RFC 7396, [`apply_merge_patch`]), and a person reads [`readable`].
+//! (RFC 7396, [`apply_merge_patch`]), and a person reads [`readable`]. Two edits of one document
+//! become one by [`merge()`], by declared [`MergeRules`] where there are some; what it cannot merge
+//! it returns as clashes, which [`Merged::settle`] settles.
 //!
 //! Promises: untouched parts of a document stay shared, so a small patch costs its own size and
 //! the containers on its paths; time and memory are bounded for every input, in steps and never

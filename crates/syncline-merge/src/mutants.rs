@@ -26,7 +26,7 @@ mutants! {
     ClashesNew,
     /// A clash shows the later side.
     ShowsLater,
-    /// What an earlier sharing tells is taken for equality.
+    /// Nobody is told that both sides made one edit.
     AgreesSilently,
     /// One side beats the other and nobody is told.
     BeatsSilently,

@@ -4,6 +4,7 @@
 //! of a write enters at [`decide`], that of a reader at [`visible`] and [`judge`].
 
 pub mod access;
+mod case;
 mod conditions;
 mod decide;
 mod document;

@@ -47,6 +47,9 @@ pub struct Met {
     pub waiting: Vec<Conflict>,
     /// How clashes were resolved.
     pub strategy: Strategy,
+    /// Something that the proposal wanted was beaten: history must keep it, though the document
+    /// stays as it is (P4).
+    pub beaten: bool,
 }
 
 impl Met {
@@ -119,7 +122,14 @@ impl Meeting<'_> {
             .filter(|(_, chosen)| chosen.is_none());
         let waiting = waiting.map(|(clash, _)| self.conflict_at(clash, strategy, &document));
         let waiting = waiting.collect();
+        let lost = |choice: &Option<(Choice, Strategy)>| {
+            choice
+                .as_ref()
+                .is_some_and(|(choice, _)| *choice == Choice::Theirs)
+        };
         Met {
+            beaten: chosen.iter().any(lost)
+                || merged.decisions.iter().any(|d| d.action == Action::Theirs),
             decisions: write_decisions(&merged, &chosen),
             document,
             waiting,
@@ -215,6 +225,9 @@ impl Meeting<'_> {
     }
 }
 
+/// Bounds the sides that are recorded where both edits stayed.
+const BOTH_BYTES_MAX: usize = 1 << 10;
+
 /// Writes what was decided: where both sides changed something, who won by which rule.
 fn write_decisions(merged: &Merged, chosen: &[Option<(Choice, Strategy)>]) -> Option<Json> {
     if merged.decisions.is_empty() {
@@ -235,7 +248,14 @@ fn write_decisions(merged: &Merged, chosen: &[Option<(Choice, Strategy)>]) -> Op
             ("ours", &decision.ours),
             ("theirs", &decision.theirs),
         ];
-        for (name, side) in sides {
+        // Where both edits are in the value nothing was beaten, and a long array says too much.
+        let weight: usize = sides
+            .iter()
+            .filter_map(|(_, side)| side.as_ref())
+            .map(Json::weight)
+            .sum();
+        let told = decision.action != Action::Both || weight <= BOTH_BYTES_MAX;
+        for (name, side) in sides.into_iter().filter(|_| told) {
             if let Some(side) = side {
                 w.field_json(name, side);
             }

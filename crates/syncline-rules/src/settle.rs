@@ -11,7 +11,8 @@ use syncline_model::head::Head;
 use syncline_model::json::{Fields, Json, Pointer};
 use syncline_model::proposal::Proposal;
 
-use crate::decide::{Stop, Wanted};
+use crate::case::Wanted;
+use crate::decide::Stop;
 use crate::view::View;
 
 /// What is chosen.

@@ -241,10 +241,12 @@ impl View {
 
     /// Returns what a base stands for.
     ///
-    /// One that names the head needs no loading, which also holds for a head that an earlier
-    /// proposal of the batch just made.
+    /// A version or an ETag that names the head needs no loading, which also holds for a head that
+    /// an earlier proposal of the batch just made. What the writer of a change saw is not always
+    /// what that change made.
     pub fn base(&self, address: &Address, base: &Base) -> BaseState {
         let head = self.heads.get(address).and_then(Option::as_ref);
+        let head = head.filter(|_| !matches!(base, Base::Change(_)));
         if let Some(state) = head.and_then(|head| BaseState::if_named(base, head)) {
             return state;
         }

@@ -428,7 +428,7 @@ impl Track {
                     None => found.add(format!("{} cannot apply here, and did", change.id)),
                 }
             }
-            Operation::Delete | Operation::Restore => {}
+            Operation::Delete | Operation::Restore | Operation::Settle | Operation::Rollback => {}
         }
         found.check(change.context == proposal.context, || {
             format!(

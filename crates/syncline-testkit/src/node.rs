@@ -29,6 +29,8 @@ pub enum Fault {
     AnswerBeforeCommit,
     /// Keep no change ids.
     ForgetId,
+    /// Apply each write to the head, whatever its writer had seen.
+    IgnoreBase,
     /// Leave out one event of many.
     DropEvent,
     /// Tell a subscriber that it is live before it listens.
@@ -37,11 +39,12 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 6] = [
+    pub const ALL: [Fault; 7] = [
         Fault::SkipFsync,
         Fault::SyncNormal,
         Fault::AnswerBeforeCommit,
         Fault::ForgetId,
+        Fault::IgnoreBase,
         Fault::DropEvent,
         Fault::LiveBeforeListen,
     ];
@@ -53,6 +56,7 @@ impl Fault {
             Fault::SyncNormal => "sync_normal",
             Fault::AnswerBeforeCommit => "answer_before_commit",
             Fault::ForgetId => "forget_id",
+            Fault::IgnoreBase => "ignore_base",
             Fault::DropEvent => "drop_event",
             Fault::LiveBeforeListen => "live_before_listen",
         }

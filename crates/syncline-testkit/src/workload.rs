@@ -138,6 +138,9 @@ pub async fn send_over_http(client: &Client, proposal: &Proposal) -> Result<Rece
         Operation::Merge | Operation::Patch => client.patch(context, &proposal.body, &write).await,
         Operation::Delete => client.delete(context, &write).await,
         Operation::Restore => client.restore(context, &write).await,
+        Operation::Settle | Operation::Rollback => {
+            unreachable!("no workload sends these through the plain HTTP door")
+        }
     }
 }
 

@@ -6,17 +6,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use syncline_api::{BulkMode, Code};
 use syncline_engine::{Engine, ManualClock, Principal, Settings, When};
+use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
 use syncline_model::proposal::{Base, Operation, Precondition};
 use syncline_model::record::{IdRow, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{
-    Append, Appended, CommitFault, HeadRow, ListPage, ListQuery, MemoryStore, NewWorkspace,
-    Rebuild, Store, StoreError, StoreHealth, StoreStats, SubtreePage, TreePlace, VerifyReport,
-    VerifyStep, VersionRow, WorkspaceRow,
+    Append, Appended, CommitFault, ConflictQuery, HeadRow, ListPage, ListQuery, MemoryStore,
+    NewWorkspace, Rebuild, Store, StoreError, StoreHealth, StoreStats, SubtreePage, TreePlace,
+    VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
 };
 
-use crate::{Bench, address, based, code, json, when};
+use crate::{Bench, address, based, choosing, code, json, when};
 
 #[tokio::test]
 async fn a_delete_never_makes_a_context() {
@@ -89,7 +90,7 @@ async fn p3_a_refusal_is_heard_again_within_its_own_batch() {
             &format!(r#"{{"data":{{"n":{n}}}}}"#),
         )
     };
-    let stale = based(n(3), "2");
+    let stale = choosing(based(n(3), "2"));
     let parts = vec![
         based(n(2), "1"),
         based(n(9), "2"),
@@ -272,10 +273,10 @@ async fn p9_the_sides_in_the_answers_to_a_bulk_are_bounded() {
     bench.create("note/a", &body).await;
     bench.merge("note/a", r#"{"data":{"n":1}}"#).await.unwrap();
     let stale = || {
-        based(
-            bench.proposal("note/a", Operation::Merge, r#"{"title":"x"}"#),
+        choosing(based(
+            bench.proposal("note/a", Operation::Merge, r#"{"data":{"n":2}}"#),
             "1",
-        )
+        ))
     };
     let parts: Vec<_> = (0..30).map(|_| stale()).collect();
     let owner = Principal::owner();
@@ -423,6 +424,27 @@ impl Store for Stuck {
         ids: &[ChangeId],
     ) -> Result<Vec<Option<IdRow>>, StoreError> {
         self.inner.ids(workspace, ids).await
+    }
+    async fn conflict(
+        &self,
+        workspace: &WorkspaceId,
+        id: &ConflictId,
+    ) -> Result<Option<Conflict>, StoreError> {
+        self.inner.conflict(workspace, id).await
+    }
+    async fn conflicts(
+        &self,
+        workspace: &WorkspaceId,
+        query: &ConflictQuery,
+    ) -> Result<Vec<Conflict>, StoreError> {
+        self.inner.conflicts(workspace, query).await
+    }
+    async fn branches(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Address,
+    ) -> Result<Vec<HeadRow>, StoreError> {
+        self.inner.branches(workspace, address).await
     }
     async fn newest_id(&self, workspace: &WorkspaceId) -> Result<Option<ChangeId>, StoreError> {
         self.inner.newest_id(workspace).await

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use syncline_api::{BulkMode, Code};
 use syncline_engine::{Engine, Principal, Settings, SystemClock};
 use syncline_model::ids::WorkspaceId;
-use syncline_model::proposal::{Operation, Proposal};
+use syncline_model::proposal::{Base, Operation, Proposal};
 use syncline_store::MemoryStore;
 
 use crate::{Bench, based, code};
@@ -196,9 +196,9 @@ async fn p3_a_bulk_that_was_not_decided_may_come_again() {
     let owner = Principal::owner();
     let name = bench.engine.fresh_id();
     let mut part = bench.proposal("note/a", Operation::Create, "{}");
-    part.strategy = Some("manual".parse().unwrap());
-    for (strategy, wanted) in [(part.strategy.clone(), Some(Code::NotBuilt)), (None, None)] {
-        part.strategy = strategy;
+    let unknown = Some(Base::Change(bench.engine.fresh_id()));
+    for (base, wanted) in [(unknown, Some(Code::BaseUnknown)), (None, None)] {
+        part.base = base;
         let parts = vec![
             part.clone(),
             bench.proposal("note/b", Operation::Create, "{}"),

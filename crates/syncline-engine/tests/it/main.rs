@@ -4,6 +4,7 @@
 mod attacks;
 mod bulk;
 mod depth;
+mod lines;
 mod once;
 mod reads;
 mod replay;
@@ -96,6 +97,12 @@ pub fn code<T: std::fmt::Debug>(result: Result<T, Problem>) -> Code {
 
 pub fn based(mut proposal: Proposal, base: &str) -> Proposal {
     proposal.base = Some(base.parse::<Base>().unwrap());
+    proposal
+}
+
+/// Asks to be shown the sides of a clash instead of leaving it in the queue.
+pub fn choosing(mut proposal: Proposal) -> Proposal {
+    proposal.strategy = Some("user_choice".parse().unwrap());
     proposal
 }
 

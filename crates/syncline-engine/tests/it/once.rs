@@ -2,9 +2,9 @@
 
 use syncline_api::Code;
 use syncline_engine::Principal;
-use syncline_model::proposal::Operation;
+use syncline_model::proposal::{Base, Operation};
 
-use crate::{Bench, based, code, json};
+use crate::{Bench, based, choosing, code, json};
 
 #[tokio::test]
 async fn p3_a_resend_hears_the_first_answer() {
@@ -31,16 +31,16 @@ async fn p3_refused_and_unchanged_outcomes_are_kept() {
     let missing = bench.proposal("task/b", Operation::Merge, r#"{"title":"x"}"#);
     let stale = {
         bench.merge("task/a", r#"{"data":{"n":2}}"#).await.unwrap();
-        based(
+        choosing(based(
             bench.proposal("task/a", Operation::Replace, r#"{"data":{"n":3}}"#),
             "1",
-        )
+        ))
     };
+    let said_stale = bench.submit(stale.clone()).await.unwrap_err();
     // The head says 2 now, so this would be applied; only its first answer is asked for later.
     bench.merge("task/a", r#"{"data":{"n":1}}"#).await.unwrap();
     let said_unchanged = bench.submit(unchanged.clone()).await.unwrap();
     let said_missing = bench.submit(missing.clone()).await.unwrap_err();
-    let said_stale = bench.submit(stale.clone()).await.unwrap_err();
 
     bench.merge("task/a", r#"{"data":{"n":9}}"#).await.unwrap();
     bench.create("task/b", "{}").await;
@@ -59,9 +59,12 @@ async fn p3_what_was_not_decided_may_come_again() {
     let bench = Bench::new().await;
     bench.create("task/a", "{}").await;
     let mut proposal = bench.proposal("task/a", Operation::Merge, r#"{"title":"x"}"#);
-    proposal.strategy = Some("manual".parse().unwrap());
-    assert_eq!(code(bench.submit(proposal.clone()).await), Code::NotBuilt);
-    proposal.strategy = None;
+    proposal.base = Some(Base::Change(bench.engine.fresh_id()));
+    assert_eq!(
+        code(bench.submit(proposal.clone()).await),
+        Code::BaseUnknown
+    );
+    proposal.base = None;
     bench.submit(proposal).await.unwrap();
 }
 

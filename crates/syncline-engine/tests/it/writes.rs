@@ -6,7 +6,7 @@ use syncline_model::etag::Etag;
 use syncline_model::ids::Version;
 use syncline_model::proposal::{Base, Operation, Precondition};
 
-use crate::{Bench, based, code, json, when};
+use crate::{Bench, based, choosing, code, json, when};
 
 #[tokio::test]
 async fn a_creation_gets_its_defaults() {
@@ -138,7 +138,7 @@ async fn conditions_are_strict() {
         (Some(1), Some(3), Some(2))
     );
 
-    let stale = based(write(r#"{"data":{"n":3}}"#), "1");
+    let stale = choosing(based(write(r#"{"data":{"n":3}}"#), "1"));
     assert_eq!(code(bench.submit(stale).await), Code::StaleBase);
     let unknown = based(write("{}"), "\"v1-0000000000000000\"");
     assert_eq!(code(bench.submit(unknown).await), Code::BaseUnknown);
@@ -296,7 +296,7 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
     assert_eq!(code(bench.merge("task/none", "{}").await), Code::NotFound);
     let mut on_branch = bench.proposal("task/a", Operation::Merge, "{}");
     on_branch.branch = Some("x".parse().unwrap());
-    assert_eq!(code(bench.submit(on_branch).await), Code::NotBuilt);
+    assert_eq!(code(bench.submit(on_branch).await), Code::NotFound);
 }
 
 #[tokio::test]

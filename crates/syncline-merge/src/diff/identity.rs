@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use syncline_model::json::Json;
 
 /// The members that may name an item, the best first.
-const NAMES: [&str; 5] = ["id", "key", "name", "slug", "uuid"];
+pub(crate) const NAMES: [&str; 5] = ["id", "key", "name", "slug", "uuid"];
 
 /// Returns the first member that names this item, and its value.
 pub(crate) fn identity(item: &Json) -> Option<(&'static str, &Json)> {
@@ -25,40 +25,6 @@ pub(crate) fn key_of(sides: &[&[Json]]) -> Option<&'static str> {
     NAMES.iter().find(keys).copied()
 }
 
-/// As [`key_of`] for three sides, of which the first is the base; of several members, the one by
-/// which most items of the base are found again, so that a new name does not make a new item.
-pub(crate) fn key_of_three(sides: &[&[Json]; 3]) -> Option<&'static str> {
-    if sides.iter().all(|side| side.is_empty()) {
-        return None;
-    }
-    let mut best: Option<(usize, &'static str)> = None;
-    for name in NAMES {
-        let [Some(base), Some(earlier), Some(later)] = sides.map(|side| keys(side, name)) else {
-            continue;
-        };
-        let in_both = |key: &&&Json| earlier.contains(**key) && later.contains(**key);
-        let kept = base.iter().filter(in_both).count();
-        if best.is_none_or(|(most, _)| kept > most) {
-            best = Some((kept, name));
-        }
-        if kept == base.len() {
-            break;
-        }
-    }
-    best.map(|(_, name)| name)
-}
-
-fn keys<'a>(items: &'a [Json], name: &str) -> Option<HashSet<&'a Json>> {
-    let mut seen = HashSet::with_capacity(items.len());
-    for item in items {
-        let id = item.get(name).filter(|id| is_name(id))?;
-        if !seen.insert(id) {
-            return None;
-        }
-    }
-    Some(seen)
-}
-
 fn is_keyed(items: &[Json], name: &str) -> bool {
     let mut seen = HashSet::with_capacity(items.len());
     items.iter().all(|item| {
@@ -67,6 +33,6 @@ fn is_keyed(items: &[Json], name: &str) -> bool {
     })
 }
 
-fn is_name(value: &Json) -> bool {
+pub(crate) fn is_name(value: &Json) -> bool {
     matches!(value, Json::String(_) | Json::Number(_))
 }

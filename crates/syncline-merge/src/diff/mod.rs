@@ -1,17 +1,21 @@
 //! The short way from one document to another, as a JSON Patch.
 //!
-//! Objects are compared by key, arrays by a sequence diff over equal items (`align.rs`), and what
-//! is shared is skipped by its address. Each container weighs the patch below it against its own
-//! text: where replacing the whole is shorter, the patch says that instead. The walk gives a
-//! container up as soon as that is clear, so hostile documents cost no more than their size.
+//! Objects are compared by key, arrays by a sequence diff over equal items (`align.rs`), named
+//! items that moved are moved (`moves.rs`), and what is shared is skipped by its address. Each
+//! container weighs the patch below it against its own text: where replacing the whole is shorter,
+//! the patch says that instead. The walk gives a container up as soon as that is clear, so hostile
+//! documents cost no more than their size.
 
 mod align;
 mod identity;
+mod moves;
 mod sequence;
 
 pub(crate) use align::{Edit, align, align_by_place};
-pub(crate) use identity::{identity, key_of, key_of_three};
+pub(crate) use identity::{NAMES, identity, is_name, key_of};
 pub(crate) use sequence::{classes, longest_rising, matches};
+
+use moves::Moves;
 
 use crate::apply::STEPS_MAX;
 use crate::patch::{Op, Patch};
@@ -137,6 +141,22 @@ impl<'a> Walk<'a> {
         container.given_up = self.shifts > STEPS_MAX / 2;
 
         self.array_levels += 1;
+        match moves::find(from, to, &edits) {
+            Some(moves) => self.moved_items(from, to, &moves, &mut container),
+            None => self.items(from, to, edits, &mut container),
+        }
+        self.array_levels -= 1;
+        self.leave(container);
+    }
+
+    /// Writes an array in which nothing moved, from its start.
+    fn items(
+        &mut self,
+        from: &'a [Json],
+        to: &'a [Json],
+        edits: Vec<Edit>,
+        container: &mut Container<'a>,
+    ) {
         // `place` is the index in the array as the operations so far have left it: that of `to`.
         let (mut old, mut place) = (0, 0);
         for edit in edits {
@@ -144,7 +164,7 @@ impl<'a> Walk<'a> {
                 Edit::Keep(run) => (old, place) = (old + run, place + run),
                 Edit::Pair(run) => {
                     for _ in 0..run {
-                        if self.gives_up(&mut container) {
+                        if self.gives_up(container) {
                             break;
                         }
                         let (a, b) = (&from[old], &to[place]);
@@ -154,7 +174,7 @@ impl<'a> Walk<'a> {
                 }
                 Edit::Remove(run) => {
                     for _ in 0..run {
-                        if self.gives_up(&mut container) {
+                        if self.gives_up(container) {
                             break;
                         }
                         self.below(Step::Index(place), |walk| {
@@ -165,7 +185,7 @@ impl<'a> Walk<'a> {
                 }
                 Edit::Add(run) => {
                     for _ in 0..run {
-                        if self.gives_up(&mut container) {
+                        if self.gives_up(container) {
                             break;
                         }
                         let value = &to[place];
@@ -183,8 +203,46 @@ impl<'a> Walk<'a> {
                 break;
             }
         }
-        self.array_levels -= 1;
-        self.leave(container);
+    }
+
+    /// Writes an array in which items moved: removals, moves, then additions and edits.
+    fn moved_items(
+        &mut self,
+        from: &'a [Json],
+        to: &'a [Json],
+        moves: &Moves,
+        container: &mut Container<'a>,
+    ) {
+        let array = self.pointer();
+        for (gone, &old) in moves.removed.iter().enumerate() {
+            self.below(Step::Index(old - gone), |walk| {
+                walk.push(|path| Op::Remove { path });
+            });
+        }
+        for &(old, new) in &moves.steps {
+            let from = array.index(old);
+            self.below(Step::Index(new), |walk| {
+                walk.push(|path| Op::Move { from, path });
+            });
+        }
+        for (place, old) in moves.from.iter().enumerate() {
+            if self.gives_up(container) {
+                break;
+            }
+            match old {
+                Some(_) if moves.is_equal[place] => {}
+                Some(old) => {
+                    let (a, b) = (&from[*old], &to[place]);
+                    self.below(Step::Index(place), |walk| walk.value(a, b));
+                }
+                None => self.below(Step::Index(place), |walk| {
+                    walk.push(|path| Op::Add {
+                        path,
+                        value: to[place].clone(),
+                    });
+                }),
+            }
+        }
     }
 
     fn below(&mut self, step: Step<'a>, walk: impl FnOnce(&mut Walk<'a>)) {

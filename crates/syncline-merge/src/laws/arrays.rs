@@ -274,6 +274,62 @@ pub(super) fn overlaps(case: &Case) -> Result<(), String> {
     )
 }
 
+/// What one side does at a place of a list.
+#[derive(Clone, Copy, PartialEq)]
+enum Edit {
+    Nothing,
+    Replace,
+    Delete,
+    InsertBefore,
+}
+
+/// Two sides that edit different places of a list: all edits are there, in their places.
+pub(super) fn places(case: &Case) -> Result<(), String> {
+    let mut dice = Dice::of(case);
+    let items = ["q", "b", "x", "d", "z", "a", "m"];
+    let kinds = [
+        Edit::Nothing,
+        Edit::Replace,
+        Edit::Delete,
+        Edit::InsertBefore,
+    ];
+    let mut edits: Vec<(bool, Edit)> = items
+        .map(|_| (dice.index(2) == 0, kinds[dice.index(4)]))
+        .into();
+    let mut is_replaced = false;
+    for (is_earlier, edit) in &mut edits {
+        // Both stand behind the item that is gone, where the earlier side is first.
+        if is_replaced && *is_earlier && *edit == Edit::InsertBefore {
+            *edit = Edit::Nothing;
+        }
+        is_replaced = match edit {
+            Edit::Replace => !*is_earlier,
+            Edit::Delete => is_replaced && !*is_earlier,
+            Edit::Nothing | Edit::InsertBefore => false,
+        };
+    }
+    let list = |sides: &[bool]| -> Json {
+        let mut list = Vec::new();
+        for (at, &(side, edit)) in edits.iter().enumerate() {
+            let is_here = sides.contains(&side);
+            let edit = if is_here { edit } else { Edit::Nothing };
+            if matches!(edit, Edit::Replace | Edit::InsertBefore) {
+                list.push(Json::from(format!("{side} {at}")));
+            }
+            if matches!(edit, Edit::Nothing | Edit::InsertBefore) {
+                list.push(Json::from(items[at]));
+            }
+        }
+        Json::from(list)
+    };
+    let merged = Case::of(list(&[]), list(&[true]), list(&[false])).merged();
+    let expected = list(&[true, false]);
+    ensure(merged.is_clean(), || format!("{:?}", merged.decisions))?;
+    ensure(merged.value.as_ref() == Some(&expected), || {
+        format!("{:?}, not {expected:?}", merged.value)
+    })
+}
+
 /// Under tight limits, what is large is one side's whole, and says why.
 pub(super) fn bounds(case: &Case) -> Result<(), String> {
     let limits = MergeLimits {

@@ -66,6 +66,7 @@ pub const LAWS: &[Law] = &[
         arrays::earlier_first,
     ),
     law("sorted stays sorted", arrays::sorted),
+    law("edits at different places are all there", arrays::places),
     law("two replacements of one item clash", arrays::overlaps),
     law("what passes a bound clashes whole", arrays::bounds),
     law("edits of different lines are both kept", texts::lines),

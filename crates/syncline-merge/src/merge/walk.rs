@@ -164,7 +164,7 @@ impl<'a> Walk<'a> {
         later: &'a Object,
         rules: &[&'a Node],
     ) -> Taken {
-        let mut built = Built::default();
+        let mut built = Built::new(earlier, later);
         for_each_member([base, Some(earlier), Some(later)], |key, three| {
             let below = rules::at_member(rules, key.as_str());
             let taken = self.below(Step::Member(key), |walk| walk.node(three, &below));
@@ -285,17 +285,43 @@ pub(super) struct Mark {
 }
 
 /// An object as it is merged: nothing is built as long as it is one side's.
-#[derive(Default)]
-struct Built {
-    members: Vec<(Key, Json)>,
+struct Built<'a> {
+    earlier: &'a Object,
+    later: &'a Object,
     not_earlier: bool,
     not_later: bool,
+    /// The members so far, once they are of both sides.
+    members: Vec<(Key, Json)>,
 }
 
-impl Built {
+impl<'a> Built<'a> {
+    fn new(earlier: &'a Object, later: &'a Object) -> Built<'a> {
+        Built {
+            earlier,
+            later,
+            not_earlier: false,
+            not_later: false,
+            members: Vec::new(),
+        }
+    }
+
     fn push(&mut self, key: &Key, three: Three<'_>, taken: Taken) {
+        let was_one_side = !(self.not_earlier && self.not_later);
+        let so_far = if self.not_earlier {
+            self.later
+        } else {
+            self.earlier
+        };
         self.not_earlier |= matches!(taken, Taken::Later | Taken::Built(_));
         self.not_later |= matches!(taken, Taken::Earlier | Taken::Built(_));
+        if !(self.not_earlier && self.not_later) {
+            return;
+        }
+        if was_one_side {
+            let before = so_far.entries().take_while(|(other, _)| *other < key);
+            let before = before.map(|(key, value)| (key.clone(), value.clone()));
+            self.members.extend(before);
+        }
         if let Some(value) = taken.into_value(three) {
             self.members.push((key.clone(), value));
         }
@@ -307,7 +333,10 @@ impl Built {
             (false, true) => Taken::Earlier,
             (true, false) => Taken::Later,
             (true, true) if is_active(Mutant::DropsMembers) => Taken::Later,
-            (true, true) => Taken::Built(Json::from(self.members.into_iter().collect::<Object>())),
+            (true, true) => {
+                let members = self.members.into_iter();
+                Taken::Built(Json::from(members.collect::<Object>()))
+            }
         }
     }
 }

@@ -130,6 +130,38 @@ fn edited_items_are_paired_by_their_names() {
 }
 
 #[test]
+fn named_items_that_moved_are_moved() {
+    let long = "a text that is longer than an operation, so that the item is worth moving";
+    let list = |ids: &str, edited: char| {
+        let item = |id: char| {
+            let status = if id == edited { "done" } else { "open" };
+            format!(r#"{{"id":"{id}","status":"{status}","text":"{long}"}}"#)
+        };
+        format!("[{}]", ids.chars().map(item).collect::<Vec<_>>().join(","))
+    };
+    check(
+        &list("abcdef", '-'),
+        &list("eabcdf", '-'),
+        &[r#"{"from":"/4","op":"move","path":"/0"}"#],
+    );
+    check(
+        &list("abcdef", '-'),
+        &list("bcdefa", '-'),
+        &[r#"{"from":"/0","op":"move","path":"/5"}"#],
+    );
+    // One goes, one moves and is edited.
+    check(
+        &list("abcdef", '-'),
+        &list("adefb", 'b'),
+        &[
+            r#"{"op":"remove","path":"/2"}"#,
+            r#"{"from":"/1","op":"move","path":"/4"}"#,
+            r#"{"op":"replace","path":"/4/status","value":"done"}"#,
+        ],
+    );
+}
+
+#[test]
 fn repeated_items_are_aligned() {
     let list =
         |items: &[&str]| Json::from_iter(items.iter().map(|&item| Json::from(item))).to_text();

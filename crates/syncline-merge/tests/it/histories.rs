@@ -55,33 +55,32 @@ fn replay(path: &Path) {
 }
 
 fn documents(path: &Path) -> Vec<Json> {
-    let mut decoder = zstd::stream::Decoder::new(File::open(path).unwrap()).unwrap();
-    decoder.window_log_max(27).unwrap();
-    let limits = Limits {
-        bytes_max: 1 << 24,
-        depth_max: 72,
-    };
     let mut bytes = 0;
-    BufReader::new(decoder)
-        .split(b'\n')
+    rows(path)
         .take(ROWS_MAX)
-        .map(|line| line.unwrap())
-        .take_while(|line| {
-            bytes += line.len();
+        .take_while(|row| {
+            bytes += row.weight();
             bytes <= BYTES_MAX
         })
-        .map(|line| {
-            Json::parse(&line, &limits)
-                .unwrap()
-                .get("doc")
-                .unwrap()
-                .clone()
-        })
+        .map(|row| row.get("doc").unwrap().clone())
         .collect()
 }
 
+/// The rows of a compressed file.
+pub fn rows(path: &Path) -> impl Iterator<Item = Json> {
+    let mut decoder = zstd::stream::Decoder::new(File::open(path).unwrap()).unwrap();
+    decoder.window_log_max(27).unwrap();
+    let limits = Limits {
+        bytes_max: 1 << 26,
+        depth_max: 72,
+    };
+    BufReader::new(decoder)
+        .split(b'\n')
+        .map(move |line| Json::parse(&line.unwrap(), &limits).unwrap())
+}
+
 /// The folder of real data; where it is missing, only a run that must be complete fails.
-fn test_data(name: &str) -> Option<PathBuf> {
+pub fn test_data(name: &str) -> Option<PathBuf> {
     let given = std::env::var_os("SYNCLINE_TEST_DATA").map(PathBuf::from);
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
     let folder = given.unwrap_or_else(|| default.into()).join(name);

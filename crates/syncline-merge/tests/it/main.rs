@@ -10,6 +10,7 @@ mod merge;
 mod merge_patch;
 mod patch;
 mod readable;
+mod suite;
 
 use syncline_merge::ApplyLimits;
 use syncline_model::json::{Json, Limits, Pointer};

@@ -1,18 +1,20 @@
 //! Decisions as laws: what holds of `decide` whatever is proposed on whatever head.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod merging;
+
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use syncline_api::Code;
-use syncline_model::change::{ChangeType, Effect};
+use syncline_model::change::{ChangeType, Effect, Outcome};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
-use syncline_model::ids::{Address, ChangeId, PrincipalId, Seq, Version};
+use syncline_model::ids::{Address, ChangeId, Kind, PrincipalId, Seq, Version};
 use syncline_model::json::{Json, Limits, Pointer};
 use syncline_model::proposal::{Actor, Base, Operation, Precondition, Proposal};
 use syncline_model::time::{Hlc, Timestamp};
-use syncline_rules::{Decision, Need, Now, Rules, View, decide, genesis};
+use syncline_rules::{BaseState, Decision, Need, Now, Rules, View, decide, genesis};
 
 fn json(text: &str) -> Json {
     Json::parse(text.as_bytes(), &Limits::default()).unwrap()
@@ -35,6 +37,7 @@ fn view(head: Option<Head>) -> View {
     let root = genesis(Timestamp(0), actor()).head;
     view.put_head(Address::global_main(), Some(Arc::new(root)));
     view.put_head(Address::parse("task/a").unwrap(), head.map(Arc::new));
+    view.put_kind(Kind::parse("task").unwrap(), Arc::default());
     view
 }
 
@@ -52,6 +55,7 @@ fn head(document: &str, version: u64, deleted: bool) -> Head {
         actor: actor(),
         created_at: Timestamp(0),
         updated_at: Timestamp(0),
+        conflicts: Arc::default(),
     }
 }
 
@@ -121,6 +125,22 @@ fn conditions() -> impl Strategy<Value = (Option<Base>, Precondition, bool)> {
     (bases, preconditions, any::<bool>())
 }
 
+/// What an old base stands for.
+fn olds() -> impl Strategy<Value = BaseState> {
+    let documents = prop::sample::select(vec![
+        "{}",
+        r#"{"title":"old","data":{"n":0,"m":{"x":[1]}},"owner":"person/owner"}"#,
+    ]);
+    prop::option::of(documents).prop_map(|text| match text {
+        None => BaseState::Unknown,
+        Some(text) => BaseState::Known {
+            version: Version(1),
+            document: Arc::new(head(text, 1, false).document),
+            at: Timestamp(0),
+        },
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4_000))]
 
@@ -132,6 +152,7 @@ proptest! {
         operation in operations(),
         body in bodies(),
         (base, precondition, create) in conditions(),
+        old in olds(),
     ) {
         let mut proposal = proposal(operation, body);
         (proposal.base, proposal.precondition, proposal.create) = (base, precondition, create);
@@ -141,9 +162,12 @@ proptest! {
             match need {
                 Need::Head(address) => view.put_head(address, None),
                 Need::Base(address, base) => {
-                    view.put_base(address, base, syncline_rules::BaseState::Unknown);
+                    view.put_base(address, base, old.clone());
                 }
                 Need::Height(address) => view.put_height(address, 0),
+                Need::Touches(line, after) => view.put_touches(line, after, Vec::new()),
+                Need::Kind(kind) => view.put_kind(kind, Arc::default()),
+                Need::Conflicts(address) => view.put_conflicts(address, Vec::new()),
             }
             decision = decide(&view, &proposal, &Rules::default(), now());
         }
@@ -165,8 +189,8 @@ proptest! {
                     }
                 };
                 prop_assert_eq!(replayed, step.head.document.to_json());
-                // A change that says nothing is no change.
-                if step.change.kind == ChangeType::Update {
+                // A change that says nothing is no change, unless it leaves a conflict.
+                if step.change.kind == ChangeType::Update && step.change.outcome != Outcome::Conflict {
                     prop_assert!(!step.change.changed.is_empty());
                 }
             }

@@ -355,6 +355,7 @@ impl Batch<'_> {
             effect,
             outcome: Outcome::Applied,
             decisions: None,
+            merges: None,
             conflicts: std::mem::take(&mut self.conflicts),
             detected: Vec::new(),
             blind: false,

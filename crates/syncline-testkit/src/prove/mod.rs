@@ -7,6 +7,7 @@ pub mod p1_kill;
 pub mod p1_power;
 pub mod p2_order;
 pub mod p3;
+pub mod p4;
 pub mod p5;
 pub mod p9;
 pub mod siege;
@@ -227,6 +228,12 @@ pub const HARNESSES: &[Harness] = &[
         what: "resends at all times, through all doors: each id takes effect once",
         runs: 100,
         run: |plan| Box::pin(p3::run(plan)),
+    },
+    Harness {
+        name: "p4",
+        what: "writers on one context, on old versions, through all doors, with kills: nothing is lost",
+        runs: 20,
+        run: |plan| Box::pin(p4::run(plan)),
     },
     Harness {
         name: "p5",

@@ -38,6 +38,7 @@ pub fn read(environment: &[(OsString, OsString)]) -> Result<Faults> {
             "fail_commit" => faults.store.fail_commit = Some(commit_fault(value)?),
             "pages_max" => faults.store.pages_max = Some(number(word, value)?),
             "forget_id" => faults.engine.forget_id = true,
+            "ignore_base" => faults.engine.ignore_base = true,
             "drop_event" => faults.engine.drop_event = true,
             "live_before_listen" => faults.engine.live_before_listen = true,
             _ => return Err(unknown(word)),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use syncline_engine::TestFaults;
 use syncline_http::DoorLimits;
 
-use crate::settings::Settings;
+use crate::settings::{Settings, rank};
 
 /// Returns the engine's settings.
 pub fn engine(settings: &Settings, faults: TestFaults) -> syncline_engine::Settings {
@@ -21,6 +21,17 @@ pub fn engine(settings: &Settings, faults: TestFaults) -> syncline_engine::Setti
     engine.recent_bytes_max = settings.size("recent_bytes");
     engine.page_max = settings.size("max_page");
     engine.workspaces_max = settings.size("max_workspaces");
+    let word = |name| settings.text(name).and_then(|word| word.parse().ok());
+    engine.rules.strategy = word("strategy").unwrap_or(engine.rules.strategy);
+    engine.rules.fallback = word("fallback").unwrap_or(engine.rules.fallback);
+    engine.rules.ranks = settings
+        .list("ranks")
+        .iter()
+        .filter_map(|text| rank(text))
+        .collect();
+    engine.rules.conflict_deadline_ms = i64::try_from(settings.number("conflict_deadline_s"))
+        .unwrap_or(i64::MAX / 1_000)
+        .saturating_mul(1_000);
     engine.faults = faults;
     engine
 }

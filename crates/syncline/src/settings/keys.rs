@@ -15,6 +15,8 @@ pub enum Kind {
     Bytes(u64, u64),
     /// Several texts; separated by commas in the environment.
     List,
+    /// Several `name=number`; separated by commas in the environment.
+    Ranks,
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -65,6 +67,16 @@ const fn open(name: &'static str, kind: Kind, help: &'static str) -> Key {
     }
 }
 
+const STRATEGIES: &[&str] = &[
+    "merge",
+    "field_merge",
+    "latest_wins",
+    "source_priority",
+    "keep_both",
+    "manual",
+    "user_choice",
+];
+
 /// All settings, in the order in which `syncline config` shows them.
 #[rustfmt::skip]
 pub const KEYS: &[Key] = &[
@@ -96,6 +108,10 @@ pub const KEYS: &[Key] = &[
     key("queue_bytes", Kind::Bytes(MIB, 4 * GIB), "64MiB", "the proposals that wait for a commit"),
     key("cache_bytes", Kind::Bytes(MIB, 256 * GIB), "64MiB", "the heads that are kept parsed"),
     key("recent_bytes", Kind::Bytes(64 * 1024, 4 * GIB), "8MiB", "the records of each workspace that readers find in memory"),
+    key("strategy", Kind::Word(STRATEGIES), "merge", "how writes on an old version are resolved, where neither they, their context nor its kind say"),
+    key("fallback", Kind::Word(&["manual", "latest_wins", "source_priority"]), "manual", "how clashes are resolved that the strategy leaves"),
+    key("ranks", Kind::Ranks, "", "ranks of sources for source_priority, such as person/ana=10, agent/claude-1=5; others have 0"),
+    key("conflict_deadline_s", Kind::Number(1, 31_536_000), "300", "how long a conflict waits before it is more urgent"),
     key("store_readers", Kind::Number(1, 64), "4", "the threads that read from disk"),
 ];
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use keys::{KEYS, Key, NOT_BUILT};
 use syncline_api::Problem;
-pub use value::Value;
+pub use value::{Value, rank};
 
 use crate::failure::{Failure, Result};
 use crate::place;

@@ -43,6 +43,10 @@ impl Value {
                     .filter(|item| !item.is_empty());
                 Ok(Value::List(items.map(str::to_owned).collect()))
             }
+            Kind::Ranks => match Value::parse(Kind::List, text)? {
+                Value::List(items) => ranked(items),
+                other => Ok(other),
+            },
             Kind::Word(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
             Kind::Word(words) => Err(format!("is one of {}, not {text:?}", words.join(", "))),
         }
@@ -58,16 +62,18 @@ impl Value {
                 let number = u64::try_from(*number).map_err(|_| "is negative".to_owned())?;
                 bounded(number, least, most)
             }
-            (Kind::List, toml::Value::Array(items)) => {
+            (Kind::List | Kind::Ranks, toml::Value::Array(items)) => {
                 let text = |item: &toml::Value| item.as_str().map(str::to_owned);
-                let items = items.iter().map(text).collect::<Option<_>>();
-                items
-                    .map(Value::List)
-                    .ok_or_else(|| "is a list of texts".to_owned())
+                let items: Option<Vec<_>> = items.iter().map(text).collect();
+                let items = items.ok_or_else(|| "is a list of texts".to_owned())?;
+                match kind {
+                    Kind::Ranks => ranked(items),
+                    _ => Ok(Value::List(items)),
+                }
             }
             (Kind::Number(..), _) => Err("is a whole number".to_owned()),
             (kind, toml::Value::String(text)) => Value::parse(kind, text),
-            (Kind::List, _) => Err("is a list of texts".to_owned()),
+            (Kind::List | Kind::Ranks, _) => Err("is a list of texts".to_owned()),
             _ => Err("is a text".to_owned()),
         }
     }
@@ -80,6 +86,19 @@ impl Value {
             Value::Number(number) => Json::from(*number),
             Value::List(items) => items.iter().map(|item| Json::from(item.as_str())).collect(),
         }
+    }
+}
+
+/// Reads `person/ana=10`.
+pub fn rank(text: &str) -> Option<(String, i64)> {
+    let (name, rank) = text.split_once('=')?;
+    Some((name.trim().to_owned(), rank.trim().parse().ok()?))
+}
+
+fn ranked(items: Vec<String>) -> Result<Value, String> {
+    match items.iter().find(|item| rank(item).is_none()) {
+        Some(item) => Err(format!("is a list of name=number, and {item:?} is not")),
+        None => Ok(Value::List(items)),
     }
 }
 

@@ -12,9 +12,8 @@ mod similar;
 use super::decision::{Action, Rule};
 use super::rules::{self, MergePolicy, Node};
 use super::walk::{Step, Taken, Three, Walk};
-use crate::diff::key_of_three;
 use crate::mutants::{Mutant, is_active};
-use identify::{Ids, by_content, by_key};
+use identify::{Ids, by_best_key, by_content, by_key};
 use order::ordered;
 use syncline_model::json::Json;
 
@@ -39,14 +38,22 @@ impl<'a> Walk<'a> {
         sides: [&'a [Json]; 3],
         rules: &[&'a Node],
     ) -> Taken {
-        if let Some(key) = key_of_three(&sides) {
-            return self.items(three, sides, Matching::Key(key), rules);
+        if self.is_over(sides) {
+            return self.clash(three, Rule::Bound);
+        }
+        if let Some((key, ids)) = by_best_key(sides) {
+            return self.merge_items(three, sides, Matching::Key(key), rules, &ids);
         }
         // Without keys nobody can tell whether two arrays that were both new belong together.
         match three.base {
             Some(Json::Array(_)) => self.items(three, sides, Matching::Content, rules),
             _ => self.clash(three, Rule::Value),
         }
+    }
+
+    fn is_over(&self, sides: [&[Json]; 3]) -> bool {
+        let is_long = sides.iter().any(|side| side.len() > self.limits.items_max);
+        is_long && !is_active(Mutant::IgnoresItems)
     }
 
     /// Merges an array whose policy speaks of items; `None` if the policy does not fit.
@@ -81,10 +88,8 @@ impl<'a> Walk<'a> {
         matching: Matching<'a>,
         rules: &[&'a Node],
     ) -> Taken {
-        let is_long = sides.iter().any(|side| side.len() > self.limits.items_max);
         let is_deep = self.array_levels >= self.limits.array_levels_max;
-        let is_long = is_long && !is_active(Mutant::IgnoresItems);
-        if is_long || (is_deep && !matches!(matching, Matching::Key(_))) {
+        if self.is_over(sides) || (is_deep && !matches!(matching, Matching::Key(_))) {
             return self.clash(three, Rule::Bound);
         }
         let ids = match matching {

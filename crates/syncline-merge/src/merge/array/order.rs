@@ -1,7 +1,7 @@
 //! The order of merged items: the earlier side's, with what the later side moved or added.
 
 use super::Matching;
-use super::identify::Ids;
+use super::identify::{Ids, u32_of};
 use crate::diff::longest_rising;
 use crate::mutants::{Mutant, is_active};
 use std::cmp::Ordering;
@@ -31,13 +31,16 @@ pub(super) fn ordered(ids: &Ids, sides: [&[Json]; 3], matching: Matching<'_>) ->
         _ => moved(ids, side),
     };
     let (moved_earlier, moved_later) = (moved(1), moved(2));
-    let is_in_later = present(ids, 2);
-    let stays = |&&id: &&u32| {
+    let stays = |&id: &u32| {
         let id = id as usize;
         !moved_later[id] || moved_earlier[id] || is_active(Mutant::IgnoresMoves)
     };
-    let kept: Vec<u32> = ids.sides[1].iter().filter(stays).copied().collect();
+    let mut kept = with_deleted(ids, 1, &moved_earlier);
+    kept.retain(stays);
+    let later = with_deleted(ids, 2, &moved_later);
 
+    let mut is_in_later = vec![false; ids.count];
+    later.iter().for_each(|&id| is_in_later[id as usize] = true);
     let mut place = vec![NOWHERE; ids.count];
     for (at, &id) in (0..).zip(&kept) {
         place[id as usize] = at;
@@ -52,7 +55,7 @@ pub(super) fn ordered(ids: &Ids, sides: [&[Json]; 3], matching: Matching<'_>) ->
     let mut before: Vec<Vec<u32>> = vec![Vec::new(); kept.len() + 1];
     // Right behind the item that was last met, and behind what the earlier side added there.
     let (mut behind, mut after_new) = (0, next_common[0]);
-    for &id in &ids.sides[2] {
+    for id in later {
         match place[id as usize] {
             NOWHERE => {
                 let here = if moved_later[id as usize] {
@@ -84,6 +87,28 @@ pub(super) fn ordered(ids: &Ids, sides: [&[Json]; 3], matching: Matching<'_>) ->
         ids: order,
         beaten: is_beaten(ids, &moved_earlier, &moved_later),
     }
+}
+
+/// A side's items, with those that it deleted behind the last one before them that did not move:
+/// the other side may have put something next to them.
+fn with_deleted(ids: &Ids, side: usize, moved: &[bool]) -> Vec<u32> {
+    let base_len = ids.sides[0].len();
+    let is_there = present(ids, side);
+    let stays = |id: usize| is_there[id] && !moved[id];
+    // What was deleted between one item that stays and the next.
+    let deleted_behind = |first: usize| {
+        let until_next = (first..base_len).take_while(move |&id| !stays(id));
+        until_next.filter(|&id| !is_there[id]).map(u32_of)
+    };
+    let mut all: Vec<u32> = deleted_behind(0).collect();
+    for &id in &ids.sides[side] {
+        all.push(id);
+        let at = id as usize;
+        if at < base_len && !moved[at] {
+            all.extend(deleted_behind(at + 1));
+        }
+    }
+    all
 }
 
 /// Which items of the base a side moved: those outside the longest run that kept its order.

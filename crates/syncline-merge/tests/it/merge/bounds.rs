@@ -125,7 +125,7 @@ fn deep_documents() {
 fn long_texts() {
     let text = |salt: usize| {
         let line = |n: usize| format!("{}\n", scattered(n * 3 + salt) % 50);
-        Json::from((0..300_000).map(line).collect::<String>())
+        Json::from((0..60_000).map(line).collect::<String>())
     };
     merged(&text(0), &text(1), &text(2));
     let blanks = |n: usize| Json::from("\n".repeat(n));

@@ -140,6 +140,13 @@ fn items_with_keys_are_merged_one_by_one() {
         &[" both keyed"],
     );
     check(
+        r#"[{"id":"s1","done":false},{"id":"s2","done":false}]"#,
+        r#"[{"id":"s2","done":false},{"id":"s1","done":false}]"#,
+        r#"[{"id":"s1","done":true},{"id":"s2","done":false},{"id":"s3"}]"#,
+        r#"[{"done":false,"id":"s2"},{"id":"s3"},{"done":true,"id":"s1"}]"#,
+        &[" both keyed"],
+    );
+    check(
         r#"{"s":[{"id":"s1"},{"id":"s 2","owner":"a"}]}"#,
         r#"{"s":[{"id":"s 2","owner":"b"}]}"#,
         r#"{"s":[{"id":"s1"},{"id":"s 2","owner":"c"}]}"#,
@@ -236,6 +243,14 @@ fn items_without_keys_are_matched_by_what_they_hold() {
         "[1,3,6,9]",
         "[1,3,4,9]",
         "[1,3,4,6,9]",
+        &[" both items"],
+    );
+    // The earlier side deleted all; what the later side moved and added keeps its order.
+    check(
+        r#"["q","b","x","d","z"]"#,
+        "[]",
+        r#"["d","c","z","b","q","f"]"#,
+        r#"["c","f"]"#,
         &[" both items"],
     );
     // What the earlier side moved the later side deleted.
@@ -342,7 +357,7 @@ fn declared_policies() {
         r#"["a","b"]"#,
         r#"["b","c"]"#,
         r#"["c","b","a","d"]"#,
-        r#"["b","d","c"]"#,
+        r#"["d","b","c"]"#,
         "/a both set",
     );
     check(

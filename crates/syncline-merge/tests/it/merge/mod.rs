@@ -7,4 +7,5 @@ mod laws;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod paths;
+mod real;
 mod rules;

@@ -228,3 +228,58 @@ proptest! {
         prop_assert_eq!(number(&format!("{signed}.0")), Number::from(signed));
     }
 }
+
+#[test]
+fn sums_are_exact() {
+    let check = |a: &str, b: &str, sum: &str| {
+        let [a, b, sum] = [a, b, sum].map(|text| Number::parse(text).unwrap());
+        let found = a.checked_add(&b).unwrap();
+        assert_eq!(found.text(), sum.text(), "{a} + {b}");
+        assert_eq!(b.checked_add(&a), Some(found));
+        assert_eq!(sum.checked_sub(&b), Some(a.clone()));
+        assert_eq!(sum.checked_sub(&a), Some(b));
+    };
+    check("1", "2", "3");
+    check("1", "-1", "0");
+    check("0.1", "0.2", "0.3");
+    check("-0.25", "0.2", "-0.05");
+    check("0.001", "-0.0001", "0.0009");
+    check("1e3", "1", "1001");
+    check("9223372036854775807", "1", "9223372036854775808");
+    check("18446744073709551615", "1", "18446744073709551616");
+    check("-9223372036854775808", "-1", "-9223372036854775809");
+    check(
+        "12345678901234567890123",
+        "0.5",
+        "12345678901234567890123.5",
+    );
+    check("1e30", "1e30", "2e30");
+    check("99.9", "0.1", "100");
+    check("-7", "0", "-7");
+    check("1e-30", "0", "1e-30");
+}
+
+#[test]
+fn sums_that_cannot_be_written_down_are_none() {
+    let number = |text: &str| Number::parse(text).unwrap();
+    assert_eq!(number("1e900").checked_add(&number("1e-900")), None);
+    assert_eq!(number("1e99999").checked_sub(&number("1")), None);
+    assert_eq!(
+        number("1e99999").checked_sub(&number("1e99999")),
+        Some(number("0"))
+    );
+    let nines = number(&"9".repeat(1_090));
+    assert_eq!(nines.checked_add(&number("1")), Some(number("1e1090")));
+    assert_eq!(nines.checked_add(&nines), None);
+}
+
+#[test]
+fn texts_are_told_apart() {
+    let same = |a: &str, b: &str| {
+        Number::parse(a)
+            .unwrap()
+            .is_written_as(&Number::parse(b).unwrap())
+    };
+    assert!(same("1", "1") && same("1.5", "1.5") && same("1.0", "1.0"));
+    assert!(!same("1", "1.0") && !same("1e0", "1.0") && !same("0", "-0"));
+}

@@ -1,0 +1,318 @@
+//! Concurrent writes, conflicts, branches and history, through the engine.
+
+use syncline_api::Code;
+use syncline_engine::{BranchMerge, Principal, When};
+use syncline_model::change::Outcome;
+use syncline_model::conflict::{ConflictKind, ConflictState};
+use syncline_model::ids::{BranchName, Kind, Name, Version};
+use syncline_model::json::Json;
+use syncline_model::proposal::{Base, Operation};
+use syncline_store::ConflictQuery;
+
+use crate::{Bench, address, based, code, json};
+
+const TASK: &str = "task/a";
+
+impl Bench {
+    async fn data(&self, context: &str) -> Json {
+        let head = self.head(context).await;
+        head.document.object().get("data").cloned().unwrap()
+    }
+
+    async fn write_on(&self, base: &str, body: &str) -> syncline_model::change::Receipt {
+        let proposal = based(self.proposal(TASK, Operation::Merge, body), base);
+        self.submit(proposal).await.unwrap()
+    }
+
+    async fn open_conflicts(&self) -> Vec<syncline_model::conflict::Conflict> {
+        let query = ConflictQuery {
+            open: true,
+            limit: 100,
+            ..ConflictQuery::default()
+        };
+        let owner = Principal::owner();
+        self.workspace
+            .conflicts(&owner, &query)
+            .await
+            .unwrap()
+            .conflicts
+    }
+
+    async fn settle(
+        &self,
+        id: &str,
+        version: u64,
+        choice: &str,
+    ) -> Result<syncline_model::change::Receipt, syncline_api::Problem> {
+        let body = format!(r#"{{"conflict":"{id}","version":{version},{choice}}}"#);
+        self.submit(self.proposal(TASK, Operation::Settle, &body))
+            .await
+    }
+}
+
+#[tokio::test]
+async fn p4_concurrent_writes_merge_and_clashes_are_found_afterwards() {
+    let bench = Bench::new().await;
+    bench.create(TASK, r#"{"data":{"a":1,"s":"open"}}"#).await;
+    let first = bench.write_on("1", r#"{"data":{"a":2,"s":"done"}}"#).await;
+    assert_eq!(first.outcome, Outcome::Applied);
+    let second = bench.write_on("1", r#"{"data":{"b":3}}"#).await;
+    assert_eq!(second.outcome, Outcome::Merged);
+    assert_eq!(second.detected, [ConflictKind::Version]);
+    let third = bench.write_on("1", r#"{"data":{"c":4,"s":"stuck"}}"#).await;
+    assert_eq!(third.outcome, Outcome::Conflict);
+    assert_eq!(third.conflicts.len(), 1);
+    assert_eq!(
+        bench.data(TASK).await,
+        json(r#"{"a":2,"b":3,"c":4,"s":"done"}"#)
+    );
+    let waiting = bench.open_conflicts().await;
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].id.to_string(), third.conflicts[0]);
+    assert_eq!(waiting[0].ours, Some(Json::from("stuck")));
+    let head = bench.head(TASK).await;
+    assert_eq!(head.conflicts.len(), 1);
+}
+
+#[tokio::test]
+async fn a_settlement_is_a_change_that_can_be_rolled_back() {
+    let bench = Bench::new().await;
+    bench.create(TASK, r#"{"data":{"s":"open"}}"#).await;
+    bench.write_on("1", r#"{"data":{"s":"done"}}"#).await;
+    let clash = bench.write_on("1", r#"{"data":{"s":"stuck"}}"#).await;
+    let id = &clash.conflicts[0];
+    assert_eq!(
+        code(bench.settle(id, 9, r#""choose":"ours""#).await),
+        Code::PreconditionFailed
+    );
+    let settled = bench.settle(id, 1, r#""choose":"ours""#).await.unwrap();
+    assert_eq!(bench.data(TASK).await, json(r#"{"s":"stuck"}"#));
+    assert!(bench.open_conflicts().await.is_empty());
+    let ended = id.parse().unwrap();
+    let ended = bench
+        .workspace
+        .conflict(&Principal::owner(), &ended)
+        .await
+        .unwrap();
+    assert_eq!(ended.state, ConflictState::Settled);
+    assert_eq!(ended.settled_by, Some(settled.id));
+    assert_eq!(
+        code(bench.settle(id, 2, r#""choose":"ours""#).await),
+        Code::PreconditionFailed
+    );
+
+    let back = format!(r#"{{"version":{}}}"#, clash.version.unwrap());
+    bench
+        .submit(bench.proposal(TASK, Operation::Rollback, &back))
+        .await
+        .unwrap();
+    assert_eq!(bench.data(TASK).await, json(r#"{"s":"done"}"#));
+    let waiting = bench.open_conflicts().await;
+    assert_eq!(waiting.len(), 1);
+    assert_eq!(waiting[0].version, 3);
+    bench.settle(id, 3, r#""value":"both""#).await.unwrap();
+    assert_eq!(bench.data(TASK).await, json(r#"{"s":"both"}"#));
+}
+
+/// A base named by change id is the document as its writer saw it: their own value, not the head's.
+#[tokio::test]
+async fn p4_a_base_named_by_change_id_is_what_its_writer_saw() {
+    let bench = Bench::new().await;
+    bench.create(TASK, r#"{"data":{"s":"open","n":0}}"#).await;
+    bench.write_on("1", r#"{"data":{"s":"done"}}"#).await;
+    let mine = bench.write_on("1", r#"{"data":{"n":1}}"#).await;
+    assert_eq!(mine.outcome, Outcome::Merged);
+    // The writer never saw "done", so its next word on that field clashes.
+    let again = bench
+        .write_on(&mine.id.to_string(), r#"{"data":{"s":"stuck","n":2}}"#)
+        .await;
+    assert_eq!(again.outcome, Outcome::Conflict);
+    assert_eq!(bench.data(TASK).await, json(r#"{"n":2,"s":"done"}"#));
+}
+
+#[tokio::test]
+async fn branches_are_written_compared_and_merged_more_than_once() {
+    let bench = Bench::new().await;
+    let owner = Principal::owner();
+    let name = BranchName::parse("try-b").unwrap();
+    bench.create(TASK, r#"{"data":{"a":1,"b":1}}"#).await;
+    let begin = bench.proposal(TASK, Operation::Create, "{}");
+    let begin = syncline_model::proposal::Proposal {
+        branch: Some(name.clone()),
+        ..begin
+    };
+    bench
+        .workspace
+        .create_branch(&owner, begin, None)
+        .await
+        .unwrap();
+    let on_branch = |body: &str| {
+        let mut proposal = bench.proposal(TASK, Operation::Merge, body);
+        proposal.branch = Some(name.clone());
+        proposal
+    };
+    bench
+        .submit(on_branch(r#"{"data":{"b":2}}"#))
+        .await
+        .unwrap();
+    bench.merge(TASK, r#"{"data":{"a":9}}"#).await.unwrap();
+    assert_eq!(bench.data(TASK).await, json(r#"{"a":9,"b":1}"#));
+    let line = address(TASK).line(Some(&name));
+    let head = bench
+        .workspace
+        .get(&owner, &line, When::Head)
+        .await
+        .unwrap();
+    assert_eq!(head.version, Version(2));
+
+    let merge = |dry_run| {
+        let proposal = bench.proposal(TASK, Operation::Replace, "null");
+        bench
+            .workspace
+            .merge_branch(&owner, proposal, &name, dry_run)
+    };
+    let BranchMerge::Tried { clean, .. } = merge(true).await.unwrap() else {
+        panic!("it was only to be tried")
+    };
+    assert!(clean);
+    let BranchMerge::Done(receipt) = merge(false).await.unwrap() else {
+        panic!("it was to be merged")
+    };
+    assert_eq!(receipt.outcome, Outcome::Merged);
+    assert_eq!(bench.data(TASK).await, json(r#"{"a":9,"b":2}"#));
+
+    // What main got meanwhile is not taken back by the next merge.
+    bench.merge(TASK, r#"{"data":{"c":7}}"#).await.unwrap();
+    bench
+        .submit(on_branch(r#"{"data":{"b":3}}"#))
+        .await
+        .unwrap();
+    merge(false).await.unwrap();
+    assert_eq!(bench.data(TASK).await, json(r#"{"a":9,"b":3,"c":7}"#));
+
+    let branches = bench
+        .workspace
+        .branches(&owner, &address(TASK))
+        .await
+        .unwrap();
+    assert_eq!(branches.len(), 1);
+    assert_eq!(branches[0].from, Some(Version(1)));
+    let delete = syncline_model::proposal::Proposal {
+        operation: Operation::Delete,
+        base: Some(Base::Version(Version(3))),
+        body: Json::Null,
+        ..on_branch("null")
+    };
+    bench.submit(delete).await.unwrap();
+    assert!(
+        bench
+            .workspace
+            .branches(&owner, &address(TASK))
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert_eq!(bench.data(TASK).await, json(r#"{"a":9,"b":3,"c":7}"#));
+}
+
+#[tokio::test]
+async fn undo_takes_back_mine_and_keeps_theirs() {
+    let bench = Bench::new().await;
+    let owner = Principal::owner();
+    bench.create(TASK, r#"{"data":{"a":1}}"#).await;
+    let by = |agent: &str, body: &str| {
+        let mut proposal = bench.proposal(TASK, Operation::Merge, body);
+        proposal.actor.agent = Some(Name::parse(agent).unwrap());
+        proposal
+    };
+    bench
+        .submit(by("claude", r#"{"data":{"mine":1}}"#))
+        .await
+        .unwrap();
+    bench
+        .submit(by("codex", r#"{"data":{"theirs":2}}"#))
+        .await
+        .unwrap();
+    let undo = by("claude", "null");
+    bench.workspace.undo(&owner, undo).await.unwrap();
+    assert_eq!(bench.data(TASK).await, json(r#"{"a":1,"theirs":2}"#));
+}
+
+#[tokio::test]
+async fn blame_names_who_set_a_field_and_what_it_beat() {
+    let bench = Bench::new().await;
+    bench.create(TASK, r#"{"data":{"s":"open","t":1}}"#).await;
+    bench.write_on("1", r#"{"data":{"s":"done"}}"#).await;
+    let mut late = based(
+        bench.proposal(TASK, Operation::Merge, r#"{"data":{"s":"stuck"}}"#),
+        "1",
+    );
+    late.strategy = Some(Name::parse("latest_wins").unwrap());
+    let late = bench.submit(late).await.unwrap();
+    let found = bench
+        .workspace
+        .blame(&Principal::owner(), &address(TASK), "/data/s")
+        .await
+        .unwrap();
+    assert_eq!(found.entry.change.id, late.id);
+    assert_eq!(found.rule.as_deref(), Some("latest_wins"));
+    assert_eq!(found.beat, [Json::from("done")]);
+    let other = bench
+        .workspace
+        .blame(&Principal::owner(), &address(TASK), "/data/t")
+        .await
+        .unwrap();
+    assert_eq!(other.entry.change.version, Version(1));
+}
+
+#[tokio::test]
+async fn schemas_bind_and_tags_name_versions() {
+    let bench = Bench::new().await;
+    let owner = Principal::owner();
+    let kind = Kind::parse("task").unwrap();
+    let declared =
+        json(r#"{"schema":{"properties":{"n":{"type":"integer","x-merge":"counter"}}}}"#);
+    let put = bench.proposal(TASK, Operation::Replace, "null");
+    bench
+        .workspace
+        .put_schema(&owner, &kind, &declared, put)
+        .await
+        .unwrap();
+    bench.create(TASK, r#"{"data":{"n":1}}"#).await;
+    assert_eq!(
+        code(bench.merge(TASK, r#"{"data":{"n":"x"}}"#).await),
+        Code::Invalid
+    );
+    bench.write_on("1", r#"{"data":{"n":3}}"#).await;
+    bench.write_on("1", r#"{"data":{"n":2}}"#).await;
+    assert_eq!(bench.data(TASK).await, json(r#"{"n":4}"#));
+    let bad = json(r#"{"schema":{"type":"nonsense"}}"#);
+    let put = bench.proposal(TASK, Operation::Replace, "null");
+    let refused = bench.workspace.put_schema(&owner, &kind, &bad, put).await;
+    assert_eq!(code(refused), Code::Invalid);
+
+    let name = Name::parse("agreed").unwrap();
+    let tag = bench.proposal(TASK, Operation::Merge, "null");
+    let context = address(TASK);
+    bench
+        .workspace
+        .put_tag(&owner, &context, (&name, Some(Version(2))), tag)
+        .await
+        .unwrap();
+    let tags = bench.workspace.tags(&owner, &context).await.unwrap();
+    assert_eq!(tags.get("agreed").unwrap().get("version"), Some(&json("2")));
+    let remove = bench.proposal(TASK, Operation::Merge, "null");
+    bench
+        .workspace
+        .remove_tag(&owner, &context, &name, remove)
+        .await
+        .unwrap();
+    assert!(
+        bench
+            .workspace
+            .tags(&owner, &context)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+}

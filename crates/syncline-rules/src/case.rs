@@ -1,0 +1,595 @@
+//! One proposal and all that it is decided on: what it wants, merged with what it meets, becomes
+//! changes.
+
+use std::sync::Arc;
+
+use syncline_api::{Code, Misfits, Problem};
+use syncline_merge::Patch;
+use syncline_model::change::{ChangeType, Outcome};
+use syncline_model::conflict::{Conflict, ConflictKind, ConflictState, Strategy};
+use syncline_model::document::Document;
+use syncline_model::head::Head;
+use syncline_model::ids::{Address, BranchName};
+use syncline_model::json::{Json, Pointer};
+use syncline_model::proposal::{Base, Operation, Proposal};
+
+use crate::Rules;
+use crate::conditions::{Seen, check_operation, with_sides};
+use crate::decide::{Decision, Now, Step, Stop, rollback_version};
+use crate::document::propose;
+use crate::hierarchy::{ANCESTORS_MAX, check_height, check_parent};
+use crate::kinds::KindRules;
+use crate::merging::{Meeting, Met, follow, strategy_of, value_at};
+use crate::step::{Parts, missing_parent};
+use crate::view::{BaseState, Need, View};
+
+/// What a proposal wants to become of its line.
+pub struct Wanted {
+    /// What kind of step it is.
+    pub kind: ChangeType,
+    /// The document.
+    pub document: Document,
+    /// The proposal's own patch, where nothing but it leads to the document.
+    pub own_patch: Option<Patch>,
+    /// What came of it.
+    pub outcome: Outcome,
+    /// What a merge decided.
+    pub decisions: Option<Json>,
+    /// The conflicts that it opens.
+    pub opened: Vec<Conflict>,
+    /// A conflict that it ends, as it leaves it.
+    pub settled: Option<Conflict>,
+    /// The conflicts that it opens again.
+    pub reopened: Vec<Conflict>,
+    /// It makes a version though the document stays.
+    pub anyway: bool,
+}
+
+impl Wanted {
+    /// Wants a document as it was asked.
+    pub fn plain(kind: ChangeType, document: Document, own_patch: Option<Patch>) -> Wanted {
+        Wanted {
+            kind,
+            document,
+            own_patch,
+            outcome: Outcome::Applied,
+            decisions: None,
+            opened: Vec::new(),
+            settled: None,
+            reopened: Vec::new(),
+            anyway: false,
+        }
+    }
+}
+
+/// A branch that keeps what clashed with the head.
+pub struct KeptBoth(pub Step);
+
+/// One proposal and all that it is decided on.
+pub struct Case<'a> {
+    pub view: &'a View,
+    pub proposal: &'a Proposal,
+    pub rules: &'a Rules,
+    pub now: Now,
+    pub kind_rules: &'a KindRules,
+    pub head: Option<&'a Arc<Head>>,
+    pub seen: &'a Seen,
+}
+
+impl Case<'_> {
+    /// Returns what the proposal wants, merged with what it met.
+    pub fn wanted(&self) -> Result<Wanted, Stop> {
+        let (proposal, head) = (self.proposal, self.head);
+        if let (Some(head), Seen::Old { document, .. }) = (head, self.seen) {
+            return self.met(head, document);
+        }
+        let kind = check_operation(proposal, head)?;
+        let before = match (kind, head) {
+            (ChangeType::Create, _) | (_, None) => Document::empty(),
+            (_, Some(head)) => head.document.clone(),
+        };
+        if proposal.operation == Operation::Rollback {
+            return self.rolled_back(None);
+        }
+        if let Some(document) = self.own_document() {
+            return Ok(Wanted::plain(kind, document.clone(), None));
+        }
+        let proposed = propose(&before, proposal, self.rules)
+            .map_err(|p| with_sides(p, self.view, proposal, self.rules, head))?;
+        Ok(Wanted::plain(kind, proposed.document, proposed.patch))
+    }
+
+    /// Returns what a rollback wants, merged with the head if it was made on an older one.
+    fn rolled_back(&self, on: Option<(&Arc<Head>, &Document)>) -> Result<Wanted, Stop> {
+        let (view, proposal) = (self.view, self.proposal);
+        let version = rollback_version(proposal)?;
+        let line = proposal.line();
+        let Some(head) = self.head.filter(|head| !head.deleted) else {
+            let detail = format!("there is no context \"{}\" to roll back", proposal.context);
+            return Err(Problem::new(Code::NotFound, detail)
+                .hint("restore it first")
+                .into());
+        };
+        let target = match view.base(&line, &Base::Version(version)) {
+            BaseState::Known { document, .. } => document,
+            BaseState::Unknown => {
+                let detail = format!("context \"{}\" has no version {version}", proposal.context);
+                return Err(Problem::new(Code::NotFound, detail)
+                    .at(Pointer::from_static("/version"))
+                    .into());
+            }
+        };
+        let mut wanted = match on {
+            Some((head, base)) => self.merged(head, base, Some(&target))?,
+            None => Wanted::plain(ChangeType::Update, (*target).clone(), None),
+        };
+        let known = view.conflicts(&proposal.context)?;
+        let waited = known.iter().filter(|c| {
+            c.branch == proposal.branch
+                && !c.is_open()
+                && c.opened <= version
+                && c.closed.is_some_and(|closed| closed > version)
+        });
+        wanted.reopened = waited.cloned().collect();
+        wanted.anyway = !wanted.reopened.is_empty() && head.version > version;
+        Ok(wanted)
+    }
+
+    /// Returns what is wanted where the head moved on since the writer looked.
+    fn met(&self, head: &Arc<Head>, base: &Arc<Document>) -> Result<Wanted, Stop> {
+        let proposal = self.proposal;
+        match proposal.operation {
+            Operation::Restore | Operation::Create if head.deleted => {
+                let kind = check_operation(proposal, Some(head))?;
+                let before = match kind {
+                    ChangeType::Create => Document::empty(),
+                    _ => head.document.clone(),
+                };
+                let proposed = propose(&before, proposal, self.rules)?;
+                Ok(Wanted::plain(kind, proposed.document, proposed.patch))
+            }
+            Operation::Restore => Ok(Wanted::plain(
+                ChangeType::Restore,
+                head.document.clone(),
+                None,
+            )),
+            Operation::Delete if head.deleted => {
+                check_operation(proposal, Some(head))?;
+                Ok(Wanted::plain(
+                    ChangeType::Delete,
+                    head.document.clone(),
+                    None,
+                ))
+            }
+            Operation::Delete => self.merged(head, base, None),
+            Operation::Rollback => self.rolled_back(Some((head, base))),
+            Operation::Replace if self.own_document().is_some() => {
+                self.merged(head, base, self.own_document())
+            }
+            _ => {
+                let proposed = propose(base, proposal, self.rules)
+                    .map_err(|p| with_sides(p, self.view, proposal, self.rules, Some(head)))?;
+                self.merged(head, base, Some(&proposed.document))
+            }
+        }
+    }
+
+    /// Returns the document that a typed call wants whole.
+    fn own_document(&self) -> Option<&Document> {
+        self.proposal.own.as_ref()?.wanted.as_deref()
+    }
+
+    /// Merges what the proposal makes of its base with the head.
+    fn merged(
+        &self,
+        head: &Arc<Head>,
+        base: &Document,
+        ours: Option<&Document>,
+    ) -> Result<Wanted, Stop> {
+        let (proposal, line) = (self.proposal, self.proposal.line());
+        let Seen::Old { version, .. } = self.seen else {
+            unreachable!("only what is old is merged")
+        };
+        let strategy =
+            strategy_of(proposal, Some(head), self.kind_rules, self.rules).map_err(|why| {
+                Problem::new(Code::Invalid, why).at(Pointer::from_static("/strategy"))
+            })?;
+        let meeting = Meeting {
+            proposal,
+            base,
+            head,
+            touches: self.view.touches(&line, *version)?,
+            kind: self.kind_rules,
+            rules: self.rules,
+            now: self.now,
+        };
+        let mut met = meeting.merge(ours, strategy);
+        if strategy == Strategy::UserChoice && !met.waiting.is_empty() {
+            let detail = format!(
+                "context \"{}\" is at version {}, and the write was made on version {version}",
+                proposal.context, head.version
+            );
+            let problem = Problem::new(Code::StaleBase, detail)
+                .hint("choose between the sides, and write again on the head with a new change id");
+            return Err(with_sides(problem, self.view, proposal, self.rules, Some(head)).into());
+        }
+        if ours.is_some() && !head.deleted {
+            self.check_merged(&meeting, &mut met, ours)?;
+        }
+        Ok(self.as_wanted(met, head))
+    }
+
+    /// Turns a merge into what it makes of the line.
+    fn as_wanted(&self, met: Met, head: &Head) -> Wanted {
+        let outcome = met.outcome();
+        let document = match &met.document {
+            Some(json) => Document::from_json(json, &Pointer::root()).ok(),
+            None => None,
+        };
+        let kind = match (&document, head.deleted) {
+            (None, _) => ChangeType::Delete,
+            (Some(_), true) => ChangeType::Restore,
+            (Some(_), false) => ChangeType::Update,
+        };
+        let document = document.unwrap_or_else(|| head.document.clone());
+        Wanted {
+            outcome,
+            decisions: met.decisions,
+            anyway: met.beaten || !met.waiting.is_empty(),
+            opened: met.waiting,
+            ..Wanted::plain(kind, document, None)
+        }
+    }
+
+    /// Makes a conflict on the whole document of a merge that gives no good one, and one on the
+    /// parent of a merge whose line of ancestors would run in a circle.
+    fn check_merged(
+        &self,
+        meeting: &Meeting<'_>,
+        met: &mut Met,
+        ours: Option<&Document>,
+    ) -> Result<(), Stop> {
+        let Some(json) = &met.document else {
+            return Ok(());
+        };
+        let head = &meeting.head.document;
+        let why = match Document::from_json(json, &Pointer::root()) {
+            Err(error) => Some(error.to_string()),
+            Ok(document)
+                if json.depth() > self.rules.document_depth_max
+                    || document.weight() > self.rules.document_bytes_max =>
+            {
+                Some("the merged document is too large".to_owned())
+            }
+            Ok(document) => self
+                .misfit(&document, Some(head))
+                .map(|problem| problem.detail),
+        };
+        if let Some(why) = why {
+            let mut conflict = meeting.conflict("", met.strategy);
+            conflict.reason = why.into();
+            conflict.base = Some(meeting.base.to_json());
+            conflict.ours = ours.map(Document::to_json);
+            conflict.theirs = Some(head.to_json());
+            met.document = Some(head.to_json());
+            met.waiting = vec![conflict];
+            return Ok(());
+        }
+        self.check_circle(meeting, met)
+    }
+
+    fn check_circle(&self, meeting: &Meeting<'_>, met: &mut Met) -> Result<(), Stop> {
+        let Some(document) = met.document.as_ref().and_then(Json::as_object) else {
+            return Ok(());
+        };
+        let merged = Document::from_stored(document.clone());
+        let before = meeting.head.document.parent();
+        if merged.parent() == before || self.proposal.branch.is_some() {
+            return Ok(());
+        }
+        if let Some(gap) = self.view.gap(merged.parent(), ANCESTORS_MAX + 1) {
+            return Err(Need::Head(gap).into());
+        }
+        let chain = self.view.chain(merged.parent(), ANCESTORS_MAX + 1);
+        if !chain.contains(&self.proposal.context) {
+            return Ok(());
+        }
+        let mut conflict = meeting.conflict("/parent", met.strategy);
+        conflict.reason = "circle".into();
+        conflict.base = meeting.base.object().get("parent").cloned();
+        conflict.ours = document.get("parent").cloned();
+        conflict.theirs = meeting.head.document.object().get("parent").cloned();
+        let mut document = document.clone();
+        match &conflict.theirs {
+            Some(parent) => drop(document.insert("parent", parent.clone())),
+            None => drop(document.remove("parent")),
+        }
+        met.document = Some(Json::Object(document));
+        met.waiting.push(conflict);
+        Ok(())
+    }
+
+    /// Says why a document does not fit its kind's schema, counting only what the head lacks.
+    fn misfit(&self, document: &Document, head: Option<&Document>) -> Option<Problem> {
+        let schema = self.kind_rules.schema.as_ref()?;
+        let data = |document: &Document| {
+            let data = document.object().get("data").cloned();
+            data.unwrap_or_else(|| Json::Object(Default::default()))
+        };
+        let report = schema.check(&data(document));
+        if report.fits() {
+            return None;
+        }
+        let before = head.map(|head| schema.check(&data(head)));
+        let added = match &before {
+            Some(before) => report.added(before),
+            None => report.failures.iter().collect(),
+        };
+        let first = added.first()?;
+        let place = |failure: &syncline_schema::Failure| {
+            let mut at = Pointer::from_static("/data");
+            failure
+                .place
+                .tokens()
+                .iter()
+                .for_each(|token| at.push(token.clone()));
+            at
+        };
+        let lines: Vec<_> = added
+            .iter()
+            .map(|failure| format!("{}: {}", place(failure), failure.reason))
+            .collect();
+        let kind = self.proposal.context.kind();
+        let detail = format!(
+            "the document does not fit the schema of {kind}: {}",
+            lines.join("; ")
+        );
+        let errors = added.iter().map(|f| (place(f), f.reason.clone())).collect();
+        let mut problem = Problem::new(Code::Invalid, detail).at(place(first));
+        problem.errors = Some(Box::new(Misfits(errors)));
+        Some(problem.hint(format!("`syncline schema show {kind}` shows what fits")))
+    }
+
+    /// Makes the branch that keeps the proposal, where the strategy keeps both and they clash.
+    pub fn kept_both(&self, wanted: &Wanted) -> Result<Option<KeptBoth>, Stop> {
+        let keeps = |c: &Conflict| c.strategy == Strategy::KeepBoth;
+        let (
+            Some(head),
+            Seen::Old {
+                document, version, ..
+            },
+        ) = (self.head, self.seen)
+        else {
+            return Ok(None);
+        };
+        if !wanted.opened.iter().any(keeps) || self.proposal.operation == Operation::Delete {
+            return Ok(None);
+        }
+        let name = format!("conflict/{}", self.proposal.id);
+        let branch = BranchName::parse(&name);
+        let on_branch = Proposal {
+            branch: Some(branch.expect("a change id is a good part of a branch's name")),
+            ..self.proposal.clone()
+        };
+        let ours = match self.proposal.operation {
+            Operation::Rollback => wanted.document.clone(),
+            _ => propose(document, self.proposal, self.rules)?.document,
+        };
+        if let Some(gap) = self.view.gap(ours.parent(), ANCESTORS_MAX + 1) {
+            return Err(Need::Head(gap).into());
+        }
+        let parts = Parts {
+            view: self.view,
+            proposal: &on_branch,
+            kind: ChangeType::Create,
+            head: None,
+            before: &Document::empty(),
+            own_patch: None,
+            now: self.now,
+        };
+        let mut step = parts.step(ours);
+        step.change.base = Some(*version);
+        step.change.outcome = Outcome::KeptBoth;
+        step.change.decisions = wanted.decisions.clone();
+        step.change.detected = self.detected(&Outcome::Conflict, head);
+        Ok(Some(KeptBoth(step)))
+    }
+
+    /// Says which kinds of conflict were met.
+    fn detected(&self, outcome: &Outcome, head: &Head) -> Vec<ConflictKind> {
+        let mut kinds = Vec::new();
+        let at = match self.seen {
+            Seen::Old { document, at, .. } => {
+                kinds.push(match outcome {
+                    Outcome::Conflict => ConflictKind::Data,
+                    _ => ConflictKind::Version,
+                });
+                let guarded = ["level", "permissions", "collaborators"];
+                let moved =
+                    |name: &&str| document.object().get(name) != head.document.object().get(name);
+                if guarded.iter().any(moved) {
+                    kinds.push(ConflictKind::Access);
+                }
+                Some(*at)
+            }
+            Seen::Head { at, .. } => Some(*at),
+            Seen::Nothing => None,
+        };
+        if let Some(hlc) = self.proposal.hlc {
+            let behind = at.is_some_and(|at| i128::from(hlc.millis()) < i128::from(at.0));
+            let ahead = hlc.millis() > self.now.hlc.millis() + self.rules.clock_ahead_max_ms;
+            if behind || ahead {
+                kinds.push(ConflictKind::Timestamp);
+            }
+        }
+        kinds
+    }
+
+    /// Makes the changes of what is wanted, or says that the head says so already.
+    pub fn commit(&self, wanted: Wanted, blind: bool) -> Result<Decision, Stop> {
+        let (proposal, head) = (self.proposal, self.head);
+        let live = head.filter(|head| !head.deleted);
+        let document = self.completed(wanted.kind, wanted.document.clone());
+        if let Some(head) = live.filter(|head| {
+            wanted.kind == ChangeType::Update && !wanted.anyway && head.document == document
+        }) {
+            return Ok(Decision::Unchanged {
+                head: head.clone(),
+                blind,
+            });
+        }
+        if wanted.outcome == Outcome::Applied && wanted.kind != ChangeType::Delete {
+            let before = live.map(|head| &head.document);
+            if let Some(problem) = self.misfit(&document, before) {
+                return Err(problem.into());
+            }
+        }
+        let above = head.and_then(|head| head.document.parent());
+        for parent in [document.parent(), above] {
+            if let Some(gap) = self.view.gap(parent, ANCESTORS_MAX + 1) {
+                return Err(Need::Head(gap).into());
+            }
+        }
+        let (mut steps, grown) = self.parents(wanted.kind, &document)?;
+        let view = grown.as_ref().unwrap_or(self.view);
+        if wanted.kind != ChangeType::Delete {
+            self.check_place(view, &document)?;
+        }
+        let before = match (wanted.kind, head) {
+            (ChangeType::Create, _) | (_, None) => Document::empty(),
+            (_, Some(head)) => head.document.clone(),
+        };
+        // Where a default was put back (a parent that the patch removed), the patch alone does not
+        // lead to the document, and a replay of it would not have its hash.
+        let own_patch = wanted
+            .own_patch
+            .clone()
+            .filter(|_| wanted.kind == ChangeType::Update && document == wanted.document);
+        let parts = Parts {
+            view,
+            proposal,
+            kind: wanted.kind,
+            head,
+            before: &before,
+            own_patch,
+            now: self.now,
+        };
+        let mut step = parts.step(document);
+        step.change.base = match self.seen {
+            Seen::Nothing => None,
+            Seen::Head { version, .. } | Seen::Old { version, .. } => Some(*version),
+        };
+        step.change.blind = blind;
+        step.change.outcome = wanted.outcome;
+        step.change.decisions = wanted.decisions.clone();
+        if let Some(head) = head {
+            step.change.detected = self.detected(&wanted.outcome, head);
+        }
+        self.carry_conflicts(&wanted, &mut step);
+        if !steps.is_empty() {
+            let bulk = Some(proposal.id.derive("bulk"));
+            steps.iter_mut().for_each(|step| step.change.bulk = bulk);
+            step.change.bulk = bulk;
+        }
+        steps.push(step);
+        Ok(Decision::Commit(steps))
+    }
+
+    /// Puts in what every document has.
+    fn completed(&self, kind: ChangeType, mut document: Document) -> Document {
+        if kind == ChangeType::Create && document.owner().is_none() {
+            document = document.with("owner", Json::from(self.proposal.actor.id.as_str()));
+        }
+        if document.parent().is_none() && self.proposal.context.kind() != "global" {
+            document = document.with("parent", Json::from("global/main"));
+        }
+        document
+    }
+
+    /// Makes the missing parent, where that is asked for; returns the view that knows it.
+    fn parents(
+        &self,
+        kind: ChangeType,
+        document: &Document,
+    ) -> Result<(Vec<Step>, Option<View>), Stop> {
+        let view = self.view;
+        if !self.proposal.create_parents || kind == ChangeType::Delete {
+            return Ok((Vec::new(), None));
+        }
+        let Some(parent) = document
+            .parent()
+            .filter(|parent| view.head(parent).is_none())
+        else {
+            return Ok((Vec::new(), None));
+        };
+        let step = missing_parent(view, self.proposal, &parent, self.now)?;
+        let root = Address::global_main();
+        if !view.knows(&root) {
+            return Err(Need::Head(root).into());
+        }
+        let mut grown = view.clone();
+        grown.put_head(parent, Some(Arc::new(step.head.clone())));
+        Ok((vec![step], Some(grown)))
+    }
+
+    /// Checks where the context comes to stand.
+    fn check_place(&self, view: &View, document: &Document) -> Result<(), Stop> {
+        let (context, head) = (&self.proposal.context, self.head);
+        check_parent(view, context, document.parent().as_ref())?;
+        let line = (
+            head.and_then(|head| head.document.parent()),
+            document.parent(),
+        );
+        if head.is_some() && line.0 != line.1 && self.proposal.branch.is_none() {
+            let levels = view.height(context)?;
+            check_height(view, context, line, levels)?;
+        }
+        Ok(())
+    }
+
+    /// Leaves in the head what waits, and in the change what became of it.
+    fn carry_conflicts(&self, wanted: &Wanted, step: &mut Step) {
+        let before = self
+            .head
+            .map(|head| head.conflicts.clone())
+            .unwrap_or_default();
+        if before.is_empty() && wanted.opened.is_empty() && wanted.reopened.is_empty() {
+            return;
+        }
+        let version = step.head.version;
+        let left: Vec<_> = before
+            .iter()
+            .filter(|c| {
+                wanted
+                    .settled
+                    .as_ref()
+                    .is_none_or(|settled| settled.id != c.id)
+            })
+            .cloned()
+            .collect();
+        let json = step.head.document.to_json();
+        let document = (!step.head.deleted).then_some(&json);
+        let (mut waiting, mut touched) = follow(&left, document, self.proposal, version);
+        if let Some(mut settled) = wanted.settled.clone() {
+            settled.closed = Some(version);
+            touched.push(settled);
+        }
+        let again = wanted.reopened.iter().map(|conflict| Conflict {
+            state: ConflictState::Open,
+            version: conflict.version + 1,
+            closed: None,
+            settled_by: None,
+            theirs: value_at(conflict, document),
+            ..conflict.clone()
+        });
+        for conflict in again.chain(wanted.opened.iter().cloned()) {
+            if conflict.theirs == conflict.ours {
+                continue;
+            }
+            waiting.push(conflict.clone());
+            touched.push(conflict);
+        }
+        step.head.conflicts = waiting.into();
+        step.change.conflicts = touched;
+    }
+}

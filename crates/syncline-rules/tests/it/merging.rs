@@ -1,0 +1,373 @@
+//! What becomes of writes that were made on an old version, and of the conflicts that they leave.
+
+use std::sync::Arc;
+
+use syncline_api::Code;
+use syncline_model::change::{ChangeType, Outcome};
+use syncline_model::conflict::{Conflict, ConflictKind, ConflictState, Strategy};
+use syncline_model::head::Head;
+use syncline_model::ids::{Address, BranchName, Name, PrincipalId, Version};
+use syncline_model::json::{Json, Pointer};
+use syncline_model::proposal::{Base, Operation, Proposal};
+use syncline_model::time::{Hlc, Timestamp};
+use syncline_rules::{
+    BaseState, Decision, KindRules, Need, Rules, Step, Touch, View, decide, genesis,
+};
+
+use crate::{actor, head, json, now, proposal};
+
+const BASE: &str = r#"{"title":"T","data":{"a":1,"b":1,"s":"open"}}"#;
+
+/// A head at version 3, and a write that was made on version 1.
+struct Meeting {
+    view: View,
+    rules: Rules,
+    proposal: Proposal,
+}
+
+impl Meeting {
+    fn new(theirs: &str, body: &str) -> Meeting {
+        let mut view = View::new();
+        view.put_head(
+            Address::global_main(),
+            Some(Arc::new(genesis(Timestamp(0), actor()).head)),
+        );
+        let line = Address::parse("task/a").unwrap();
+        let theirs = head(theirs, 3, false);
+        let touch = Touch {
+            id: theirs.change,
+            version: Version(3),
+            actor: theirs.actor.clone(),
+            hlc: Hlc::from_parts(1_799_999_999_000, 0),
+            changed: vec![Pointer::root()],
+        };
+        view.put_head(line.clone(), Some(Arc::new(theirs)));
+        view.put_touches(line.clone(), Version(1), vec![touch]);
+        let base = Base::Version(Version(1));
+        let state = BaseState::Known {
+            version: Version(1),
+            document: Arc::new(head(BASE, 1, false).document),
+            at: Timestamp(0),
+        };
+        view.put_base(line, base.clone(), state);
+        let mut proposal = proposal(Operation::Merge, json(body));
+        proposal.base = Some(base);
+        Meeting {
+            view,
+            rules: Rules::default(),
+            proposal,
+        }
+    }
+
+    fn strategy(mut self, strategy: Strategy) -> Meeting {
+        self.proposal.strategy = Some(Name::parse(strategy.as_str()).unwrap());
+        self
+    }
+
+    fn decide(&mut self) -> Decision {
+        loop {
+            let mut now = now();
+            now.hlc = Hlc::from_parts(1_800_000_000_000, 0);
+            match decide(&self.view, &self.proposal, &self.rules, now) {
+                Decision::Needs(Need::Kind(kind)) => self.view.put_kind(kind, Arc::default()),
+                Decision::Needs(Need::Conflicts(address)) => {
+                    self.view.put_conflicts(address, Vec::new());
+                }
+                Decision::Needs(need) => panic!("{need:?}"),
+                decision => return decision,
+            }
+        }
+    }
+
+    fn step(&mut self) -> Step {
+        match self.decide() {
+            Decision::Commit(steps) => steps.into_iter().last().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn data(step: &Step) -> Json {
+    step.head.document.object().get("data").cloned().unwrap()
+}
+
+const THEIRS: &str = r#"{"title":"T","data":{"a":2,"b":1,"s":"done"}}"#;
+
+#[test]
+fn p4_disjoint_fields_merge() {
+    let step = Meeting::new(THEIRS, r#"{"data":{"b":5}}"#).step();
+    assert_eq!(data(&step), json(r#"{"a":2,"b":5,"s":"done"}"#));
+    assert_eq!(step.change.outcome, Outcome::Merged);
+    assert_eq!(step.change.base, Some(Version(1)));
+    assert_eq!(step.change.detected, [ConflictKind::Version]);
+    assert!(step.head.conflicts.is_empty());
+}
+
+#[test]
+fn p4_a_clash_waits_and_the_rest_is_applied() {
+    let step = Meeting::new(THEIRS, r#"{"data":{"b":5,"s":"stuck"}}"#).step();
+    assert_eq!(data(&step), json(r#"{"a":2,"b":5,"s":"done"}"#));
+    assert_eq!(step.change.outcome, Outcome::Conflict);
+    assert_eq!(step.change.detected, [ConflictKind::Data]);
+    let [conflict] = &*step.head.conflicts else {
+        panic!("{:?}", step.head.conflicts)
+    };
+    assert_eq!(&*conflict.path, "/data/s");
+    assert_eq!(conflict.base, Some(Json::from("open")));
+    assert_eq!(conflict.ours, Some(Json::from("stuck")));
+    assert_eq!(conflict.theirs, Some(Json::from("done")));
+    assert_eq!(conflict.deadline.0 - conflict.created_at.0, 300_000);
+    assert_eq!(step.change.conflicts, std::slice::from_ref(conflict));
+}
+
+#[test]
+fn a_merge_that_says_nothing_new_is_unchanged() {
+    let decision = Meeting::new(THEIRS, r#"{"data":{"a":2}}"#).decide();
+    assert!(
+        matches!(decision, Decision::Unchanged { .. }),
+        "{decision:?}"
+    );
+}
+
+#[test]
+fn the_later_clock_wins_and_a_clock_ahead_wins_nothing_by_it() {
+    let body = r#"{"data":{"s":"stuck"}}"#;
+    let at = |ms| Some(Hlc::from_parts(ms, 0));
+    let mut meeting = Meeting::new(THEIRS, body).strategy(Strategy::LatestWins);
+    for (hlc, expected) in [(None, "stuck"), (at(1_799_999_998_000), "done")] {
+        meeting.proposal.hlc = hlc;
+        let decision = meeting.decide();
+        let shown = match &decision {
+            Decision::Commit(steps) => data(&steps[0]).get("s").cloned(),
+            Decision::Unchanged { head, .. } => {
+                let data = head.document.object().get("data").cloned().unwrap();
+                data.get("s").cloned()
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(shown, Some(Json::from(expected)));
+    }
+    meeting.proposal.hlc = at(1_900_000_000_000);
+    assert!(
+        meeting
+            .step()
+            .change
+            .detected
+            .contains(&ConflictKind::Timestamp)
+    );
+}
+
+#[test]
+fn what_the_later_clock_beat_is_kept() {
+    let body = r#"{"data":{"s":"stuck"}}"#;
+    let step = Meeting::new(THEIRS, body)
+        .strategy(Strategy::LatestWins)
+        .step();
+    let decisions = step.change.decisions.unwrap();
+    let decision = &decisions.as_array().unwrap()[0];
+    assert_eq!(decision.get("theirs"), Some(&Json::from("done")));
+    assert_eq!(decision.get("action"), Some(&Json::from("ours")));
+    assert_eq!(decision.get("strategy"), Some(&Json::from("latest_wins")));
+}
+
+#[test]
+fn the_higher_rank_wins_and_equal_ranks_fall_back() {
+    let body = r#"{"data":{"s":"stuck"}}"#;
+    let ana = PrincipalId::parse("person/ana").unwrap();
+    let mut meeting = Meeting::new(THEIRS, body).strategy(Strategy::SourcePriority);
+    meeting.proposal.actor.id = ana;
+    assert_eq!(meeting.step().change.outcome, Outcome::Conflict);
+    meeting.rules.ranks = vec![("person/ana".to_owned(), 5)];
+    let step = meeting.step();
+    assert_eq!(step.change.outcome, Outcome::Merged);
+    assert_eq!(data(&step).get("s"), Some(&Json::from("stuck")));
+}
+
+#[test]
+fn keep_both_leaves_the_head_and_makes_a_branch() {
+    let body = r#"{"data":{"s":"stuck","b":5}}"#;
+    let mut meeting = Meeting::new(THEIRS, body).strategy(Strategy::KeepBoth);
+    let step = meeting.step();
+    let name = format!("conflict/{}", meeting.proposal.id);
+    let branch = BranchName::parse(&name).unwrap();
+    assert_eq!(step.change.branch, Some(branch.clone()));
+    assert_eq!(
+        step.head.address,
+        meeting.proposal.context.line(Some(&branch))
+    );
+    assert_eq!(step.change.outcome, Outcome::KeptBoth);
+    assert_eq!(data(&step), json(r#"{"a":1,"b":5,"s":"stuck"}"#));
+}
+
+#[test]
+fn user_choice_applies_nothing_and_shows_the_sides() {
+    let body = r#"{"data":{"s":"stuck","b":5}}"#;
+    let decision = Meeting::new(THEIRS, body)
+        .strategy(Strategy::UserChoice)
+        .decide();
+    let Decision::Refused(refusal) = decision else {
+        panic!("{decision:?}")
+    };
+    assert_eq!(refusal.problem.code, Code::StaleBase);
+    let sides = refusal.problem.sides.unwrap();
+    assert_eq!(
+        sides.ours.unwrap().get("data").unwrap().get("s"),
+        Some(&Json::from("stuck"))
+    );
+}
+
+#[test]
+fn a_deletion_that_meets_an_edit_waits() {
+    let mut meeting = Meeting::new(THEIRS, "{}");
+    meeting.proposal.operation = Operation::Delete;
+    meeting.proposal.body = Json::Null;
+    let step = meeting.step();
+    assert_eq!(step.change.kind, ChangeType::Update);
+    assert!(!step.head.deleted);
+    let [conflict] = &*step.head.conflicts else {
+        panic!("{:?}", step.head.conflicts)
+    };
+    assert_eq!((&*conflict.path, &conflict.ours), ("", &None));
+    // Its choice deletes after all.
+    let settled = settle_on(&step.head, conflict, r#""choose":"ours""#);
+    assert_eq!(settled.change.kind, ChangeType::Delete);
+}
+
+#[test]
+fn an_edit_that_meets_a_deletion_restores_it_as_a_conflict() {
+    let mut meeting = Meeting::new(THEIRS, r#"{"data":{"b":5}}"#);
+    let mut gone = head(BASE, 3, true);
+    gone.deleted = true;
+    let line = meeting.proposal.context.clone();
+    meeting.view.put_head(line.clone(), Some(Arc::new(gone)));
+    meeting.view.put_touches(line, Version(1), Vec::new());
+    let step = meeting.step();
+    assert_eq!(step.change.kind, ChangeType::Restore);
+    assert_eq!(data(&step).get("b"), Some(&json("5")));
+    let [conflict] = &*step.head.conflicts else {
+        panic!("{:?}", step.head.conflicts)
+    };
+    assert_eq!((&*conflict.path, &conflict.ours), ("", &None));
+    assert!(conflict.theirs.is_some());
+}
+
+#[test]
+fn two_creations_merge_from_nothing() {
+    let mut meeting = Meeting::new(THEIRS, r#"{"data":{"c":9}}"#);
+    meeting.proposal.operation = Operation::Replace;
+    meeting.proposal.base = Some(Base::Version(Version::ZERO));
+    let line = meeting.proposal.context.clone();
+    meeting.view.put_touches(line, Version::ZERO, Vec::new());
+    let step = meeting.step();
+    assert_eq!(data(&step), json(r#"{"a":2,"b":1,"c":9,"s":"done"}"#));
+}
+
+/// Decides a settlement on a head.
+fn settle_on(head: &Head, conflict: &Conflict, choice: &str) -> Step {
+    match try_settle(head, conflict.version, conflict, choice) {
+        Decision::Commit(steps) => steps.into_iter().last().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn try_settle(head: &Head, version: u64, conflict: &Conflict, choice: &str) -> Decision {
+    let mut meeting = Meeting::new(THEIRS, "{}");
+    meeting
+        .view
+        .put_head(head.address.clone(), Some(Arc::new(head.clone())));
+    let body = format!(
+        r#"{{"conflict":"{}","version":{version},{choice}}}"#,
+        conflict.id
+    );
+    meeting.proposal = proposal(Operation::Settle, json(&body));
+    meeting.decide()
+}
+
+#[test]
+fn a_conflict_is_settled_by_a_side_or_a_value() {
+    let step = Meeting::new(THEIRS, r#"{"data":{"s":"stuck"}}"#).step();
+    let conflict = &step.head.conflicts[0];
+    for (choice, expected) in [
+        (r#""choose":"ours""#, "stuck"),
+        (r#""choose":"theirs""#, "done"),
+        (r#""value":"half""#, "half"),
+    ] {
+        let settled = settle_on(&step.head, conflict, choice);
+        assert_eq!(data(&settled).get("s"), Some(&Json::from(expected)));
+        assert!(settled.head.conflicts.is_empty());
+        let [ended] = &*settled.change.conflicts else {
+            panic!("{:?}", settled.change.conflicts)
+        };
+        assert_eq!(ended.state, ConflictState::Settled);
+        assert_eq!(ended.settled_by, Some(settled.change.id));
+        assert_eq!(settled.head.version, step.head.version.next());
+    }
+    let moved = try_settle(&step.head, 7, conflict, r#""choose":"ours""#);
+    let Decision::Refused(refusal) = moved else {
+        panic!("{moved:?}")
+    };
+    assert_eq!(refusal.problem.code, Code::PreconditionFailed);
+    assert!(refusal.problem.sides.is_some());
+}
+
+#[test]
+fn a_conflict_follows_the_head_and_ends_when_both_agree() {
+    let step = Meeting::new(THEIRS, r#"{"data":{"s":"stuck"}}"#).step();
+    let write = |head: &Head, value: &str| {
+        let mut meeting = Meeting::new(THEIRS, "{}");
+        meeting
+            .view
+            .put_head(head.address.clone(), Some(Arc::new(head.clone())));
+        let body = format!(r#"{{"data":{{"s":"{value}"}}}}"#);
+        meeting.proposal = proposal(Operation::Merge, json(&body));
+        meeting.step()
+    };
+    let moved = write(&step.head, "later");
+    assert_eq!(moved.head.conflicts[0].theirs, Some(Json::from("later")));
+    assert_eq!(moved.head.conflicts[0].version, 2);
+    let agreed = write(&moved.head, "stuck");
+    assert!(agreed.head.conflicts.is_empty());
+    assert_eq!(agreed.change.conflicts[0].state, ConflictState::Agreed);
+}
+
+#[test]
+fn declared_rules_merge_and_misfits_are_refused() {
+    let declared = r#"{"schema":{"properties":{
+        "n":{"type":"integer","x-merge":"counter"},"s":{"enum":["open","done"]}}}}"#;
+    let rules = KindRules::read(&json(declared), &Pointer::root()).unwrap();
+    let rules = Arc::new(rules);
+    let base = r#"{"data":{"n":1}}"#;
+    let mut meeting = Meeting::new(r#"{"data":{"n":4}}"#, r#"{"data":{"n":3}}"#);
+    let line = meeting.proposal.context.clone();
+    let kind = syncline_model::ids::Kind::parse("task").unwrap();
+    meeting.view.put_kind(kind.clone(), rules.clone());
+    meeting.view.put_base(
+        line,
+        Base::Version(Version(1)),
+        BaseState::Known {
+            version: Version(1),
+            document: Arc::new(head(base, 1, false).document),
+            at: Timestamp(0),
+        },
+    );
+    assert_eq!(data(&meeting.step()), json(r#"{"n":6}"#));
+
+    let mut direct = Meeting::new(r#"{"data":{"n":4}}"#, "{}");
+    direct.proposal = proposal(Operation::Merge, json(r#"{"data":{"s":"odd","n":"x"}}"#));
+    direct.view.put_kind(kind, rules);
+    let decision = direct.decide();
+    let Decision::Refused(refusal) = decision else {
+        panic!("{decision:?}")
+    };
+    assert_eq!(refusal.problem.code, Code::Invalid);
+    let places: Vec<_> = refusal
+        .problem
+        .errors
+        .as_ref()
+        .unwrap()
+        .0
+        .iter()
+        .map(|(p, _)| p.to_string())
+        .collect();
+    assert!(places.contains(&"/data/s".to_owned()) && places.contains(&"/data/n".to_owned()));
+}
