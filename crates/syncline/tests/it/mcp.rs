@@ -34,7 +34,7 @@ fn it_starts_the_node_and_speaks_the_protocol_alone() {
             .as_array()
             .unwrap()
             .len(),
-        4
+        5
     );
     drop(input);
     assert_eq!(wait(&mut child).code(), Some(0));

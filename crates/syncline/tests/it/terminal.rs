@@ -18,6 +18,14 @@ fn without_colours(text: &str) -> String {
     text
 }
 
+/// A body that clashes with what stands at each place of it.
+fn clash(hostile: &str) -> String {
+    format!(
+        r#"{{"title":"u{}","data":{{"x":{{{hostile}:1}},{hostile}:3}}}}"#,
+        '\u{2028}'
+    )
+}
+
 #[test]
 fn control_characters_never_reach_a_terminal() {
     let node = Node::start();
@@ -32,7 +40,26 @@ fn control_characters_never_reach_a_terminal() {
         &format!(r#"{{"data":{{"y":{hostile}}}}}"#),
     );
     assert_eq!(said.code, 0, "{said:?}");
+    let said = node.with_input(
+        &["patch", "task/a", "-", "--base", "1"],
+        &format!(r#"{{"title":"t","data":{{"x":[{hostile}],"y":{hostile},{hostile}:2}}}}"#),
+    );
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = node.with_input(&["patch", "task/a", "-", "--base", "1"], &clash(&hostile));
+    assert_eq!(said.code, 0, "{said:?}");
+    let clashes = node.run(&["conflicts", "--json"]).json();
+    let clashes = clashes.get("conflicts").unwrap().as_array().unwrap();
+    let ids: Vec<_> = clashes
+        .iter()
+        .map(|clash| clash.get("id").unwrap().as_str().unwrap())
+        .collect();
+    assert!(ids.len() > 1, "{ids:?}");
     for call in [
+        vec!["conflicts", ids[0]],
+        vec!["conflicts", ids[1]],
+        vec!["conflicts", ids[1], "--plain"],
+        vec!["conflicts", ids[1], "--json"],
+        vec!["conflicts"],
         vec!["get", "task/a"],
         vec!["ls"],
         vec!["log", "task/a"],

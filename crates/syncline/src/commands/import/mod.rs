@@ -264,8 +264,13 @@ fn summary(run: &Run, sender: &Sender) -> Result {
             .any(|(_, p)| p.code == Code::PreconditionFailed)
     {
         let hint = "what is there differs; --overwrite replaces it, --as puts it elsewhere";
-        run.output
-            .say(Line::new().styled(Style::Cyan, "hint: ").text(hint));
+        run.output.say(show::hint(hint));
+    }
+    if counts.conflicts > 0 {
+        let clashed = show::count(counts.conflicts, "row");
+        run.output.say(show::hint(format!(
+            "{clashed} left a conflict beside others' work: `syncline conflicts` lists them"
+        )));
     }
     if run.output.is_json() {
         let refused: Json = sender.refused.iter().take(1_000).map(refusal).collect();
@@ -274,6 +279,7 @@ fn summary(run: &Run, sender: &Sender) -> Result {
             ("changed", Json::from(counts.changed)),
             ("unchanged", Json::from(counts.unchanged)),
             ("refused", Json::from(counts.refused)),
+            ("conflicts", Json::from(counts.conflicts)),
             ("refusals", refused),
         ];
         run.output

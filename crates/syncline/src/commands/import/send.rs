@@ -33,6 +33,8 @@ pub struct Counts {
     pub unchanged: u64,
     /// Refused.
     pub refused: u64,
+    /// Among those made or changed: what clashes with others' work, and waits.
+    pub conflicts: u64,
 }
 
 impl Counts {
@@ -123,6 +125,7 @@ impl Sender {
                 return Ok(());
             }
         };
+        self.counts.conflicts += u64::from(receipt.outcome == Outcome::Conflict);
         let earlier = receipt.seq.is_some_and(|seq| seq <= self.tail);
         match proposal.operation {
             _ if earlier || receipt.outcome == Outcome::Unchanged => self.counts.unchanged += 1,
