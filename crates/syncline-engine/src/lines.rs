@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use syncline_api::{Code, Problem};
-use syncline_merge::KeyedPath;
+use syncline_merge::{KeyedPath, MergeLimits, MergeRules, Side, Sides, merge};
 use syncline_model::change::{Change, Effect, Receipt};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
-use syncline_model::ids::{Address, BranchName, Version};
+use syncline_model::ids::{Address, BranchName, Kind, Version};
 use syncline_model::json::{Json, JsonWriter, Limits, Object, Pointer};
 use syncline_model::proposal::{Actor, Base, Operation, Own, Proposal};
-use syncline_rules::{Principal, Subject, visible};
+use syncline_rules::{KindRules, Principal, Subject, schema_address, visible};
 
 use crate::load::{rotten, store_problem};
 use crate::outcome::{Settled, reused};
@@ -18,6 +18,8 @@ use crate::reads::{When, not_found};
 use crate::tail::Entry;
 use crate::workspace::Workspace;
 
+/// Bounds the branches of a context that are made on purpose.
+const BRANCHES_MAX: usize = 1_000;
 /// Bounds how far back a merge, an undo or a blame looks.
 const LOOK_BACK_MAX: usize = 100_000;
 /// How many versions are looked at in one read.
@@ -151,6 +153,14 @@ impl Workspace {
         {
             return Ok(receipt);
         }
+        let shared = &self.shared;
+        let rows = shared.store.branches(&shared.id, &proposal.context).await;
+        if rows.map_err(store_problem)?.len() >= BRANCHES_MAX {
+            let detail = format!("a context has at most {BRANCHES_MAX} branches, deleted ones too");
+            return Err(
+                Problem::new(Code::TooLarge, detail).limit(BRANCHES_MAX as u64, "max_branches")
+            );
+        }
         let context = proposal.context.clone();
         let when = from.map_or(When::Head, When::Version);
         let head = self.get(principal, &context, when).await?;
@@ -207,7 +217,8 @@ impl Workspace {
             }
         };
         if dry_run {
-            return Ok(tried(&shown, &branch, &head));
+            let rules = self.declared_for(&context).await?;
+            return Ok(tried((&shown, &branch, &head), &rules.merge));
         }
         let mut w = JsonWriter::new();
         w.begin_object();
@@ -223,6 +234,16 @@ impl Workspace {
         self.submit(principal, proposal)
             .await
             .map(BranchMerge::Done)
+    }
+
+    /// Returns what is declared for a context's kind.
+    async fn declared_for(&self, context: &Address) -> Result<KindRules, Problem> {
+        let kind = Kind::parse(context.kind()).expect("an address has a kind");
+        let head = self.head_if_any(&schema_address(&kind)).await?;
+        match head.filter(|head| !head.deleted) {
+            Some(head) => KindRules::of_document(&head.document),
+            None => Ok(KindRules::default()),
+        }
     }
 
     /// Takes back the newest change of a line that this actor made, keeping what others wrote since.
@@ -369,8 +390,7 @@ fn decided_at(change: &Change, path: &str) -> (Option<String>, Vec<Json>) {
     )
 }
 
-fn tried(base: &Document, branch: &Head, head: &Head) -> BranchMerge {
-    use syncline_merge::{MergeLimits, MergeRules, Side, Sides, merge};
+fn tried((base, branch, head): (&Document, &Head, &Head), rules: &MergeRules) -> BranchMerge {
     let (base, ours, theirs) = (
         base.to_json(),
         branch.document.to_json(),
@@ -382,7 +402,7 @@ fn tried(base: &Document, branch: &Head, head: &Head) -> BranchMerge {
         theirs: Some(&theirs),
         earlier: Side::Theirs,
     };
-    let merged = merge(sides, &MergeRules::default(), &MergeLimits::default());
+    let merged = merge(sides, rules, &MergeLimits::default());
     BranchMerge::Tried {
         clean: merged.is_clean(),
         clashes: merged
