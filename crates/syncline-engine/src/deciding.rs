@@ -467,7 +467,11 @@ impl Committer {
     /// Returns what a base stands for that no store has yet.
     fn left_behind(&self, address: &Address, base: &Base) -> Option<BaseState> {
         let flight = self.flight.as_ref().map(|f| &f.decided.batch);
-        self.open.batch.superseded(address, base).or_else(|| {
+        let open = &self.open.batch;
+        // The view holds that head too, but does not answer for it where a base names a change.
+        let made = open.heads.get(address);
+        let made = made.and_then(|head| BaseState::if_named(base, &head.head));
+        made.or_else(|| open.superseded(address, base)).or_else(|| {
             let flight = flight?;
             let head = flight.heads.get(address)?;
             BaseState::if_named(base, &head.head).or_else(|| flight.superseded(address, base))

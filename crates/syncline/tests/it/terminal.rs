@@ -20,10 +20,7 @@ fn without_colours(text: &str) -> String {
 
 /// A body that clashes with what stands at each place of it.
 fn clash(hostile: &str) -> String {
-    format!(
-        r#"{{"title":"u{}","data":{{"x":{{{hostile}:1}},{hostile}:3}}}}"#,
-        '\u{2028}'
-    )
+    format!(r#"{{"data":{{"x":{{{hostile}:1}},{hostile}:3}}}}"#)
 }
 
 #[test]
@@ -42,7 +39,7 @@ fn control_characters_never_reach_a_terminal() {
     assert_eq!(said.code, 0, "{said:?}");
     let said = node.with_input(
         &["patch", "task/a", "-", "--base", "1"],
-        &format!(r#"{{"title":"t","data":{{"x":[{hostile}],"y":{hostile},{hostile}:2}}}}"#),
+        &format!(r#"{{"data":{{"x":[{hostile}],"y":{hostile},{hostile}:2}}}}"#),
     );
     assert_eq!(said.code, 0, "{said:?}");
     let said = node.with_input(&["patch", "task/a", "-", "--base", "1"], &clash(&hostile));
