@@ -321,8 +321,11 @@ impl Workspace {
         }
         let ids: Vec<_> = proposals.iter().map(|proposal| proposal.id).collect();
         let (bulk, named) = match bulk {
-            // A part that bears the bulk's id has its own digest under it.
-            Some(bulk) if ids.contains(&bulk) => (bulk, Bulk::Derived(bulk)),
+            // A part that bears the bulk's id has its own digest under it; and a name that the
+            // first part tells says no more than none, so that a part may come again alone.
+            Some(bulk) if ids.contains(&bulk) || bulk == ids[0].derive("bulk") => {
+                (bulk, Bulk::Derived(bulk))
+            }
             Some(bulk) => (bulk, Bulk::Named(bulk)),
             // A resend that names its parts but not the bulk hears of the same bulk.
             None => {

@@ -291,3 +291,20 @@ async fn p9_what_a_bulk_is_decided_on_is_bounded() {
     let all = futures_util::future::join_all(bulk(0..5).into_iter().map(lone)).await;
     assert!(all.iter().all(Result::is_ok), "{all:?}");
 }
+
+/// A bulk's id that its first part tells does not keep that part from coming again alone.
+#[tokio::test]
+async fn p3_a_part_may_come_again_in_another_bulk() {
+    let bench = Bench::new().await;
+    let owner = Principal::owner();
+    let part = bench.proposal("note/a", Operation::Create, "{}");
+    let other = bench.proposal("note/b", Operation::Create, "{}");
+    let name = Some(part.id.derive("bulk"));
+    let send = |parts: Vec<Proposal>| {
+        let workspace = &bench.workspace;
+        workspace.submit_bulk(&owner, BulkMode::Independent, name, parts)
+    };
+    let first = send(vec![part.clone(), other]).await.unwrap();
+    let again = send(vec![part]).await.unwrap();
+    assert_eq!(first.answers[0], again.answers[0]);
+}

@@ -316,3 +316,52 @@ async fn schemas_bind_and_tags_name_versions() {
             .is_empty()
     );
 }
+
+/// A writer may name its own change of a moment ago, which no store has yet.
+#[tokio::test]
+async fn p4_a_base_may_be_a_change_of_the_same_batch() {
+    let bench = Bench::new().await;
+    let first = bench.proposal(TASK, Operation::Create, r#"{"data":{"n":1}}"#);
+    let second = based(
+        bench.proposal(TASK, Operation::Merge, r#"{"data":{"n":2}}"#),
+        &first.id.to_string(),
+    );
+    let third = based(
+        bench.proposal(TASK, Operation::Merge, r#"{"data":{"n":3}}"#),
+        &second.id.to_string(),
+    );
+    // Made on the first, when the second is there: merged, and then a base itself.
+    let aside = based(
+        bench.proposal(TASK, Operation::Merge, r#"{"data":{"m":1}}"#),
+        &first.id.to_string(),
+    );
+    let last = based(
+        bench.proposal(TASK, Operation::Merge, r#"{"data":{"m":2}}"#),
+        &aside.id.to_string(),
+    );
+    let answer = bench
+        .workspace
+        .submit_bulk(
+            &Principal::owner(),
+            syncline_api::BulkMode::Independent,
+            None,
+            vec![first, second, third, aside, last],
+        )
+        .await
+        .unwrap();
+    let outcomes = answer
+        .answers
+        .iter()
+        .map(|(_, a)| a.as_ref().unwrap().outcome);
+    assert_eq!(
+        outcomes.collect::<Vec<_>>(),
+        [
+            Outcome::Applied,
+            Outcome::Applied,
+            Outcome::Applied,
+            Outcome::Merged,
+            Outcome::Merged
+        ]
+    );
+    assert_eq!(bench.data(TASK).await, json(r#"{"m":2,"n":3}"#));
+}
