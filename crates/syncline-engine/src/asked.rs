@@ -33,8 +33,25 @@ impl Committer {
         let decided = batches.into_iter().flatten().flat_map(|b| b.iter().rev());
         let of_line = |change: &&Change| change.version > after && change.line() == *line;
         let mut touches: Vec<_> = decided.filter(of_line).map(Touch::of).collect();
-        let below = touches.last().map(|touch| touch.version);
         let shared = &self.shared;
+        // Most are among the recent records; those before them are asked of the store.
+        let recent = shared.tail.newest(TOUCHES_MAX);
+        let newest = recent.iter().rev().map(|entry| &entry.change);
+        for change in newest.filter(of_line) {
+            let due = touches
+                .last()
+                .is_none_or(|last| last.version.0 == change.version.0 + 1);
+            if due {
+                touches.push(Touch::of(change));
+            }
+        }
+        if touches
+            .last()
+            .is_some_and(|last| last.version == after.next())
+        {
+            return Ok(touches);
+        }
+        let below = touches.last().map(|touch| touch.version);
         let rows = shared
             .store
             .versions(&shared.id, line, below, TOUCHES_MAX)

@@ -188,6 +188,11 @@ impl Batch {
         log.last_hash = before;
     }
 
+    /// Takes the heads that this batch made and then left behind.
+    pub fn take_superseded(&mut self) -> Vec<Arc<Head>> {
+        std::mem::take(&mut self.superseded)
+    }
+
     /// Makes what the store is given. From here on the heads are as they are once that is written.
     pub fn hand_over(&mut self) -> Append {
         let versions = self.changes.iter().zip(&self.records).zip(&self.snapshots);

@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::batch::{Batch, Log};
 use crate::heads::Cached;
+use crate::left::Left;
 use crate::load::{store_problem, unknown_outcome};
 use crate::outcome::Settled;
 use crate::recent_ids::RecentIds;
@@ -142,6 +143,8 @@ pub struct Committer {
     pub(crate) kinds: HashMap<Kind, (ChangeId, Arc<KindRules>)>,
     /// What is declared for most of them.
     pub(crate) nothing: Arc<KindRules>,
+    /// Heads that were left behind a moment ago: what concurrent writers still stand on.
+    pub(crate) left: Left,
     /// How often in a row another node was first.
     tries: usize,
     closed: bool,
@@ -171,6 +174,7 @@ impl Committer {
             known: HashMap::new(),
             kinds: HashMap::new(),
             nothing: Arc::default(),
+            left: Left::default(),
             tries: 0,
             closed: false,
         }
@@ -360,8 +364,16 @@ impl Committer {
     }
 
     /// Makes what was committed visible: heads first, then records, then the bell.
-    fn publish(&self, mut batch: Batch) {
-        let shared = &self.shared;
+    fn publish(&mut self, mut batch: Batch) {
+        let shared = self.shared.clone();
+        for address in batch.heads.keys() {
+            if let Some(Cached::Head(before)) = shared.heads.get(&shared.id, address) {
+                self.left.push(before.head);
+            }
+        }
+        for head in batch.take_superseded() {
+            self.left.push(head);
+        }
         let _showing = shared
             .showing
             .lock()
@@ -451,6 +463,7 @@ impl Committer {
             .expect("nothing panics while records are shown");
         // Whatever was cached may be older than what is shown now.
         self.shared.heads.clear();
+        self.left = Left::default();
         self.shared.tail.push(entries);
         Ok(())
     }

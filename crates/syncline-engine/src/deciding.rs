@@ -471,11 +471,12 @@ impl Committer {
         // The view holds that head too, but does not answer for it where a base names a change.
         let made = open.heads.get(address);
         let made = made.and_then(|head| BaseState::if_named(base, &head.head));
-        made.or_else(|| open.superseded(address, base)).or_else(|| {
+        let decided = made.or_else(|| open.superseded(address, base)).or_else(|| {
             let flight = flight?;
             let head = flight.heads.get(address)?;
             BaseState::if_named(base, &head.head).or_else(|| flight.superseded(address, base))
-        })
+        });
+        decided.or_else(|| self.left.base(address, base))
     }
 
     /// Returns an id that a decision derived for a parent, and that somebody sent before.

@@ -176,6 +176,14 @@ impl Tail {
         Some(entries.map(|(entry, _)| entry.clone()).collect())
     }
 
+    /// Returns the newest records that are at hand, at most so many.
+    pub(crate) fn newest(&self, limit: usize) -> Vec<Arc<Entry>> {
+        let recent = self.lock();
+        let skip = recent.entries.len().saturating_sub(limit);
+        let entries = recent.entries.iter().skip(skip);
+        entries.map(|(entry, _)| entry.clone()).collect()
+    }
+
     /// Says whether any record after `seq` is of the context; `None` where not all are at hand.
     pub(crate) fn touched_since(&self, seq: Seq, address: &Address) -> Option<bool> {
         let recent = self.lock();
