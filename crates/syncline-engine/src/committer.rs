@@ -368,11 +368,12 @@ impl Committer {
         let shared = self.shared.clone();
         for address in batch.heads.keys() {
             if let Some(Cached::Head(before)) = shared.heads.get(&shared.id, address) {
-                self.left.push(before.head);
+                self.left.push(before.head, before.weight);
             }
         }
         for head in batch.take_superseded() {
-            self.left.push(head);
+            let weight = head.document.weight();
+            self.left.push(head, weight);
         }
         let _showing = shared
             .showing

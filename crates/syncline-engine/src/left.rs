@@ -24,9 +24,8 @@ pub(crate) struct Left {
 }
 
 impl Left {
-    /// Holds a head, and lets go of the oldest.
-    pub fn push(&mut self, head: Arc<Head>) {
-        let bytes = head.document.weight();
+    /// Holds a head whose document has so many bytes, and lets go of the oldest.
+    pub fn push(&mut self, head: Arc<Head>, bytes: usize) {
         self.bytes += bytes;
         self.heads.push_back((head, bytes));
         while self.heads.len() > HEADS_MAX || self.bytes > BYTES_MAX {
