@@ -55,7 +55,9 @@ pub struct Batch {
     pub ids: Vec<IdRow>,
     pub settled: HashMap<ChangeId, ([u8; 32], Settled)>,
     /// Heads that this batch made and then left behind: bases that no store has yet.
-    superseded: Vec<Arc<Head>>,
+    superseded: Vec<CachedHead>,
+    /// Heads that it found and left behind.
+    found: Vec<CachedHead>,
     /// Bytes of the bases that the view holds, and of the sides that the job's answers hold.
     base_bytes: usize,
     sides_bytes: usize,
@@ -80,7 +82,9 @@ impl Batch {
     /// Takes a change, what was there before it, and the head that it leaves.
     pub fn take(&mut self, before: Option<CachedHead>, change: Change, head: Arc<Head>) {
         let address = head.address.clone();
-        let since = before.map_or(0, |cached| cached.effects_since_body);
+        let since = before
+            .as_ref()
+            .map_or(0, |cached| cached.effects_since_body);
         let effect = match &change.effect {
             // A whole document is its own body.
             Effect::Snapshot(_) => usize::MAX / 2,
@@ -93,8 +97,11 @@ impl Batch {
         self.snapshots
             .push(due.then(|| pack(&head.document.to_json().to_text())));
         match self.heads.insert(address.clone(), cached) {
-            Some(left) => self.superseded.push(left.head),
-            None => self.touched.push(address.clone()),
+            Some(left) => self.superseded.push(left),
+            None => {
+                self.touched.push(address.clone());
+                self.found.extend(before);
+            }
         }
         self.view.put_head(address, Some(head));
         self.changes.push(change);
@@ -102,8 +109,9 @@ impl Batch {
 
     /// Returns what a base stands for that this batch made and left behind.
     pub fn superseded(&self, address: &Address, base: &Base) -> Option<BaseState> {
-        let mut own = self.superseded.iter().filter(|h| h.address == *address);
-        own.find_map(|head| BaseState::if_named(base, head))
+        let heads = self.superseded.iter().map(|cached| &cached.head);
+        let mut of_line = heads.filter(|head| head.address == *address);
+        of_line.find_map(|head| BaseState::if_named(base, head))
     }
 
     /// Puts a base into the view, which holds only so many bytes of them.
@@ -153,6 +161,7 @@ impl Batch {
             changes: self.changes.len(),
             ids: self.ids.len(),
             superseded: self.superseded.len(),
+            found: self.found.len(),
         }
     }
 
@@ -164,6 +173,7 @@ impl Batch {
         self.changes.truncate(mark.changes);
         self.snapshots.truncate(mark.changes);
         self.superseded.truncate(mark.superseded);
+        self.found.truncate(mark.found);
         for row in self.ids.split_off(mark.ids) {
             self.settled.remove(&row.id);
         }
@@ -188,9 +198,11 @@ impl Batch {
         log.last_hash = before;
     }
 
-    /// Takes the heads that this batch made and then left behind.
-    pub fn take_superseded(&mut self) -> Vec<Arc<Head>> {
-        std::mem::take(&mut self.superseded)
+    /// Takes the heads that this batch left behind, those that it found first.
+    pub fn take_left(&mut self) -> impl Iterator<Item = CachedHead> {
+        let found = std::mem::take(&mut self.found);
+        let made = std::mem::take(&mut self.superseded);
+        found.into_iter().chain(made)
     }
 
     /// Makes what the store is given. From here on the heads are as they are once that is written.
@@ -229,6 +241,7 @@ pub struct Mark {
     changes: usize,
     ids: usize,
     superseded: usize,
+    found: usize,
 }
 
 pub fn writes_body(cached: &CachedHead) -> bool {

@@ -366,14 +366,8 @@ impl Committer {
     /// Makes what was committed visible: heads first, then records, then the bell.
     fn publish(&mut self, mut batch: Batch) {
         let shared = self.shared.clone();
-        for address in batch.heads.keys() {
-            if let Some(Cached::Head(before)) = shared.heads.get(&shared.id, address) {
-                self.left.push(before.head, before.weight);
-            }
-        }
-        for head in batch.take_superseded() {
-            let weight = head.document.weight();
-            self.left.push(head, weight);
+        for left in batch.take_left() {
+            self.left.push(left.head, left.weight);
         }
         let _showing = shared
             .showing

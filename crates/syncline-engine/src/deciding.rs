@@ -4,17 +4,17 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use syncline_api::{BulkMode, Code, Problem};
-use syncline_model::change::{Outcome, Receipt};
+use syncline_model::change::{Change, Outcome, Receipt};
 use syncline_model::ids::{Address, ChangeId, Seq, Version};
 use syncline_model::proposal::{Base, Precondition, Proposal};
-use syncline_model::time::{Hlc, Timestamp};
+use syncline_model::time::Hlc;
 use syncline_rules::{
-    ANCESTORS_MAX, BaseState, Decision, Need, Now, Refusal, Step, View, decide, may_write, propose,
+    ANCESTORS_MAX, BaseState, Decision, Need, Now, Refusal, Step, View, decide, may_write,
 };
 
 use crate::committer::{Answers, Committer, Job};
 use crate::heads::{Cached, CachedHead};
-use crate::load::{base_state, head_of_row, rotten, store_problem};
+use crate::load::{base_state, head_of_row, intended, rotten, store_problem};
 use crate::outcome::{Settled, reused};
 use crate::reads::LOAD_AT_ONCE;
 
@@ -412,7 +412,7 @@ impl Committer {
             Base::Change(id) => self.merged_in_batch(address, id),
             _ => None,
         };
-        let Some((version, at, seen, intent)) = merged else {
+        let Some((change, seen)) = merged else {
             return match self.left_behind(address, base) {
                 Some(state) => Ok(state),
                 None => base_state(&*shared.store, &shared.id, address, base, rules).await,
@@ -427,41 +427,24 @@ impl Committer {
         let BaseState::Known { document, .. } = seen else {
             return Ok(BaseState::Unknown);
         };
-        Ok(match propose(&document, &intent, rules) {
-            Ok(proposed) => BaseState::Known {
-                version,
-                document: Arc::new(proposed.document),
-                at,
+        Ok(match intended(&change, &document, rules) {
+            Some(document) => BaseState::Known {
+                version: change.version,
+                document: Arc::new(document),
+                at: change.committed_at,
             },
-            Err(_) => BaseState::Unknown,
+            None => BaseState::Unknown,
         })
     }
 
-    /// Returns a change of a batch that is not on disk yet, if it was merged: its version, when it
-    /// was decided, its base, and what it asked for.
-    fn merged_in_batch(
-        &self,
-        address: &Address,
-        id: &ChangeId,
-    ) -> Option<(Version, Timestamp, Version, Proposal)> {
+    /// Returns a change of a batch that is not on disk yet, and its base, if it was merged.
+    fn merged_in_batch(&self, address: &Address, id: &ChangeId) -> Option<(Change, Version)> {
         let flight = self.flight.as_ref().map(|f| &f.decided.batch.changes);
         let batches = [Some(&self.open.batch.changes), flight];
-        let change = batches
-            .into_iter()
-            .flatten()
-            .flatten()
-            .find(|change| change.id == *id && change.line() == *address)?;
-        if change.outcome == Outcome::Applied {
-            return None;
-        }
-        let intent = Proposal::new(
-            change.id,
-            change.context.clone(),
-            change.intent.operation,
-            change.intent.body.clone()?,
-            change.actor.clone(),
-        );
-        Some((change.version, change.committed_at, change.base?, intent))
+        let mut changes = batches.into_iter().flatten().flatten();
+        let change = changes.find(|change| change.id == *id && change.line() == *address)?;
+        let merged = change.outcome != Outcome::Applied;
+        Some((change.clone(), change.base?)).filter(|_| merged)
     }
 
     /// Returns what a base stands for that no store has yet.
@@ -514,18 +497,7 @@ impl Committer {
             if let Some(made) = receipt.take() {
                 self.open.batch.keep_made(made);
             }
-            receipt = Some(Receipt {
-                id: change.id,
-                outcome: change.outcome,
-                seq: Some(seq),
-                version: Some(change.version),
-                etag: Some(change.etag()),
-                conflicts: change.opened().map(|c| c.id.to_string()).collect(),
-                detected: change.detected.clone(),
-                branch: change.branch.clone(),
-                blind: change.blind,
-                bulk: change.bulk,
-            });
+            receipt = Some(Receipt::of_change(&change, seq));
             let before = self.written(&head.address);
             self.open.batch.take(before, change, Arc::new(head));
         }

@@ -7,11 +7,12 @@ use syncline_model::change::Receipt;
 use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, Kind, Name, Version};
-use syncline_model::json::{Json, JsonWriter, Limits, Object, Pointer};
+use syncline_model::json::{Json, JsonWriter, Object, Pointer};
 use syncline_model::proposal::{Operation, Own, Precondition, Proposal};
 use syncline_rules::{KindRules, Principal, Subject, schema_address, visible};
 use syncline_store::ConflictQuery;
 
+use crate::lines::parsed;
 use crate::load::store_problem;
 use crate::reads::{LOAD_AT_ONCE, PAGE_BYTES_MAX, When};
 use crate::workspace::Workspace;
@@ -123,7 +124,7 @@ impl Workspace {
         w.end_object();
         w.end_object();
         w.end_object();
-        proposal.body = parse(&w.into_string());
+        proposal.body = parsed(w);
         self.submit(principal, proposal).await
     }
 
@@ -277,8 +278,4 @@ fn wrapped(declared: &Json, kind: &str) -> Json {
     body.insert("title", Json::from(kind));
     body.insert("data", declared.clone());
     Json::Object(body)
-}
-
-fn parse(text: &str) -> Json {
-    Json::parse(text.as_bytes(), &Limits::wire()).expect("it was just written")
 }

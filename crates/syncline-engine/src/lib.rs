@@ -29,6 +29,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, RwLock};
 
 use syncline_api::{Code, Problem};
+use syncline_model::change::Receipt;
 use syncline_model::cursor::{CursorKey, Position};
 use syncline_model::ids::{ChangeId, Epoch, PrincipalId, Seq, WorkspaceId};
 use syncline_model::proposal::Actor;
@@ -345,18 +346,7 @@ fn first_append(step: syncline_rules::Step, record: StoredRecord) -> Append {
     head.seq = Seq(1);
     let version = version_row(&change, Seq(1), None);
     let row = head_row(&CachedHead::new(Arc::new(head), 0));
-    let receipt = syncline_model::change::Receipt {
-        id: change.id,
-        outcome: change.outcome,
-        seq: Some(Seq(1)),
-        version: Some(change.version),
-        etag: Some(change.etag()),
-        conflicts: Vec::new(),
-        detected: Vec::new(),
-        branch: None,
-        blind: false,
-        bulk: None,
-    };
+    let receipt = Receipt::of_change(&change, Seq(1));
     let outcome = outcome::Settled::Accepted(receipt).to_bytes();
     // Nobody sent this id: no digest matches it.
     let id = IdRow {

@@ -413,6 +413,6 @@ fn tried((base, branch, head): (&Document, &Head, &Head), rules: &MergeRules) ->
     }
 }
 
-fn parsed(w: JsonWriter) -> Json {
+pub(crate) fn parsed(w: JsonWriter) -> Json {
     Json::parse(w.into_string().as_bytes(), &Limits::wire()).expect("it was just written")
 }

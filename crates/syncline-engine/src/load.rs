@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use syncline_api::{Code, Problem};
-use syncline_model::change::Outcome;
+use syncline_model::change::{Change, Outcome};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, Seq, Version, WorkspaceId};
@@ -255,13 +255,21 @@ async fn as_its_writer_saw(
     let Some(seen) = version_as_head(store, workspace, &head.address, base).await? else {
         return Ok(None);
     };
-    let Some(body) = change.intent.body else {
-        return Ok(None);
-    };
-    let operation = change.intent.operation;
-    let intent = Proposal::new(change.id, change.context, operation, body, change.actor);
-    let proposed = propose(&seen.document, &intent, rules);
-    Ok(proposed.ok().map(|proposed| proposed.document))
+    Ok(intended(&change, &seen.document, rules))
+}
+
+/// Returns what a change's writer wanted of the document that it had seen; `None` where that is not
+/// kept, or does not apply.
+pub fn intended(change: &Change, seen: &Document, rules: &Rules) -> Option<Document> {
+    let intent = Proposal::new(
+        change.id,
+        change.context.clone(),
+        change.intent.operation,
+        change.intent.body.clone()?,
+        change.actor.clone(),
+    );
+    let proposed = propose(seen, &intent, rules).ok()?;
+    Some(proposed.document)
 }
 
 /// Finds the version of a context that a change id made, by its stored outcome.

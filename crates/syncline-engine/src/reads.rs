@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use syncline_api::{BulkMode, Code, Problem};
 use syncline_merge::{Patch, diff, readable};
-use syncline_model::change::Place;
+use syncline_model::change::{Place, Receipt};
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, Seq, Version};
 use syncline_model::json::Json;
@@ -527,26 +527,13 @@ impl Workspace {
             let Some(end) = page.last() else { break };
             after = end.seq;
             for entry in page.iter().filter(|entry| entry.change.bulk == Some(bulk)) {
-                answers.push((entry.change.id, Ok(receipt_of(entry))));
+                answers.push((
+                    entry.change.id,
+                    Ok(Receipt::of_change(&entry.change, entry.seq)),
+                ));
             }
         }
         Ok(Some(BulkAnswer { bulk, answers }))
-    }
-}
-
-fn receipt_of(entry: &Entry) -> syncline_model::change::Receipt {
-    let change = &entry.change;
-    syncline_model::change::Receipt {
-        id: change.id,
-        outcome: change.outcome,
-        seq: Some(entry.seq),
-        version: Some(change.version),
-        etag: Some(change.etag()),
-        conflicts: change.opened().map(|c| c.id.to_string()).collect(),
-        detected: change.detected.clone(),
-        branch: change.branch.clone(),
-        blind: change.blind,
-        bulk: change.bulk,
     }
 }
 

@@ -497,3 +497,21 @@ pub struct Receipt {
     /// The bulk that it was a part of.
     pub bulk: Option<ChangeId>,
 }
+
+impl Receipt {
+    /// Returns what the writer of a change hears, once it stands in the log.
+    pub fn of_change(change: &Change, seq: Seq) -> Receipt {
+        Receipt {
+            id: change.id,
+            outcome: change.outcome,
+            seq: Some(seq),
+            version: Some(change.version),
+            etag: Some(change.etag()),
+            conflicts: change.opened().map(|c| c.id.to_string()).collect(),
+            detected: change.detected.clone(),
+            branch: change.branch.clone(),
+            blind: change.blind,
+            bulk: change.bulk,
+        }
+    }
+}
