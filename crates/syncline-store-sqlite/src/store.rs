@@ -34,6 +34,8 @@ use crate::{checkpoint, conflicts, list, subtree, verify};
 /// it does so too, and waits.
 pub struct SqliteStore {
     jobs: mpsc::Sender<Job>,
+    /// Where a little may be written on the thread of whoever asks.
+    writer: Option<Arc<Mutex<Writer>>>,
     readers: Arc<Readers>,
     shared: Arc<Shared>,
     lock: Arc<Lock>,
@@ -53,26 +55,27 @@ impl SqliteStore {
         let opened = prepare(&options.dir, &options.faults)?;
         let shared = Arc::new(Shared::new(options.dir.clone(), options.faults));
         let readers = Arc::new(Readers::start(
-            options.dir,
+            options.dir.clone(),
             options.readers,
             connection::reader,
             &lock,
         ));
-        let writer = Writer::open(shared.clone(), readers.clone())?;
+        let writer = Arc::new(Mutex::new(Writer::open(shared.clone(), readers.clone())?));
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
-        let keep = lock.clone();
+        let (keep, runs) = (lock.clone(), writer.clone());
         let write = spawn("store-write", move || {
-            writer.run(waiting);
+            Writer::run(&runs, waiting);
             drop(keep);
         })?;
-        let (keep, watched) = (lock.clone(), shared.clone());
+        let (keep, watched, held) = (lock.clone(), shared.clone(), writer.clone());
         let move_log = spawn("store-checkpoint", move || {
-            checkpoint::run(&watched);
+            checkpoint::run(&watched, &held);
             drop(keep);
         })?;
         let threads = Mutex::new(vec![write, move_log]);
         Ok(SqliteStore {
             jobs,
+            writer: options.write_here.then_some(writer),
             readers,
             shared,
             lock,
@@ -91,7 +94,16 @@ impl SqliteStore {
         self.lock.tell(holder)
     }
 
-    async fn write(&self, write: Write) -> Result<Written, StoreError> {
+    async fn write(&self, mut write: Write) -> Result<Written, StoreError> {
+        if let Some(writer) = &self.writer
+            && write.is_little()
+            && self.jobs.capacity() == WAITING_MAX
+        {
+            match Writer::write_here(writer, write) {
+                Ok(written) => return written,
+                Err(back) => write = back,
+            }
+        }
         let (reply, answer) = oneshot::channel();
         self.jobs
             .send(Job::Write(write, reply))

@@ -1,11 +1,14 @@
 //! The writer: one thread that takes everything that waits, and commits it with one sync.
 //!
+//! Where nothing waits, whoever has a little to write may borrow the writer and commit on its own
+//! thread ([`Writer::write_here`]): two hops between threads take longer than the sync.
+//!
 //! Each write of a group has a savepoint, so it fails alone. From COMMIT on, an error leaves the
 //! outcome unknown (P1): the page cache, and so a reopened database, may hold what the disk does
 //! not. Then nothing more is written until [`Writer::recover`] has made true what it finds.
 
 use std::fs::File;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -31,6 +34,10 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 const GROUP_WRITES_MAX: usize = 1_024;
 /// What a full disk is tried with: more than a usual commit takes.
 const PROBE_BYTES: i64 = 64 << 10;
+
+/// Bounds what is committed on the caller's thread, in records and bytes.
+const HERE_RECORDS_MAX: u64 = 2;
+const HERE_BYTES_MAX: usize = 16 << 10;
 
 /// Something to write.
 pub(crate) enum Write {
@@ -74,6 +81,11 @@ impl Write {
             Write::Create(_) | Write::Epoch(..) => 0,
         }
     }
+
+    /// Says whether it is so little that its sync is most of what it takes.
+    pub(crate) fn is_little(&self) -> bool {
+        self.records() <= HERE_RECORDS_MAX && self.weight() <= HERE_BYTES_MAX
+    }
 }
 
 pub(crate) struct Writer {
@@ -85,6 +97,9 @@ pub(crate) struct Writer {
     /// Why nothing is written any more.
     unknown: Option<String>,
     commits_begun: u64,
+    /// The group before had several writes: then they wait for each other again.
+    crowded: bool,
+    closed: bool,
 }
 
 impl Writer {
@@ -98,33 +113,53 @@ impl Writer {
             memory,
             unknown: None,
             commits_begun: 0,
+            crowded: false,
+            closed: false,
         })
     }
 
-    /// Runs until the store is closed or gone.
-    pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    /// Runs until the store is closed or gone. The writer is free while nothing waits.
+    pub(crate) fn run(writer: &Mutex<Writer>, mut jobs: mpsc::Receiver<Job>) {
         let mut next = jobs.blocking_recv();
         while let Some(job) = next.take() {
+            let mut writer = lock(writer);
             match job {
-                Job::Write(write, reply) => next = self.gather(&mut jobs, (write, reply)),
-                Job::Recover(reply) => drop(reply.send(self.recover())),
-                Job::Probe => self.probe(),
+                Job::Write(write, reply) => next = writer.gather(&mut jobs, (write, reply)),
+                Job::Recover(reply) => drop(reply.send(writer.recover())),
+                Job::Probe => writer.probe(),
                 Job::Close(reply) => {
                     jobs.close();
                     while let Ok(job) = jobs.try_recv() {
                         drop(job);
                     }
-                    return drop(reply.send(self.close()));
+                    return drop(reply.send(writer.close()));
                 }
             }
+            drop(writer);
             if next.is_none() {
                 next = jobs.blocking_recv();
             }
         }
         // Nobody is left who could be told.
-        if let Err(error) = self.close() {
+        if let Err(error) = lock(writer).close() {
             warn!(%error, "the store was not closed cleanly");
         }
+    }
+
+    /// Commits one write on the caller's thread, if the writer is free; else gives it back.
+    pub(crate) fn write_here(
+        writer: &Mutex<Writer>,
+        write: Write,
+    ) -> Result<Result<Written, StoreError>, Write> {
+        let Ok(mut writer) = writer.try_lock() else {
+            return Err(write);
+        };
+        if writer.crowded || writer.closed {
+            return Err(write);
+        }
+        let (reply, mut answer) = oneshot::channel();
+        writer.write(vec![(write, reply)]);
+        Ok(answer.try_recv().unwrap_or(Err(StoreError::Closed)))
     }
 
     /// Commits what waits together with `first`; returns the job that ended the group.
@@ -145,6 +180,7 @@ impl Writer {
                 Err(_) => break,
             }
         }
+        self.crowded = group.len() > 1;
         self.write(group);
         rest
     }
@@ -352,6 +388,7 @@ impl Writer {
     /// Empties the write-ahead log and removes it, so that one file is everything.
     fn close(&mut self) -> Result<(), StoreError> {
         use rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        self.closed = true;
         self.readers.close();
         let _gate = self
             .shared
@@ -370,6 +407,12 @@ impl Writer {
             .map_err(writing)?;
         conn.close().map_err(|(_, error)| writing(error))
     }
+}
+
+fn lock(writer: &Mutex<Writer>) -> MutexGuard<'_, Writer> {
+    writer
+        .lock()
+        .expect("whoever panicked while writing left the store as it is: nothing more is written")
 }
 
 fn connect(shared: &Arc<Shared>) -> Result<(Connection, Memory), StoreError> {
