@@ -11,7 +11,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Bounds a bulk.
     pub bulk_max: usize,
-    /// Bounds the documents that the parts of one bulk are decided on.
+    /// Bounds the documents that the parts of one bulk are decided on, and those that one commit
+    /// moves.
     pub bulk_heads_bytes_max: usize,
     /// Bounds the memory of one commit: proposals are taken until their bodies reach this.
     pub commit_bytes_max: usize,
