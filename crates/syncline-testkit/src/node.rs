@@ -121,7 +121,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The end says why; the beginning is what it said each time before.
         let lines: Vec<&str> = self.log.lines().collect();
-        let end = lines[lines.len().saturating_sub(12)..].join("\n");
+        let end = lines[lines.len().saturating_sub(4)..].join("\n");
         write!(f, "the node did not start: {}\n{end}", self.what)
     }
 }
