@@ -300,6 +300,18 @@ impl Feed {
         self.skims |= self.was_live && !self.lagging && waiting >= QUEUE_MAX / 2;
     }
 
+    /// Moves on over what is not for this feed, where nothing else comes next: an idle
+    /// subscription's cursor must not fall behind what can still be read.
+    pub fn pass_over(&mut self) {
+        let step = self.route.as_ref().map(|route| route.step(self.at.seq, 1));
+        if let Some(Step::Records { seqs, then: Some(then) }) = step
+            && seqs.is_empty()
+            && self.pager.is_none()
+        {
+            self.at = then;
+        }
+    }
+
     /// Notes that the reader was shown a context as of this version, beside the feed's own way.
     pub fn note_shown(&mut self, head: &Head) {
         self.sent.unsure_until(self.workspace.tail().seq);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use syncline_api::{ContextView, ResetReason, partial_context};
-use syncline_engine::Entry;
+use syncline_engine::{Entry, Principal};
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, ChangeId};
 use syncline_model::json::JsonWriter;
@@ -106,6 +106,14 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// Shows contexts whole.
+    pub fn whole(principal: &Principal) -> Shape {
+        Shape {
+            all: principal.reads_all(),
+            mask: Mask::default(),
+        }
+    }
+
     /// Writes a context: whole, or the parts that the subscription asks for.
     pub fn write_context(&self, w: &mut JsonWriter, head: &Head) {
         let view = ContextView::from_head(head, self.all);

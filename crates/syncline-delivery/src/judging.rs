@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use syncline_api::{Problem, ResetReason, ScopeTerm};
 use syncline_engine::Entry;
-use syncline_model::change::{Change, ChangeType, Effect};
+use syncline_model::change::{Change, ChangeType, Effect, Intent, Outcome, Place};
 use syncline_model::cursor::Position;
 use syncline_model::head::Head;
 use syncline_model::ids::Address;
-use syncline_model::proposal::Priority;
+use syncline_model::proposal::{Operation, Priority};
+use syncline_model::time::Hlc;
 use syncline_rules::{Answer, Facts, Subject, Verdict, judge, place_in, visible};
 
 use crate::feed::Feed;
@@ -156,9 +157,9 @@ impl Feed {
 
     async fn admits(&self, head: &Head) -> Result<bool, Problem> {
         let place = self.workspace.place(head).await?;
-        let (context, branch) = head.address.of_line();
-        let subject = Facts::of_context(&context, branch.as_ref(), &place, &head.document);
-        Ok(self.matcher.admits(&subject))
+        let change = standing(head, place);
+        let facts = Facts::of_context(&change, &head.document);
+        Ok(self.matcher.admits(&facts))
     }
 
     async fn enter(&mut self, entry: Arc<Entry>, page: &mut Page) -> Result<(), Problem> {
@@ -167,13 +168,7 @@ impl Feed {
         };
         let change = &entry.change;
         let line = change.line();
-        let place = &change.place;
-        let facts = Facts::of_context(
-            &change.context,
-            change.branch.as_ref(),
-            place,
-            &head.document,
-        );
+        let facts = Facts::of_context(change, &head.document);
         if !self.matcher.admits(&facts) || !self.is_seen_today(&line).await? {
             return Ok(());
         }
@@ -323,5 +318,41 @@ impl Feed {
                 moved || change.kind == ChangeType::Create || *line != *change.place.ancestors;
             (*context == change.context && gives_line) || (moved && line.contains(&change.context))
         })
+    }
+}
+
+/// Returns a context as filters look at it: as if nothing but its being there were known.
+fn standing(head: &Head, place: Place) -> Change {
+    let (context, branch) = head.address.of_line();
+    Change {
+        id: head.change,
+        kind: ChangeType::Update,
+        context,
+        branch,
+        version: head.version,
+        from: head.version,
+        base: None,
+        bulk: None,
+        actor: head.actor.clone(),
+        hlc: Hlc::default(),
+        committed_at: head.updated_at,
+        priority: Priority::default(),
+        message: None,
+        place,
+        before: None,
+        changed: Vec::new(),
+        intent: Intent {
+            operation: Operation::Merge,
+            body: None,
+            old: Vec::new(),
+        },
+        effect: Effect::Gone,
+        outcome: Outcome::Applied,
+        decisions: None,
+        merges: None,
+        conflicts: Vec::new(),
+        detected: Vec::new(),
+        blind: false,
+        hash: head.hash,
     }
 }

@@ -16,7 +16,7 @@ use syncline_model::cursor::Position;
 use syncline_model::ids::{Seq, WorkspaceId};
 use syncline_model::proposal::Priority;
 use syncline_rules::Index;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::feed::Feed;
 
@@ -56,6 +56,8 @@ struct Waiting {
     seqs: VecDeque<(Seq, Priority)>,
     /// Up to here the queue may lack something, and the log is read.
     whole_after: Seq,
+    /// The feed was rung and did not look yet.
+    rung: bool,
 }
 
 /// What a feed looks at next.
@@ -90,16 +92,16 @@ impl Router {
         let mut boards = locked(&self.boards);
         let board = boards.entry(workspace.id().clone()).or_insert_with(|| {
             let board = Arc::new(Board::new(workspace.clone()));
-            tokio::spawn(run(Arc::downgrade(&board), workspace.clone()));
+            tokio::spawn(run(Arc::downgrade(&board), workspace.tail_watch()));
             board
         });
         board.clone()
     }
 }
 
-/// Routes what is new until the board or the workspace is gone.
-async fn run(board: Weak<Board>, workspace: Workspace) {
-    let mut tail = workspace.tail_watch();
+/// Routes what is new until the board or the workspace is gone. It keeps neither of them: a node
+/// that stops waits for its committers, and these for all who may still submit.
+async fn run(board: Weak<Board>, mut tail: watch::Receiver<Position>) {
     loop {
         tail.mark_unchanged();
         match board.upgrade() {
@@ -137,7 +139,10 @@ impl Board {
             waiting: Mutex::new(Waiting {
                 seqs: VecDeque::new(),
                 // What was routed before is in the log alone.
-                whole_after: state.routed.seq,
+                // And what is at hand by now is not waited for, for the sake of who reads its own
+                // writes.
+                whole_after: state.routed.seq.max(self.workspace.tail().seq),
+                rung: false,
             }),
         });
         state.queues.insert(key, queue.clone());
@@ -204,17 +209,16 @@ impl Board {
 }
 
 impl Queue {
-    /// Appends a record; says whether the queue was empty, so that its feed must be rung.
+    /// Appends a record; says whether its feed must be rung.
     fn push(&self, seq: Seq, priority: Priority) -> bool {
         let mut waiting = locked(&self.waiting);
-        let was_empty = waiting.seqs.is_empty();
         if waiting.seqs.len() >= QUEUE_MAX {
             waiting.seqs = VecDeque::new();
             waiting.whole_after = seq;
-            return true;
+        } else {
+            waiting.seqs.push_back((seq, priority));
         }
-        waiting.seqs.push_back((seq, priority));
-        was_empty
+        !std::mem::replace(&mut waiting.rung, true)
     }
 
     fn lose(&self, seq: Seq) {
@@ -230,6 +234,7 @@ impl Route {
         // Asked before the queue is: what is routed later may not be in what is seen of it.
         let routed = locked(&self.board.state).routed;
         let mut waiting = locked(&self.queue.waiting);
+        waiting.rung = false;
         if at < waiting.whole_after {
             return Step::Log;
         }

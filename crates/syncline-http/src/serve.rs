@@ -16,6 +16,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use syncline_api::{Code, Problem};
 use tokio::io::{AsyncRead, AsyncWrite};
+use syncline_delivery::Router;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt as _;
@@ -24,6 +25,7 @@ use crate::answer;
 use crate::doors::{Doors, Node, Shared};
 use crate::gate::{self, Door, Peer};
 use crate::routes;
+use crate::seats::Seats;
 use crate::shown::Shown;
 use crate::stall::Watched;
 
@@ -55,6 +57,8 @@ pub async fn serve(
         stopping,
         verifying: Mutex::new(()),
         shown: Shown::new(),
+        router: Router::default(),
+        seats: Seats::new(limits.subscriptions_max),
     });
     let house = House {
         router: routes::router(shared.clone()),
