@@ -70,11 +70,7 @@ impl Feed {
     }
 
     /// Makes the change's body anew: from another version, of parts, or whole.
-    async fn remade(
-        &self,
-        entry: &Arc<Entry>,
-        form: Form,
-    ) -> Result<Option<Arc<str>>, Problem> {
+    async fn remade(&self, entry: &Arc<Entry>, form: Form) -> Result<Option<Arc<str>>, Problem> {
         let change = &entry.change;
         let mask = &self.shape.mask;
         match &change.effect {

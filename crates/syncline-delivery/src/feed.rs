@@ -304,7 +304,10 @@ impl Feed {
     /// subscription's cursor must not fall behind what can still be read.
     pub fn pass_over(&mut self) {
         let step = self.route.as_ref().map(|route| route.step(self.at.seq, 1));
-        if let Some(Step::Records { seqs, then: Some(then) }) = step
+        if let Some(Step::Records {
+            seqs,
+            then: Some(then),
+        }) = step
             && seqs.is_empty()
             && self.pager.is_none()
         {

@@ -229,7 +229,6 @@ impl Feed {
         let change = &entry.change;
         let line = change.line();
         let passing = Passing {
-            seq: entry.seq,
             version: change.version,
             from: change.from,
             held: waited.map(|waiting| (waiting.first, waiting.from)),

@@ -65,7 +65,10 @@ pub enum Step {
     /// The log: the queue is not whole from there on.
     Log,
     /// These records; then nothing up to `then` is for it.
-    Records { seqs: Vec<Seq>, then: Option<Position> },
+    Records {
+        seqs: Vec<Seq>,
+        then: Option<Position>,
+    },
 }
 
 /// A feed's place at the router; without it nothing more is queued.
@@ -244,7 +247,12 @@ impl Route {
         if waiting.seqs.is_empty() && waiting.seqs.capacity() > 64 {
             waiting.seqs = VecDeque::new();
         }
-        let seqs: Vec<Seq> = waiting.seqs.iter().take(limit).map(|(seq, _)| *seq).collect();
+        let seqs: Vec<Seq> = waiting
+            .seqs
+            .iter()
+            .take(limit)
+            .map(|(seq, _)| *seq)
+            .collect();
         let all = seqs.len() == waiting.seqs.len();
         let last = seqs.last().copied().unwrap_or(at);
         let then = (all && routed.seq > last).then_some(routed);

@@ -27,8 +27,6 @@ pub enum Form {
 /// A change on its way, as far as its form depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Passing {
-    /// Its place.
-    pub seq: Seq,
     /// The version that it made.
     pub version: Version,
     /// The version that its own patch applies to.
@@ -125,9 +123,8 @@ mod tests {
         Address::parse(&format!("task/t{n}")).unwrap()
     }
 
-    fn passing(seq: u64, version: u64) -> Passing {
+    fn passing(version: u64) -> Passing {
         Passing {
-            seq: Seq(seq),
             version: Version(version),
             from: Version(version - 1),
             held: None,
@@ -137,10 +134,10 @@ mod tests {
     #[test]
     fn who_gets_all_gets_changes_as_they_are() {
         let mut sent = Sent::new(false);
-        assert_eq!(sent.form(&line(1), &passing(9, 4)), Form::Own);
+        assert_eq!(sent.form(&line(1), &passing(4)), Form::Own);
         let held = Passing {
             held: Some((Seq(5), Version(1))),
-            ..passing(9, 4)
+            ..passing(4)
         };
         assert_eq!(sent.form(&line(1), &held), Form::From(Version(1)));
         sent.unsure_until(Seq(5));
@@ -150,13 +147,13 @@ mod tests {
     #[test]
     fn who_chooses_gets_patches_from_what_it_holds() {
         let mut sent = Sent::new(true);
-        assert_eq!(sent.form(&line(1), &passing(9, 4)), Form::Whole);
+        assert_eq!(sent.form(&line(1), &passing(4)), Form::Whole);
         sent.note(&line(1), Seq(9), Version(4));
-        assert_eq!(sent.form(&line(1), &passing(10, 5)), Form::Own);
-        assert_eq!(sent.form(&line(1), &passing(12, 7)), Form::From(Version(4)));
-        assert_eq!(sent.form(&line(1), &passing(9, 4)), Form::Known);
+        assert_eq!(sent.form(&line(1), &passing(5)), Form::Own);
+        assert_eq!(sent.form(&line(1), &passing(7)), Form::From(Version(4)));
+        assert_eq!(sent.form(&line(1), &passing(4)), Form::Known);
         sent.forget(&line(1));
-        assert_eq!(sent.form(&line(1), &passing(12, 7)), Form::Whole);
+        assert_eq!(sent.form(&line(1), &passing(7)), Form::Whole);
     }
 
     #[test]
@@ -164,10 +161,10 @@ mod tests {
         let mut sent = Sent::new(true);
         sent.unsure_until(Seq(20));
         sent.show(&line(1), Version(7));
-        assert_eq!(sent.form(&line(1), &passing(9, 4)), Form::Known);
-        assert_eq!(sent.form(&line(1), &passing(22, 9)), Form::From(Version(7)));
+        assert_eq!(sent.form(&line(1), &passing(4)), Form::Known);
+        assert_eq!(sent.form(&line(1), &passing(9)), Form::From(Version(7)));
         sent.note(&line(2), Seq(9), Version(4));
-        assert_eq!(sent.form(&line(2), &passing(22, 9)), Form::Whole);
+        assert_eq!(sent.form(&line(2), &passing(9)), Form::Whole);
     }
 
     #[test]
@@ -178,7 +175,7 @@ mod tests {
             sent.note(&line(0), Seq(1), Version(1));
         }
         assert!(sent.young.len() + sent.old.len() <= LINES_MAX);
-        assert_eq!(sent.form(&line(0), &passing(2, 2)), Form::Own);
-        assert_eq!(sent.form(&line(1), &passing(2, 2)), Form::Whole);
+        assert_eq!(sent.form(&line(0), &passing(2)), Form::Own);
+        assert_eq!(sent.form(&line(1), &passing(2)), Form::Whole);
     }
 }

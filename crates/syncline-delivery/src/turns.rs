@@ -22,7 +22,11 @@ impl Turns {
         let rank = |(turns, priority): &(&mut Turns, Priority)| {
             let overdue = turns.passed >= PASSED_MAX;
             // Among equals, whoever was passed over most.
-            (!overdue, if overdue { 0 } else { priority.get() }, u32::MAX - turns.passed)
+            (
+                !overdue,
+                if overdue { 0 } else { priority.get() },
+                u32::MAX - turns.passed,
+            )
         };
         let chosen = (0..waiting.len()).min_by_key(|at| rank(&waiting[*at]))?;
         for (at, (turns, _)) in waiting.iter_mut().enumerate() {

@@ -51,8 +51,10 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
     let from = from(&ask.query, ask.query.text("after"))?.unwrap_or(From::Start);
     let request = request(&ask, from)?;
     if request.coalesce.is_some() {
-        return Err(bad("the query's coalesce_ms: a page is not held back for later changes")
-            .hint("follow the stream, or a WebSocket, to have changes made one"));
+        return Err(
+            bad("the query's coalesce_ms: a page is not held back for later changes")
+                .hint("follow the stream, or a WebSocket, to have changes made one"),
+        );
     }
     ask.wait_for_min_cursor(&workspace).await?;
     let deadline = Instant::now() + wait.min(limits.wait_max);
@@ -160,7 +162,9 @@ fn from(query: &Query, cursor: Option<&str>) -> Result<Option<From>, Problem> {
         time => Timestamp::parse(&time.replace(' ', "+")).map(From::Time),
     })?;
     match (cursor, since) {
-        (Some(_), Some(_)) => Err(bad("the query has after and since, which exclude each other")),
+        (Some(_), Some(_)) => Err(bad(
+            "the query has after and since, which exclude each other",
+        )),
         (Some(cursor), None) => Ok(Some(From::Cursor(cursor.to_owned()))),
         (None, since) => Ok(since),
     }
@@ -182,15 +186,15 @@ fn request(ask: &Ask, from: From) -> Result<FeedRequest, Problem> {
     }
     let coalesce = query.number("coalesce_ms")?.filter(|ms| *ms > 0);
     if coalesce.is_some_and(|ms| ms > COALESCE_MS_MAX) {
-        return Err(bad(format!("the query's coalesce_ms: at most {COALESCE_MS_MAX} fit")));
+        return Err(bad(format!(
+            "the query's coalesce_ms: at most {COALESCE_MS_MAX} fit"
+        )));
     }
     Ok(FeedRequest {
         filter: filter.unwrap_or_default(),
         condition: query.parse("where", Condition::parse)?,
         fields,
-        mode: query
-            .parse("mode", str::parse::<Mode>)?
-            .unwrap_or_default(),
+        mode: query.parse("mode", str::parse::<Mode>)?.unwrap_or_default(),
         exclude_self: query.flag("exclude_self")?.then_some(Exclude {
             id: actor.id,
             agent: actor.agent,
@@ -318,7 +322,11 @@ impl Events {
             }
             let silence = Instant::now() + self.comment;
             let until = self.feed.due().map_or(silence, |due| due.min(silence));
-            if self.bell.rung(&self.node, tokio::time::sleep_until(until)).await {
+            if self
+                .bell
+                .rung(&self.node, tokio::time::sleep_until(until))
+                .await
+            {
                 continue;
             }
             if *self.node.stopping.borrow() {
@@ -384,7 +392,9 @@ fn write_item(w: &mut JsonWriter, item: &Item, shape: &Shape) {
         } => {
             w.key("contexts");
             w.begin_array();
-            contexts.iter().for_each(|head| shape.write_context(w, head));
+            contexts
+                .iter()
+                .for_each(|head| shape.write_context(w, head));
             w.end_array();
             w.field_bool("last", *last);
             write_cursor(w, cursor.as_deref());

@@ -16,7 +16,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use syncline_api::{Code, Problem};
 use tokio::io::{AsyncRead, AsyncWrite};
-use syncline_delivery::Router;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt as _;
@@ -57,7 +56,7 @@ pub async fn serve(
         stopping,
         verifying: Mutex::new(()),
         shown: Shown::new(),
-        router: Router::default(),
+        router: syncline_delivery::Router::default(),
         seats: Seats::new(limits.subscriptions_max),
     });
     let house = House {

@@ -10,7 +10,8 @@ use syncline_api::{
     write_error, write_heartbeat, write_lagging, write_leave, write_receipts, write_reset,
     write_snapshot, write_subscribed, write_welcome,
 };
-use syncline_model::ids::{Name, WorkspaceId};
+use syncline_model::document::DocumentHash;
+use syncline_model::ids::{BranchName, Name, Version, WorkspaceId};
 use syncline_model::json::{Json, JsonWriter, Pointer};
 
 use crate::samples::{address, change, head, id, json, text};
