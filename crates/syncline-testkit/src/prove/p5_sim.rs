@@ -29,6 +29,21 @@ pub async fn run_beside_nodes(plan: Plan) -> Report {
     report
 }
 
+/// Runs a simulation where no other thread decides what comes first.
+async fn on_one_thread<F>(run: impl FnOnce() -> F + Send + 'static) -> sim::Outcome
+where
+    F: Future<Output = sim::Outcome>,
+{
+    let work = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime.expect("a runtime needs no more than a thread").block_on(run())
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    done.expect("a simulation does not panic")
+}
+
 /// Runs one simulation after the other, each from a seed of its own, until one goes wrong.
 pub async fn run(plan: Plan) -> Report {
     let mut report = Report::new("p5-sim", &plan);
@@ -43,7 +58,7 @@ pub async fn run(plan: Plan) -> Report {
     for run in 0..plan.runs {
         report.runs = run + 1;
         let seed = plan.seed.wrapping_add(run);
-        let outcome = sim::run(seed, faults).await;
+        let outcome = on_one_thread(move || sim::run(seed, faults)).await;
         for (name, count) in outcome.counts {
             *counts.entry(name).or_default() += count;
         }
