@@ -9,6 +9,8 @@ mod conditions;
 mod decide;
 mod document;
 mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 mod hierarchy;
 mod kinds;
 mod merging;
