@@ -149,7 +149,7 @@ fn subscription(n: usize) -> Subscription {
         // One of a hundred names nothing that is indexed.
         _ if n % 100 == 99 => (
             anything.to_owned(),
-            r#"{"changed":"/data/rare"}"#.to_owned(),
+            r#"{"not":{"exact":{"type":"update"}}}"#.to_owned(),
         ),
         _ => (
             anything.to_owned(),

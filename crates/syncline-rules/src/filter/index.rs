@@ -5,13 +5,14 @@
 //! that its scope or filter demands. A change has few terms as well, so finding costs what the
 //! change has, not what there is.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 
-use syncline_api::{Attribute, Filter, Scope, ScopeTerm};
+use syncline_api::{Attribute, Filter, PointerPattern, Scope, ScopeTerm};
 use syncline_model::change::{Change, Place};
 use syncline_model::ids::Address;
-use syncline_model::json::Json;
+use syncline_model::json::{Json, Pointer};
 
 use super::Matcher;
 
@@ -19,6 +20,9 @@ use super::Matcher;
 const VALUES_MAX: usize = 64;
 /// A subscription stands under no more terms than this; with more it is asked for every change.
 const TERMS_MAX: usize = 256;
+
+/// Patterns of what changed are told apart by their first steps.
+const CHANGED_STEPS_MAX: usize = 2;
 
 /// Finds the subscriptions that a change may be for, without asking each of them.
 ///
@@ -42,7 +46,25 @@ pub struct Index<K> {
     kinds: [usize; TermKind::COUNT],
 }
 
-type Rows = HashMap<u64, Vec<u32>>;
+type Rows = HashMap<u64, Vec<u32>, BuildHasherDefault<Hashed>>;
+
+/// Passes on what is a hash already.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("the rows' keys are hashes");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
 
 #[derive(Debug)]
 struct Slot<K> {
@@ -70,13 +92,15 @@ enum TermKind {
     Subtree,
     Actor,
     Branch,
+    Changed,
+    ChangedAbove,
     Kind,
     Level,
     Type,
 }
 
 impl TermKind {
-    const COUNT: usize = 12;
+    const COUNT: usize = 14;
 
     fn of(attribute: &Attribute) -> Option<TermKind> {
         Some(match attribute {
@@ -98,11 +122,11 @@ impl TermKind {
 }
 
 /// A term: a value that a change must have. `name` is the key of a label, else empty.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Term<'a> {
     kind: TermKind,
     name: &'a str,
-    value: &'a str,
+    value: Cow<'a, str>,
 }
 
 /// Alternatives of which one must hold.
@@ -203,16 +227,19 @@ impl<K: Clone + Eq + Hash> Index<K> {
         let mut slots = self.rest.clone();
         let moved = change.before.is_some();
         let mut look = |term: Term<'_>| {
-            if self.kinds[term.kind as usize] == 0 {
+            if !self.asks(term.kind) {
                 return;
             }
-            let hash = self.hash(term);
+            let hash = self.hash(&term);
             slots.extend(self.wanted.get(&hash).into_iter().flatten());
             if moved {
                 slots.extend(self.moved.get(&hash).into_iter().flatten());
             }
         };
         terms_of_change(change, &mut look);
+        if self.asks(TermKind::Changed) || self.asks(TermKind::ChangedAbove) {
+            terms_of_changed(change, &mut look);
+        }
         terms_of_place(&change.place, &mut look);
         if let Some(before) = &change.before {
             terms_of_place(before, &mut look);
@@ -225,8 +252,12 @@ impl<K: Clone + Eq + Hash> Index<K> {
         found.extend(keys.map(|slot| slot.key.clone()));
     }
 
+    fn asks(&self, kind: TermKind) -> bool {
+        self.kinds[kind as usize] > 0
+    }
+
     /// Different terms may meet under one hash; that finds too much, which is allowed.
-    fn hash(&self, term: Term<'_>) -> u64 {
+    fn hash(&self, term: &Term<'_>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         (term.kind as u8).hash(&mut hasher);
         term.name.hash(&mut hasher);
@@ -236,7 +267,7 @@ impl<K: Clone + Eq + Hash> Index<K> {
 
     fn places(&self, scope: &Scope, inherited: &[Vec<Address>], matcher: &Matcher) -> Places {
         let hashed = |terms: Terms<'_>| -> Vec<(TermKind, u64)> {
-            let mut hashes: Vec<_> = terms.iter().map(|t| (t.kind, self.hash(*t))).collect();
+            let mut hashes: Vec<_> = terms.iter().map(|t| (t.kind, self.hash(t))).collect();
             hashes.sort_unstable();
             hashes.dedup();
             hashes
@@ -283,7 +314,7 @@ impl<K: Clone + Eq + Hash> Index<K> {
                     let terms_of = labels.iter().map(|(key, value)| label(key, value));
                     // All must hold, so any one finds it: the rarest.
                     let rarest = terms_of
-                        .min_by_key(|term| self.wanted.get(&self.hash(*term)).map_or(0, Vec::len));
+                        .min_by_key(|term| self.wanted.get(&self.hash(term)).map_or(0, Vec::len));
                     terms.push(rarest?);
                 }
             }
@@ -306,7 +337,15 @@ fn term(kind: TermKind, value: &str) -> Term<'_> {
     Term {
         kind,
         name: "",
-        value,
+        value: Cow::Borrowed(value),
+    }
+}
+
+fn owned_term<'a>(kind: TermKind, value: String) -> Term<'a> {
+    Term {
+        kind,
+        name: "",
+        value: Cow::Owned(value),
     }
 }
 
@@ -314,7 +353,7 @@ fn label<'a>(name: &'a str, value: &'a str) -> Term<'a> {
     Term {
         kind: TermKind::Label,
         name,
-        value,
+        value: Cow::Borrowed(value),
     }
 }
 
@@ -334,8 +373,22 @@ fn demanded(filter: &Filter) -> Option<Terms<'_>> {
         Filter::In(name, values) if values.len() <= VALUES_MAX => {
             values.iter().map(|value| of_value(name, value)).collect()
         }
+        Filter::Changed(pattern) => Some(of_pattern(pattern)),
         _ => None,
     }
+}
+
+/// What touches a pattern is at or below its stem, or at one of the few places above.
+fn of_pattern<'a>(pattern: &PointerPattern) -> Terms<'a> {
+    let mut stem = pattern.stem();
+    while stem.tokens().len() > CHANGED_STEPS_MAX {
+        stem.pop();
+    }
+    let mut terms = vec![owned_term(TermKind::Changed, stem.to_string())];
+    while stem.pop().is_some() {
+        terms.push(owned_term(TermKind::ChangedAbove, stem.to_string()));
+    }
+    terms
 }
 
 /// Joins alternatives: where one of them cannot be named, none is of use.
@@ -367,6 +420,19 @@ fn terms_of_change(change: &Change, look: &mut impl FnMut(Term<'_>)) {
     }
     if let Some(branch) = &change.branch {
         look(term(TermKind::Branch, branch.as_str()));
+    }
+}
+
+/// A change at a place is below all that its pointer begins with, and above what goes on from it.
+fn terms_of_changed(change: &Change, look: &mut impl FnMut(Term<'_>)) {
+    for pointer in &change.changed {
+        let mut begin = Pointer::root();
+        look(owned_term(TermKind::Changed, begin.to_string()));
+        for step in pointer.tokens().iter().take(CHANGED_STEPS_MAX) {
+            begin.push(step.clone());
+            look(owned_term(TermKind::Changed, begin.to_string()));
+        }
+        look(owned_term(TermKind::ChangedAbove, begin.to_string()));
     }
 }
 

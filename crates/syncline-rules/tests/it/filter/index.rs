@@ -60,7 +60,14 @@ fn changes() -> impl Strategy<Value = Change> {
         ChangeType::Restore,
     ]);
     let agents = prop::option::of(prop::sample::select(vec!["claude", "codex"]));
-    let changed = prop::sample::select(vec!["/data/status", "/title", ""]);
+    let changed = prop::sample::select(vec![
+        "/data/status",
+        "/data/steps/1/owner",
+        "/data/steps",
+        "/data",
+        "/title",
+        "",
+    ]);
     let befores = prop::option::of(places());
     (
         (addresses(), places(), befores, kinds, agents),
@@ -124,6 +131,9 @@ fn leaves() -> impl Strategy<Value = Filter> {
         r#"{"prefix":{"context":"task/"}}"#,
         r#"{"exists":{"agent":false}}"#,
         r#"{"changed":"/data/*"}"#,
+        r#"{"changed":"/data/status"}"#,
+        r#"{"changed":"/data/steps/*/owner"}"#,
+        r#"{"changed":"/*/status"}"#,
         r#"{"min_priority":2}"#,
         "{}",
     ])
@@ -249,8 +259,15 @@ fn what_names_a_term_is_found_by_it_alone() {
         (
             anything,
             r#"{"any":[{"exact":{"kind":"note"}},{"changed":"/x"}]}"#,
+            false,
+        ),
+        (
+            anything,
+            r#"{"any":[{"exact":{"kind":"note"}},{"min_priority":1}]}"#,
             true,
         ),
+        (anything, r#"{"changed":"/data/status/deep"}"#, true),
+        (anything, r#"{"changed":"/data/other"}"#, false),
         (
             anything,
             r#"{"in":{"labels.feature_area":["ui","db"]}}"#,
