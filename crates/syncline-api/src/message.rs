@@ -6,17 +6,26 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use syncline_model::ids::{Address, ChangeId, Name, WorkspaceId};
+use syncline_model::change::parse_hash;
+use syncline_model::document::DocumentHash;
+use syncline_model::ids::{Address, BranchName, ChangeId, Name, Version, WorkspaceId};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer};
+use syncline_model::time::Timestamp;
 
 use crate::change::{Mode, WireChange};
 use crate::context::ContextView;
+use crate::filter::{Condition, Filters};
 use crate::problem::{Code, Problem, ResetReason};
+use crate::proposal::parse_branch;
 use crate::receipt::ReceiptOrProblem;
 use crate::scope::Scope;
 
 /// Bounds the ids that clients give their subscriptions and requests, in characters.
 pub const ID_LENGTH_MAX: usize = 100;
+/// Bounds the pointers of a subscription's `fields`: each is looked up in every document.
+pub const FIELDS_MAX: usize = 100;
+/// Bounds how long changes may be held back to be told together, in milliseconds.
+pub const COALESCE_MS_MAX: u64 = 60_000;
 
 /// The first message of a connection.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -45,6 +54,10 @@ pub enum From {
     Snapshot,
     /// After a place in the log.
     Cursor(String),
+    /// With the log's first change.
+    Start,
+    /// With the first change that was committed after this time.
+    Time(Timestamp),
 }
 
 /// Asks for the changes of a scope.
@@ -54,6 +67,14 @@ pub struct Subscribe {
     pub id: String,
     /// Which contexts.
     pub scope: Scope,
+    /// Which of their changes; empty is all.
+    pub filter: Filters,
+    /// Which of those that the filter lets pass: the member `where`.
+    pub condition: Option<Condition>,
+    /// Which parts of a document; empty is all.
+    pub fields: Vec<Pointer>,
+    /// Changes of one context that come within so many milliseconds may be told as one.
+    pub coalesce_ms: Option<u64>,
     /// What is sent of each change.
     pub mode: Mode,
     /// Where it begins.
@@ -62,6 +83,24 @@ pub struct Subscribe {
     pub exclude_self: bool,
     /// With the values before.
     pub old: bool,
+}
+
+impl Subscribe {
+    /// Asks for all changes of a scope from now on, as deltas; the rest is set by name.
+    pub fn new(id: impl Into<String>, scope: Scope) -> Subscribe {
+        Subscribe {
+            id: id.into(),
+            scope,
+            filter: Filters::default(),
+            condition: None,
+            fields: Vec::new(),
+            coalesce_ms: None,
+            mode: Mode::default(),
+            from: From::default(),
+            exclude_self: false,
+            old: false,
+        }
+    }
 }
 
 /// Whether a bulk's parts stand and fall together.
@@ -113,6 +152,13 @@ pub struct Resync {
     pub sub: Option<String>,
     /// Which context.
     pub context: Address,
+    /// Which line of versions; absent is `main`.
+    pub branch: Option<BranchName>,
+    /// The version that the client holds, and the hash of what it holds: it is sent the context
+    /// only if that is another.
+    pub version: Option<Version>,
+    /// See `version`.
+    pub hash: Option<DocumentHash>,
     /// The client's name for the question; the answer names it as `ref`.
     pub id: Option<String>,
 }
@@ -195,6 +241,9 @@ impl ClientMessage {
                 id: f.parse("id", parse_id)?,
                 sub: f.parse("sub", parse_id)?,
                 context: f.required_parse("context", Address::parse)?,
+                branch: f.parse("branch", parse_branch)?.flatten(),
+                version: f.u64("version")?.map(Version),
+                hash: f.parse("hash", parse_hash)?,
             }),
             "ack" => ClientMessage::Ack {
                 sub: required_id(&mut f, "sub")?,
@@ -249,6 +298,13 @@ impl ClientMessage {
                 optional(w, "id", resync.id.as_deref());
                 optional(w, "sub", resync.sub.as_deref());
                 w.field_str("context", resync.context.as_str());
+                optional(w, "branch", resync.branch.as_ref().map(BranchName::as_str));
+                if let Some(version) = resync.version {
+                    w.field_u64("version", version.0);
+                }
+                if let Some(hash) = resync.hash {
+                    w.field_str("hash", &hash.to_string());
+                }
             }
             ClientMessage::Ack { sub, cursor } => {
                 w.field_str("type", "ack");
@@ -312,8 +368,7 @@ fn write_hello(w: &mut JsonWriter, hello: &Hello) {
 }
 
 /// What a subscription may say in PROTOCOL and no node can do yet.
-const SUBSCRIBE_NOT_BUILT: [&str; 6] =
-    ["filter", "where", "fields", "ack", "durable", "coalesce_ms"];
+const SUBSCRIBE_NOT_BUILT: [&str; 2] = ["ack", "durable"];
 
 fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
     let id = required_id(f, "id")?;
@@ -328,10 +383,16 @@ fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
     }
     let at = f.at("scope");
     let scope = Scope::read(f.required("scope")?, &at)?;
+    let at = f.at("filter");
+    let filter = f.optional("filter").map(|v| Filters::read(v, &at));
     let at = f.at("from");
     Ok(Subscribe {
         id,
         scope,
+        filter: filter.transpose()?.unwrap_or_default(),
+        condition: f.parse("where", Condition::parse)?,
+        fields: read_fields(f)?,
+        coalesce_ms: read_coalesce(f)?,
         mode: f.parse("mode", Mode::from_str)?.unwrap_or_default(),
         from: f
             .optional("from")
@@ -343,11 +404,57 @@ fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
     })
 }
 
+fn read_fields(f: &mut Fields<'_>) -> Result<Vec<Pointer>, FieldError> {
+    let at = f.at("fields");
+    let items = f.array("fields")?.unwrap_or_default();
+    if items.len() > FIELDS_MAX {
+        let why = format!("at most {FIELDS_MAX} pointers fit here");
+        return Err(FieldError::invalid(at, why));
+    }
+    let pointer = |(index, item): (usize, &Json)| {
+        let here = at.index(index);
+        let text = item
+            .as_str()
+            .ok_or_else(|| FieldError::wrong_type(here.clone(), "string", item))?;
+        Pointer::parse(text).map_err(|error| FieldError::invalid(here, error))
+    };
+    items.iter().enumerate().map(pointer).collect()
+}
+
+fn read_coalesce(f: &mut Fields<'_>) -> Result<Option<u64>, FieldError> {
+    match f.u64("coalesce_ms")? {
+        Some(ms) if ms > COALESCE_MS_MAX => Err(FieldError::invalid(
+            f.at("coalesce_ms"),
+            format!("at most {COALESCE_MS_MAX} milliseconds fit here"),
+        )),
+        ms => Ok(ms),
+    }
+}
+
 fn write_subscribe(w: &mut JsonWriter, subscribe: &Subscribe) {
     w.field_str("type", "subscribe");
     w.field_str("id", &subscribe.id);
     w.key("scope");
     subscribe.scope.write(w);
+    if !subscribe.filter.is_empty() {
+        w.key("filter");
+        subscribe.filter.write(w);
+    }
+    optional(
+        w,
+        "where",
+        subscribe.condition.as_ref().map(Condition::as_str),
+    );
+    if !subscribe.fields.is_empty() {
+        w.key("fields");
+        w.begin_array();
+        let pointers = subscribe.fields.iter();
+        pointers.for_each(|pointer| w.string(&pointer.to_string()));
+        w.end_array();
+    }
+    if let Some(ms) = subscribe.coalesce_ms {
+        w.field_u64("coalesce_ms", ms);
+    }
     if subscribe.mode != Mode::default() {
         w.field_str("mode", subscribe.mode.as_str());
     }
@@ -364,17 +471,24 @@ fn write_subscribe(w: &mut JsonWriter, subscribe: &Subscribe) {
 }
 
 impl From {
-    /// Reads `"now"`, `"snapshot"` or `{"cursor":"…"}`.
+    /// Reads `"now"`, `"snapshot"`, `"start"`, `{"cursor":"…"}` or `{"time":"2026-…"}`.
     pub fn read(value: &Json, at: &Pointer) -> Result<From, FieldError> {
-        const WHAT: &str = "from is \"now\", \"snapshot\" or {\"cursor\":\"…\"}";
+        const WHAT: &str = "from is \"now\", \"snapshot\", \"start\", {\"cursor\":\"…\"} or \
+            {\"time\":\"…\"}";
         match value {
             Json::String(text) if &**text == "now" => Ok(From::Now),
             Json::String(text) if &**text == "snapshot" => Ok(From::Snapshot),
+            Json::String(text) if &**text == "start" => Ok(From::Start),
             Json::Object(_) => {
                 let mut f = Fields::new(value, at)?;
-                let cursor = f.required_string("cursor")?.to_owned();
+                let cursor = f.string("cursor")?.map(str::to_owned);
+                let time = f.parse("time", Timestamp::parse)?;
                 f.finish()?;
-                Ok(From::Cursor(cursor))
+                match (cursor, time) {
+                    (Some(cursor), None) => Ok(From::Cursor(cursor)),
+                    (None, Some(time)) => Ok(From::Time(time)),
+                    _ => Err(FieldError::invalid(at.clone(), WHAT)),
+                }
             }
             _ => Err(FieldError::invalid(at.clone(), WHAT)),
         }
@@ -385,9 +499,15 @@ impl From {
         match self {
             From::Now => w.string("now"),
             From::Snapshot => w.string("snapshot"),
+            From::Start => w.string("start"),
             From::Cursor(cursor) => {
                 w.begin_object();
                 w.field_str("cursor", cursor);
+                w.end_object();
+            }
+            From::Time(time) => {
+                w.begin_object();
+                w.field_str("time", &time.to_string());
                 w.end_object();
             }
         }
@@ -721,22 +841,31 @@ pub fn write_subscribed(
     w.end_object();
 }
 
-/// Writes `change` round a change that was encoded before.
-pub fn write_change_message(w: &mut JsonWriter, sub: &str, n: u64, change: &str) {
+/// Writes `change` round a change that was encoded before; `resume` is the cursor to keep instead
+/// of the change's own.
+pub fn write_change_message(
+    w: &mut JsonWriter,
+    sub: &str,
+    n: u64,
+    change: &str,
+    resume: Option<&str>,
+) {
     w.begin_object();
     w.field_str("type", "change");
     w.field_str("sub", sub);
     w.field_u64("n", n);
     w.field_raw("change", change);
+    optional(w, "resume", resume);
     w.end_object();
 }
 
-/// Writes `snapshot`: a page of a subscription, or the answer to a `resync`.
-pub fn write_snapshot<'a>(
+/// Writes `snapshot`: a page of a subscription, or the answer to a `resync`. `contexts` writes the
+/// items.
+pub fn write_snapshot(
     w: &mut JsonWriter,
     sub: Option<&str>,
     reference: Option<&str>,
-    contexts: impl Iterator<Item = &'a ContextView>,
+    contexts: impl FnOnce(&mut JsonWriter),
     last: bool,
     cursor: Option<&str>,
 ) {
@@ -746,19 +875,19 @@ pub fn write_snapshot<'a>(
     optional(w, "ref", reference);
     w.key("contexts");
     w.begin_array();
-    contexts.for_each(|context| context.write(w));
+    contexts(w);
     w.end_array();
     w.field_bool("last", last);
     optional(w, "cursor", cursor);
     w.end_object();
 }
 
-/// Writes `enter`.
+/// Writes `enter`; `context` writes the context.
 pub fn write_enter(
     w: &mut JsonWriter,
     sub: &str,
     n: u64,
-    context: &ContextView,
+    context: impl FnOnce(&mut JsonWriter),
     cursor: Option<&str>,
 ) {
     w.begin_object();
@@ -766,7 +895,7 @@ pub fn write_enter(
     w.field_str("sub", sub);
     w.field_u64("n", n);
     w.key("context");
-    context.write(w);
+    context(w);
     optional(w, "cursor", cursor);
     w.end_object();
 }

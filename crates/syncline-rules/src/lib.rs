@@ -8,6 +8,9 @@ mod case;
 mod conditions;
 mod decide;
 mod document;
+mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 mod hierarchy;
 mod kinds;
 mod merging;
@@ -20,6 +23,7 @@ pub use access::{Principal, Role, Subject, may_write, visible};
 pub use conditions::sides;
 pub use decide::{Decision, Now, Refusal, Step, decide};
 pub use document::propose;
+pub use filter::{Answer, Clause, Facts, Index, Matcher, Wrong};
 pub use hierarchy::{ANCESTORS_MAX, place_of};
 pub use kinds::{KindRules, SCHEMA_KIND, schema_address};
 pub use scope::{Verdict, judge, place_in};

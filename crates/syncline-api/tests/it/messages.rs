@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use syncline_api::{
-    BulkMode, ClientMessage, Code, ContextView, ErrorMessage, From, Hello, Mode, Problem,
-    ReceiptOrProblem, ResetReason, Resync, Scope, ScopeTerm, ServerMessage, Submit, Subscribe,
-    Welcome, write_begin, write_change, write_change_message, write_end, write_enter, write_error,
-    write_heartbeat, write_lagging, write_leave, write_receipts, write_reset, write_snapshot,
-    write_subscribed, write_welcome,
+    BulkMode, ClientMessage, Code, Condition, ContextView, ErrorMessage, From, Hello, Mode,
+    Problem, ReceiptOrProblem, ResetReason, Resync, Scope, ScopeTerm, ServerMessage, Submit,
+    Subscribe, Welcome, write_begin, write_change, write_change_message, write_end, write_enter,
+    write_error, write_heartbeat, write_lagging, write_leave, write_receipts, write_reset,
+    write_snapshot, write_subscribed, write_welcome,
 };
-use syncline_model::ids::{Name, WorkspaceId};
+use syncline_model::document::DocumentHash;
+use syncline_model::ids::{BranchName, Name, Version, WorkspaceId};
 use syncline_model::json::{Json, JsonWriter, Pointer};
 
 use crate::samples::{address, change, head, id, json, text};
@@ -31,17 +32,13 @@ fn the_protocols_exchange_is_read() {
     );
     assert_eq!(
         read(r#"{"type":"subscribe","id":"s1","scope":[{"context":"task/a"},{"subtree":"project/web"}],"from":"now"}"#).unwrap(),
-        ClientMessage::Subscribe(Subscribe {
-            id: "s1".into(),
-            scope: Scope(vec![
+        ClientMessage::Subscribe(Subscribe::new(
+            "s1",
+            Scope(vec![
                 ScopeTerm::Context(address("task/a")),
                 ScopeTerm::Subtree(address("project/web")),
-            ]),
-            mode: Mode::Delta,
-            from: From::Now,
-            exclude_self: false,
-            old: false,
-        })
+            ])
+        ))
     );
     let submit = r#"{"type":"submit","id":"r1","proposals":[{"context":"task/a","op":"merge","base":7,"body":{"data":{"n":1}}}]}"#;
     assert!(
@@ -135,7 +132,7 @@ fn each_wrong_field_is_named() {
         (
             r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"from":{}}"#,
             Code::Invalid,
-            "/from/cursor",
+            "/from",
         ),
         (
             r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"mode":"all"}"#,
@@ -148,14 +145,24 @@ fn each_wrong_field_is_named() {
             "/mode",
         ),
         (
-            r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"filter":{}}"#,
-            Code::NotBuilt,
-            "/filter",
+            r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"filter":{"exact":{"knd":"x"}}}"#,
+            Code::Invalid,
+            "/filter/exact/knd",
         ),
         (
-            r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"where":"x"}"#,
-            Code::NotBuilt,
+            r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"where":""}"#,
+            Code::Invalid,
             "/where",
+        ),
+        (
+            r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"fields":["/a","b"]}"#,
+            Code::Invalid,
+            "/fields/1",
+        ),
+        (
+            r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"coalesce_ms":60001}"#,
+            Code::Invalid,
+            "/coalesce_ms",
         ),
         (
             r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"durable":"x"}"#,
@@ -204,6 +211,10 @@ fn clients_messages_round_trip() {
                 ScopeTerm::Inherited(address("task/a")),
                 ScopeTerm::Label(labels),
             ]),
+            filter: r#"[{"exact":{"kind":"task"}},{"min_priority":2}]"#.parse().unwrap(),
+            condition: Some(Condition::parse("change.version > 1").unwrap()),
+            fields: vec![Pointer::from_static("/data/a")],
+            coalesce_ms: Some(500),
             mode: Mode::Snapshot,
             from: From::Cursor("c".into()),
             exclude_self: true,
@@ -218,6 +229,9 @@ fn clients_messages_round_trip() {
         ClientMessage::Resync(Resync {
             sub: Some("s".into()),
             context: address("task/a"),
+            branch: Some(BranchName::parse("draft").unwrap()),
+            version: Some(Version(3)),
+            hash: Some(DocumentHash([7; 32])),
             id: Some("q".into()),
         }),
         ClientMessage::Ack {
@@ -268,7 +282,7 @@ fn a_nodes_messages_are_written_and_read() {
     );
     let view = ContextView::from_head(&head(), false);
     check(
-        |w| write_snapshot(w, Some("s1"), None, [&view].into_iter(), true, Some("c")),
+        |w| write_snapshot(w, Some("s1"), None, |w| view.write(w), true, Some("c")),
         "",
         &ServerMessage::Snapshot {
             sub: Some("s1".into()),
@@ -279,7 +293,7 @@ fn a_nodes_messages_are_written_and_read() {
         },
     );
     check(
-        |w| write_enter(w, "s1", 3, &view, None),
+        |w| write_enter(w, "s1", 3, |w| view.write(w), None),
         "",
         &ServerMessage::Enter {
             sub: "s1".into(),
@@ -362,7 +376,7 @@ fn a_nodes_messages_are_written_and_read() {
 #[test]
 fn a_change_is_passed_on_as_it_was_encoded() {
     let encoded = text(|w| write_change(w, &change(), None, Some("c"), Mode::Delta, false, false));
-    let message = text(|w| write_change_message(w, "s\"1", 7, &encoded));
+    let message = text(|w| write_change_message(w, "s\"1", 7, &encoded, None));
     assert_eq!(
         message,
         format!(r#"{{"type":"change","sub":"s\"1","n":7,"change":{encoded}}}"#)

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
-use syncline_api::{From, Mode, Scope, ServerMessage, Subscribe};
+use syncline_api::{Scope, ServerMessage, Subscribe};
 use syncline_client::{Client, ClientOptions, Event, Live, LiveReader, Submitter, Target};
 
 use check::{Delivered, Summary, Told};
@@ -133,14 +133,7 @@ async fn watch(
     let (submitter, mut reader) = Live::open(&target, ClientOptions::default())
         .await?
         .into_parts();
-    let subscribe = Subscribe {
-        id: "watcher".to_owned(),
-        scope: Scope::workspace(),
-        mode: Mode::Delta,
-        from: From::Now,
-        exclude_self: false,
-        old: false,
-    };
+    let subscribe = Subscribe::new("watcher", Scope::workspace());
     submitter.subscribe(subscribe).await?;
     // No agent starts before the watcher listens.
     while let Some(event) = reader.next().await {
