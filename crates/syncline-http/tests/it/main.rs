@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod aside;
+mod asyncapi;
 mod bad_input;
 mod branches;
 mod conflicts;

@@ -38,7 +38,9 @@ where
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        runtime.expect("a runtime needs no more than a thread").block_on(run())
+        runtime
+            .expect("a runtime needs no more than a thread")
+            .block_on(run())
     };
     let done = tokio::task::spawn_blocking(work).await;
     done.expect("a simulation does not panic")

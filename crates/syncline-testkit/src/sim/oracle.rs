@@ -182,7 +182,10 @@ impl Oracle {
             let held = reader.held.get(context);
             let version = held.map(|(version, _)| *version);
             // What need not be told counts only if it was.
-            let may = may.get(context).copied().filter(|may| version <= Some(*may));
+            let may = may
+                .get(context)
+                .copied()
+                .filter(|may| version <= Some(*may));
             let last = last.or(version.filter(|_| may.is_some()));
             if !self.agree(choice, context, version, last) {
                 wrong.push(format!(
