@@ -36,3 +36,4 @@ pub use doors::{DoorLimits, Doors, NodeInfo};
 pub use keys::Keys;
 pub use openapi::document as openapi_document;
 pub use serve::{Listeners, serve};
+pub use socket::serve_echo;

@@ -25,7 +25,7 @@ fn each_reference_leads_somewhere() {
     while let Some(value) = open.pop() {
         match value {
             Json::Object(members) => open.extend(members.values()),
-            Json::Array(items) => open.extend(items),
+            Json::Array(items) => open.extend(items.iter()),
             _ => {}
         }
         if let Some(name) = value.get("$ref").and_then(Json::as_str) {

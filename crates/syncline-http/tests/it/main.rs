@@ -6,6 +6,7 @@ mod asyncapi;
 mod bad_input;
 mod branches;
 mod conflicts;
+mod echo;
 mod feeds;
 mod gate;
 mod limits;
