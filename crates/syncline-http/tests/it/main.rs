@@ -10,6 +10,7 @@ mod echo;
 mod feeds;
 mod gate;
 mod limits;
+mod live;
 mod merge;
 mod node;
 mod openapi;
