@@ -5,6 +5,7 @@
 //! pull) asks for the next page when it has room, and waits for the tail's bell in between.
 //! Registering, buffering, reading and going live are one thing here: to read on from a place.
 
+pub mod durable;
 mod feed;
 mod item;
 mod snapshot;

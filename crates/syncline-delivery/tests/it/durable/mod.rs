@@ -1,0 +1,4 @@
+//! Durable subscriptions: the window alone, and over a node.
+
+mod simulation;
+mod window;
