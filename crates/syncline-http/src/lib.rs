@@ -28,6 +28,7 @@ mod serve;
 mod shown;
 mod socket;
 mod stall;
+mod subscriptions;
 mod tags;
 
 pub use doors::{DoorLimits, Doors, NodeInfo};

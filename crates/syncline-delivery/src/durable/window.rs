@@ -12,8 +12,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use syncline_model::cursor::Position;
-use syncline_model::ids::{Address, Seq};
+use syncline_model::cursor::{Position, Tag8};
+use syncline_model::ids::{Address, Epoch, Seq};
 use syncline_model::time::Timestamp;
 
 use super::reading::{Deferred, Refill, Replay};
@@ -47,12 +47,25 @@ pub enum Touches {
 pub struct Unit {
     /// Its last record.
     pub seq: Seq,
+    /// The first bytes of that record's hash.
+    pub tag: Tag8,
     /// A place before its first record, after which no other unit comes before it.
     pub before: Position,
     /// Its contexts.
     pub touches: Touches,
     /// How many changes it has.
     pub changes: usize,
+}
+
+impl Unit {
+    /// Returns the place after it, in a life of the log.
+    pub fn place(&self, epoch: Epoch) -> Position {
+        Position {
+            epoch,
+            seq: self.seq,
+            tag: self.tag,
+        }
+    }
 }
 
 /// Something that is to be sent.
@@ -193,8 +206,12 @@ impl Window {
 
     /// Returns the highest place below which all is acknowledged or given up.
     pub fn acknowledged(&self) -> Position {
-        let held = self.held.values().find(|held| !held.again);
-        let places = held.map(|held| held.unit.before).into_iter();
+        let first = self.held.values().find(|held| !held.again);
+        if let Some(first) = first.filter(|held| held.unit.touches == Touches::All) {
+            // What came before a reset may be of another life of the log.
+            return first.unit.before;
+        }
+        let places = first.map(|held| held.unit.before).into_iter();
         let places = places.chain(self.deferred.values().map(|deferred| deferred.before));
         let replay = self.replay.as_ref().map(|replay| replay.at);
         let lowest = places.chain(replay).min_by_key(|place| place.seq);
@@ -314,6 +331,16 @@ impl Window {
             }
         }
         taken
+    }
+
+    /// Takes back what was taken and is not sent after all.
+    pub fn untake(&mut self, seqs: &[Seq]) {
+        for seq in seqs {
+            if let Some(held) = self.held.get_mut(seq) {
+                held.deliveries = held.deliveries.saturating_sub(1);
+                held.state = State::Ready { late: None };
+            }
+        }
     }
 
     /// Acknowledges all that this consumer was given up to a place; returns how many that were.
@@ -616,6 +643,16 @@ impl Window {
             None if self.deferred.values().any(|deferred| deferred.seq == seq) => Standing::Deferred,
             None => Standing::Done,
         }
+    }
+
+    /// Says whether a unit is held.
+    pub fn holds(&self, seq: Seq) -> bool {
+        self.held.contains_key(&seq)
+    }
+
+    /// Says whether it is on its way back to where it was before a restart.
+    pub fn is_replaying(&self) -> bool {
+        self.replay.is_some()
     }
 
     /// Returns what is held, by seq.

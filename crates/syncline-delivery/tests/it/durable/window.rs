@@ -36,6 +36,7 @@ pub fn unit(seq: u64, contexts: &str) -> Unit {
     };
     Unit {
         seq: Seq(seq),
+        tag: Tag8([9; 8]),
         before: place(seq - 1),
         touches,
         changes: contexts.len(),
