@@ -227,6 +227,11 @@ impl Feed {
         self.workspace.seal_fresh(&self.held.low(self.at))
     }
 
+    /// Returns the place up to which everything was judged.
+    pub fn place(&self) -> Position {
+        self.at
+    }
+
     /// Returns how many records lie between here and the tail.
     pub fn behind(&self) -> u64 {
         self.workspace.tail().seq.0.saturating_sub(self.at.seq.0)
@@ -506,7 +511,7 @@ impl Feed {
     }
 }
 
-async fn place_of(workspace: &Workspace, from: &From) -> Result<Position, Problem> {
+pub(crate) async fn place_of(workspace: &Workspace, from: &From) -> Result<Position, Problem> {
     match from {
         From::Now | From::Snapshot => Ok(workspace.tail()),
         From::Cursor(cursor) => workspace.resume(cursor).await,

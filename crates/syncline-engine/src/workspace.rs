@@ -435,7 +435,7 @@ impl Workspace {
         Ok(position.map(|position| self.seal(&position)))
     }
 
-    async fn position_at(&self, seq: Seq) -> Result<Option<Position>, Problem> {
+    pub(crate) async fn position_at(&self, seq: Seq) -> Result<Option<Position>, Problem> {
         let shared = &self.shared;
         let epoch = shared.epoch();
         if seq == Seq::ZERO {

@@ -370,7 +370,7 @@ fn push_event(text: &mut String, event: &str, id: Option<&str>, data: &str) {
 }
 
 /// Writes an item: a change as it is, anything else with its type.
-fn write_item(w: &mut JsonWriter, item: &Item, shape: &Shape) {
+pub(crate) fn write_item(w: &mut JsonWriter, item: &Item, shape: &Shape) {
     let kind = match item {
         Item::Change(change) => return write_change_item(w, change),
         Item::Snapshot { .. } => "snapshot",

@@ -29,6 +29,7 @@ mod serve;
 mod shown;
 mod socket;
 mod stall;
+mod subscriptions;
 mod tags;
 
 pub use asyncapi::document as asyncapi_document;

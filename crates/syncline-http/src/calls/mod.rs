@@ -5,6 +5,7 @@ mod contexts;
 mod declared;
 mod lines;
 mod node;
+mod subscriptions;
 
 use http::Method;
 
@@ -60,6 +61,7 @@ pub(crate) fn calls() -> Vec<Call> {
         lines::calls(),
         declared::calls(),
         node::calls(),
+        subscriptions::calls(),
     ];
     parts.into_iter().flatten().collect()
 }

@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the table of calls.
 
 mod schemas;
+mod subscriptions;
 
 use syncline_api::Code;
 use syncline_model::json::{Json, Object};
@@ -120,7 +121,7 @@ fn parameters(call: &Call) -> Json {
 
 fn parameter(name: &str, place: &str) -> Json {
     let kind = match name {
-        "limit" | "wait_ms" | "max_tokens" | "version" | "from" | "to" => "integer",
+        "limit" | "wait_ms" | "batch_ms" | "max_bytes" | "max_tokens" | "version" | "from" | "to" => "integer",
         "create" | "create_parents" | "subtree" | "deleted" | "resolved" | "old"
         | "exclude_self" | "open" => "boolean",
         "label" => "array",
@@ -148,6 +149,11 @@ fn body_schema(kind: &str, path: &str) -> Json {
         (_, "/v1/workspaces") => reference("NewWorkspace"),
         (_, "/v1/conflicts/{id}") => reference("Settlement"),
         (_, "/v1/schemas/{kind}") => reference("Declaration"),
+        (_, "/v1/subscriptions") => reference("NewSubscription"),
+        (_, "/v1/subscriptions/{name}/ack") => reference("Ack"),
+        (_, "/v1/subscriptions/{name}/nack") => reference("Nack"),
+        (_, "/v1/subscriptions/{name}/extend") => reference("Extend"),
+        (_, "/v1/subscriptions/{name}/seek") => reference("Seek"),
         (_, path) if path.ends_with("/branches") => reference("NewBranch"),
         (_, path) if path.ends_with("/merge") => reference("Merge"),
         (_, path) if path.ends_with("/rollback") => reference("Rollback"),

@@ -3,15 +3,23 @@
 use syncline_api::Code;
 use syncline_model::json::{Json, Object};
 
-use super::{list, object, reference};
+use super::{list, object, reference, subscriptions};
 
 /// Returns all schemas by name.
 pub(crate) fn schemas() -> Json {
-    let parts = [documents(), writes(), log(), choices(), lines(), node()];
+    let parts = [
+        documents(),
+        writes(),
+        log(),
+        choices(),
+        lines(),
+        node(),
+        subscriptions::schemas(),
+    ];
     object(parts.into_iter().flatten())
 }
 
-type Named = Vec<(&'static str, Json)>;
+pub(super) type Named = Vec<(&'static str, Json)>;
 
 fn documents() -> Named {
     vec![
@@ -281,7 +289,7 @@ fn node() -> Named {
     ]
 }
 
-type Members = [(&'static str, &'static str)];
+pub(super) type Members = [(&'static str, &'static str)];
 
 const DOCUMENT: [(&str, &str); 11] = [
     ("title", "string"),
@@ -448,7 +456,7 @@ const SCHEMA: [(&str, &str); 6] = [
     ("etag", "string"),
 ];
 
-fn record(members: &Members, required: &[&str]) -> Json {
+pub(super) fn record(members: &Members, required: &[&str]) -> Json {
     let mut schema = object_schema(members.iter().map(|(name, kind)| (*name, typed(kind))));
     if let (Some(schema), false) = (schema.as_object_mut(), required.is_empty()) {
         schema.insert(
@@ -459,11 +467,11 @@ fn record(members: &Members, required: &[&str]) -> Json {
     schema
 }
 
-fn page(name: &'static str, item: &str) -> Json {
+pub(super) fn page(name: &'static str, item: &str) -> Json {
     object_schema([(name, array(reference(item))), ("next", text())])
 }
 
-fn object_schema(members: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
+pub(super) fn object_schema(members: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
     object([
         ("type", Json::from("object")),
         ("properties", object(members)),
@@ -481,11 +489,11 @@ pub(super) fn empty() -> Json {
     Json::Object(Object::new())
 }
 
-fn text() -> Json {
+pub(super) fn text() -> Json {
     typed("string")
 }
 
-fn integer() -> Json {
+pub(super) fn integer() -> Json {
     typed("integer")
 }
 
@@ -493,6 +501,6 @@ fn boolean() -> Json {
     typed("boolean")
 }
 
-fn array(items: Json) -> Json {
+pub(super) fn array(items: Json) -> Json {
     object([("type", Json::from("array")), ("items", items)])
 }
