@@ -8,6 +8,7 @@
 mod feed;
 mod item;
 mod snapshot;
+pub mod webhook;
 
 pub use feed::{Exclude, Feed, FeedRequest, Opening};
 pub use item::{ChangeItem, Item};

@@ -1,0 +1,6 @@
+//! Webhooks: the pure parts by laws and tables, the exchange against hostile endpoints, and the
+//! whole over loopback.
+
+mod guard;
+mod machine;
+mod public;
