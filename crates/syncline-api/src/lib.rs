@@ -7,6 +7,7 @@
 
 mod change;
 mod context;
+mod filter;
 #[doc(hidden)]
 pub mod fuzz;
 mod message;
@@ -17,11 +18,15 @@ mod scope;
 
 pub use change::{ChangeView, Enc, Mode, WireBody, WireChange, write_change};
 pub use context::{ContextView, project, shorten, strip_server_members};
+pub use filter::{
+    Attribute, CONDITION_BYTES_MAX, Condition, FILTER_BYTES_MAX, FILTER_DEPTH_MAX, FILTER_IN_MAX,
+    FILTER_NODES_MAX, FILTER_TEXT_BYTES_MAX, Filter, Filters, PointerPattern,
+};
 pub use message::{
-    BulkMode, ClientMessage, ErrorMessage, From, Hello, ID_LENGTH_MAX, Resync, ServerMessage,
-    Submit, Subscribe, Welcome, write_begin, write_change_message, write_end, write_enter,
-    write_error, write_heartbeat, write_lagging, write_leave, write_receipts, write_reset,
-    write_snapshot, write_subscribed, write_welcome,
+    BulkMode, COALESCE_MS_MAX, ClientMessage, ErrorMessage, FIELDS_MAX, From, Hello, ID_LENGTH_MAX,
+    Resync, ServerMessage, Submit, Subscribe, Welcome, write_begin, write_change_message,
+    write_end, write_enter, write_error, write_heartbeat, write_lagging, write_leave,
+    write_receipts, write_reset, write_snapshot, write_subscribed, write_welcome,
 };
 pub use problem::{Code, Misfits, Problem, ResetReason, Sides};
 pub use proposal::{

@@ -11,12 +11,17 @@ use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer
 
 use crate::change::{Mode, WireChange};
 use crate::context::ContextView;
+use crate::filter::{Condition, Filters};
 use crate::problem::{Code, Problem, ResetReason};
 use crate::receipt::ReceiptOrProblem;
 use crate::scope::Scope;
 
 /// Bounds the ids that clients give their subscriptions and requests, in characters.
 pub const ID_LENGTH_MAX: usize = 100;
+/// Bounds the pointers of a subscription's `fields`: each is looked up in every document.
+pub const FIELDS_MAX: usize = 100;
+/// Bounds how long changes may be held back to be told together, in milliseconds.
+pub const COALESCE_MS_MAX: u64 = 60_000;
 
 /// The first message of a connection.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,6 +59,14 @@ pub struct Subscribe {
     pub id: String,
     /// Which contexts.
     pub scope: Scope,
+    /// Which of their changes; empty is all.
+    pub filter: Filters,
+    /// Which of those that the filter lets pass: the member `where`.
+    pub condition: Option<Condition>,
+    /// Which parts of a document; empty is all.
+    pub fields: Vec<Pointer>,
+    /// Changes of one context that come within so many milliseconds may be told as one.
+    pub coalesce_ms: Option<u64>,
     /// What is sent of each change.
     pub mode: Mode,
     /// Where it begins.
@@ -62,6 +75,24 @@ pub struct Subscribe {
     pub exclude_self: bool,
     /// With the values before.
     pub old: bool,
+}
+
+impl Subscribe {
+    /// Asks for all changes of a scope from now on, as deltas; the rest is set by name.
+    pub fn new(id: impl Into<String>, scope: Scope) -> Subscribe {
+        Subscribe {
+            id: id.into(),
+            scope,
+            filter: Filters::default(),
+            condition: None,
+            fields: Vec::new(),
+            coalesce_ms: None,
+            mode: Mode::default(),
+            from: From::default(),
+            exclude_self: false,
+            old: false,
+        }
+    }
 }
 
 /// Whether a bulk's parts stand and fall together.
@@ -312,8 +343,7 @@ fn write_hello(w: &mut JsonWriter, hello: &Hello) {
 }
 
 /// What a subscription may say in PROTOCOL and no node can do yet.
-const SUBSCRIBE_NOT_BUILT: [&str; 6] =
-    ["filter", "where", "fields", "ack", "durable", "coalesce_ms"];
+const SUBSCRIBE_NOT_BUILT: [&str; 2] = ["ack", "durable"];
 
 fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
     let id = required_id(f, "id")?;
@@ -328,10 +358,16 @@ fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
     }
     let at = f.at("scope");
     let scope = Scope::read(f.required("scope")?, &at)?;
+    let at = f.at("filter");
+    let filter = f.optional("filter").map(|v| Filters::read(v, &at));
     let at = f.at("from");
     Ok(Subscribe {
         id,
         scope,
+        filter: filter.transpose()?.unwrap_or_default(),
+        condition: f.parse("where", Condition::parse)?,
+        fields: read_fields(f)?,
+        coalesce_ms: read_coalesce(f)?,
         mode: f.parse("mode", Mode::from_str)?.unwrap_or_default(),
         from: f
             .optional("from")
@@ -343,11 +379,57 @@ fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
     })
 }
 
+fn read_fields(f: &mut Fields<'_>) -> Result<Vec<Pointer>, FieldError> {
+    let at = f.at("fields");
+    let items = f.array("fields")?.unwrap_or_default();
+    if items.len() > FIELDS_MAX {
+        let why = format!("at most {FIELDS_MAX} pointers fit here");
+        return Err(FieldError::invalid(at, why));
+    }
+    let pointer = |(index, item): (usize, &Json)| {
+        let here = at.index(index);
+        let text = item
+            .as_str()
+            .ok_or_else(|| FieldError::wrong_type(here.clone(), "string", item))?;
+        Pointer::parse(text).map_err(|error| FieldError::invalid(here, error))
+    };
+    items.iter().enumerate().map(pointer).collect()
+}
+
+fn read_coalesce(f: &mut Fields<'_>) -> Result<Option<u64>, FieldError> {
+    match f.u64("coalesce_ms")? {
+        Some(ms) if ms > COALESCE_MS_MAX => Err(FieldError::invalid(
+            f.at("coalesce_ms"),
+            format!("at most {COALESCE_MS_MAX} milliseconds fit here"),
+        )),
+        ms => Ok(ms),
+    }
+}
+
 fn write_subscribe(w: &mut JsonWriter, subscribe: &Subscribe) {
     w.field_str("type", "subscribe");
     w.field_str("id", &subscribe.id);
     w.key("scope");
     subscribe.scope.write(w);
+    if !subscribe.filter.is_empty() {
+        w.key("filter");
+        subscribe.filter.write(w);
+    }
+    optional(
+        w,
+        "where",
+        subscribe.condition.as_ref().map(Condition::as_str),
+    );
+    if !subscribe.fields.is_empty() {
+        w.key("fields");
+        w.begin_array();
+        let pointers = subscribe.fields.iter();
+        pointers.for_each(|pointer| w.string(&pointer.to_string()));
+        w.end_array();
+    }
+    if let Some(ms) = subscribe.coalesce_ms {
+        w.field_u64("coalesce_ms", ms);
+    }
     if subscribe.mode != Mode::default() {
         w.field_str("mode", subscribe.mode.as_str());
     }

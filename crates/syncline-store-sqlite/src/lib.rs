@@ -10,6 +10,7 @@ mod conflicts;
 mod connection;
 mod errors;
 mod history;
+mod kept;
 mod list;
 mod lock;
 mod memory;

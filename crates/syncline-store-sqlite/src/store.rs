@@ -12,9 +12,9 @@ use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
 use syncline_model::record::{IdRow, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{
-    Append, Appended, ConflictQuery, HeadRow, ListPage, ListQuery, NewWorkspace, Rebuild, Store,
-    StoreError, StoreHealth, StoreStats, SubtreePage, TreePlace, VerifyReport, VerifyStep,
-    VersionRow, WorkspaceRow,
+    Append, Appended, ConflictQuery, HeadRow, Kept, KeptQuery, KeptValue, ListPage, ListQuery,
+    NewWorkspace, Rebuild, Store, StoreError, StoreHealth, StoreStats, SubtreePage, TreePlace,
+    VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,7 +26,7 @@ use crate::read::{self, Span};
 use crate::readers::Readers;
 use crate::shared::Shared;
 use crate::writer::{Job, WAITING_MAX, Write, Writer, Written};
-use crate::{checkpoint, conflicts, list, subtree, verify};
+use crate::{checkpoint, conflicts, kept, list, subtree, verify};
 
 /// The embedded store.
 ///
@@ -219,6 +219,24 @@ impl Store for SqliteStore {
             Written::Appended(appended) => Ok(appended),
             Written::Created(_) | Written::Done => Err(StoreError::Closed),
         }
+    }
+
+    async fn keep(&self, workspace: &WorkspaceId, values: Vec<Kept>) -> Result<(), StoreError> {
+        self.write(Write::Keep(workspace.clone(), values))
+            .await
+            .map(drop)
+    }
+
+    async fn kept(
+        &self,
+        workspace: &WorkspaceId,
+        query: &KeptQuery,
+    ) -> Result<Vec<KeptValue>, StoreError> {
+        let query = query.clone();
+        self.read(workspace, move |conn, (ws, _)| {
+            kept::page(conn, *ws, &query)
+        })
+        .await
     }
 
     async fn recover(&self) -> Result<Vec<WorkspaceRow>, StoreError> {

@@ -8,6 +8,7 @@
 
 mod conflicts;
 mod contexts;
+mod kept;
 mod log;
 
 use std::collections::HashMap;
@@ -70,7 +71,8 @@ pub(crate) async fn verify(
     }
     let names: HashMap<i64, WorkspaceRow> = workspaces.into_iter().collect();
     let findings = verify_contexts(readers, findings, names.clone()).await?;
-    verify_conflicts(readers, findings, names)
+    let findings = verify_conflicts(readers, findings, names.clone()).await?;
+    verify_kept(readers, findings, names)
         .await
         .map(|findings| findings.0)
 }
@@ -145,6 +147,25 @@ async fn verify_conflicts(
     workspaces: HashMap<i64, WorkspaceRow>,
 ) -> Result<Findings, StoreError> {
     let mut walk = conflicts::Walk::new(workspaces);
+    while !walk.is_done() {
+        (walk, findings) = readers
+            .run(move |reader| {
+                if let Err(error) = reader.patient(|conn| walk.chunk(conn, &mut findings)) {
+                    walk.give_up(&error, &mut findings);
+                }
+                Ok((walk, findings))
+            })
+            .await?;
+    }
+    Ok(findings)
+}
+
+async fn verify_kept(
+    readers: &Readers,
+    mut findings: Findings,
+    workspaces: HashMap<i64, WorkspaceRow>,
+) -> Result<Findings, StoreError> {
+    let mut walk = kept::Walk::new(workspaces);
     while !walk.is_done() {
         (walk, findings) = readers
             .run(move |reader| {

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use syncline_model::ids::{Epoch, Seq, WorkspaceId};
-use syncline_store::{Append, Appended, NewWorkspace, StoreError, WorkspaceRow};
+use syncline_store::{Append, Appended, Kept, NewWorkspace, StoreError, WorkspaceRow};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use crate::append;
 use crate::connection;
 use crate::errors::writing;
+use crate::kept;
 use crate::memory::Memory;
 use crate::open::sync_dir;
 use crate::readers::Readers;
@@ -41,6 +42,7 @@ pub(crate) enum Write {
     },
     Create(Box<NewWorkspace>),
     Epoch(WorkspaceId, Epoch),
+    Keep(WorkspaceId, Vec<Kept>),
 }
 
 /// What came of it.
@@ -65,13 +67,14 @@ impl Write {
         match self {
             Write::Append { batch, .. } => batch.weight(),
             Write::Create(_) | Write::Epoch(..) => 300,
+            Write::Keep(_, values) => values.iter().map(Kept::weight).sum(),
         }
     }
 
     fn records(&self) -> u64 {
         match self {
             Write::Append { batch, .. } => batch.records.len() as u64,
-            Write::Create(_) | Write::Epoch(..) => 0,
+            Write::Create(_) | Write::Epoch(..) | Write::Keep(..) => 0,
         }
     }
 }
@@ -449,6 +452,7 @@ fn apply(conn: &Connection, memory: &mut Memory, write: Write) -> Result<Written
         Write::Epoch(id, epoch) => {
             append::set_epoch(conn, memory, &id, epoch).map(|()| Written::Done)
         }
+        Write::Keep(id, values) => kept::keep(conn, memory, &id, &values).map(|()| Written::Done),
     }
 }
 

@@ -9,6 +9,7 @@ mod check;
 pub mod conformance;
 mod error;
 mod fault;
+mod kept;
 mod list;
 mod memory;
 mod replay;
@@ -19,6 +20,10 @@ mod traits;
 pub use check::check_append;
 pub use error::StoreError;
 pub use fault::CommitFault;
+pub use kept::{
+    KEPT_AT_ONCE_MAX, KEPT_NAME_BYTES_MAX, KEPT_PAGE_BYTES_MAX, KEPT_VALUE_BYTES_MAX, Kept,
+    KeptQuery, KeptValue, check_kept,
+};
 pub use list::{ContextList, ListPage, ListQuery, PageKey, Sort, SortBy};
 pub use memory::MemoryStore;
 pub use replay::{apply_effect, read_body, replay};

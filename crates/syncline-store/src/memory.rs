@@ -1,5 +1,6 @@
 //! The memory store: the same promises as on disk, durability apart.
 
+mod kept;
 mod list;
 mod verify;
 
@@ -16,6 +17,7 @@ use syncline_model::time::Timestamp;
 use crate::check::check_append;
 use crate::error::StoreError;
 use crate::fault::CommitFault;
+use crate::kept::{Kept, KeptQuery, KeptValue, check_kept};
 use crate::list::{ListPage, ListQuery};
 use crate::rows::{
     Append, Appended, ConflictQuery, HeadBody, HeadRow, NewWorkspace, Rebuild, StoreHealth,
@@ -51,6 +53,7 @@ struct Workspace {
     /// By the keys of their lines.
     contexts: BTreeMap<Address, Context>,
     conflicts: BTreeMap<ConflictId, Conflict>,
+    kept: kept::Spaces,
 }
 
 /// One line of a context's versions.
@@ -90,6 +93,27 @@ impl State {
             .ok_or_else(|| StoreError::NoWorkspace(id.to_string()))
     }
 
+    /// Counts a commit and does it, unless a test wants it to fail.
+    fn commit(
+        &mut self,
+        workspace: &WorkspaceId,
+        write: impl FnOnce(&mut Workspace),
+        records: u64,
+    ) -> Result<(), StoreError> {
+        self.commits += 1;
+        let fault = self.fault.filter(|fault| fault.at == self.commits);
+        if fault.is_none_or(|fault| fault.written) {
+            self.records += records;
+            if let Some(found) = self.workspaces.get_mut(workspace) {
+                write(found);
+            }
+        }
+        if fault.is_some() {
+            self.unknown = Some("a fault that a test asked for".to_owned());
+        }
+        self.writable()
+    }
+
     fn writable(&self) -> Result<(), StoreError> {
         match &self.unknown {
             _ if self.closed => Err(StoreError::Closed),
@@ -118,6 +142,7 @@ impl Workspace {
             ids: HashMap::new(),
             contexts: BTreeMap::new(),
             conflicts: BTreeMap::new(),
+            kept: kept::Spaces::default(),
         }
     }
 
@@ -355,22 +380,27 @@ impl Store for MemoryStore {
         let found = state.workspace(workspace)?;
         check_append(found.row.last, &found.row.last_hash, after, &batch)?;
         found.check(&batch)?;
-        state.commits += 1;
-        let fault = state.fault.filter(|fault| fault.at == state.commits);
-        let written = fault.is_none_or(|fault| fault.written);
-        if written {
-            state.records += batch.records.len() as u64;
-            if let Some(found) = state.workspaces.get_mut(workspace) {
-                found.apply(batch);
-            }
-        }
-        if fault.is_some() {
-            state.unknown = Some("a fault that a test asked for".to_owned());
-            state.writable()?;
-        }
+        let records = batch.records.len() as u64;
+        state.commit(workspace, |found| found.apply(batch), records)?;
         Ok(Appended {
             last: state.workspace(workspace)?.row.last,
         })
+    }
+
+    async fn keep(&self, workspace: &WorkspaceId, values: Vec<Kept>) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.writable()?;
+        state.workspace(workspace)?;
+        check_kept(&values)?;
+        state.commit(workspace, |found| found.kept.keep(values), 0)
+    }
+
+    async fn kept(
+        &self,
+        workspace: &WorkspaceId,
+        query: &KeptQuery,
+    ) -> Result<Vec<KeptValue>, StoreError> {
+        Ok(self.lock().workspace(workspace)?.kept.page(query))
     }
 
     async fn recover(&self) -> Result<Vec<WorkspaceRow>, StoreError> {

@@ -7,6 +7,7 @@ use syncline_model::record::{IdRow, StoredRecord};
 use syncline_model::time::Timestamp;
 
 use crate::error::StoreError;
+use crate::kept::{Kept, KeptQuery, KeptValue};
 use crate::list::{ListPage, ListQuery};
 use crate::rows::{
     Append, Appended, ConflictQuery, HeadRow, NewWorkspace, Rebuild, StoreHealth, StoreStats,
@@ -44,6 +45,22 @@ pub trait Store: Send + Sync + 'static {
         after: Seq,
         batch: Append,
     ) -> Result<Appended, StoreError>;
+
+    /// Keeps or forgets small values beside the log, all of them or none; of two with one name
+    /// the later counts.
+    ///
+    /// Returns after the bytes are on disk, as an append does, and shares its fsync with those
+    /// that wait; it fails as an append does. What is beyond the limits ([`crate::check_kept`]) is
+    /// [`StoreError::NotWritten`]. A log that is restored from a backup has these as of then.
+    async fn keep(&self, workspace: &WorkspaceId, values: Vec<Kept>) -> Result<(), StoreError>;
+
+    /// Returns kept values of one space in the order of their keys. A page may be shorter than its
+    /// limit though more follow ([`crate::KEPT_PAGE_BYTES_MAX`]); an empty one is the end.
+    async fn kept(
+        &self,
+        workspace: &WorkspaceId,
+        query: &KeptQuery,
+    ) -> Result<Vec<KeptValue>, StoreError>;
 
     /// Stops writing, reopens, makes what is found durable, and returns where each workspace
     /// stands: after this, what was unknown is known.

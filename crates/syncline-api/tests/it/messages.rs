@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use syncline_api::{
-    BulkMode, ClientMessage, Code, ContextView, ErrorMessage, From, Hello, Mode, Problem,
-    ReceiptOrProblem, ResetReason, Resync, Scope, ScopeTerm, ServerMessage, Submit, Subscribe,
-    Welcome, write_begin, write_change, write_change_message, write_end, write_enter, write_error,
-    write_heartbeat, write_lagging, write_leave, write_receipts, write_reset, write_snapshot,
-    write_subscribed, write_welcome,
+    BulkMode, ClientMessage, Code, Condition, ContextView, ErrorMessage, From, Hello, Mode,
+    Problem, ReceiptOrProblem, ResetReason, Resync, Scope, ScopeTerm, ServerMessage, Submit,
+    Subscribe, Welcome, write_begin, write_change, write_change_message, write_end, write_enter,
+    write_error, write_heartbeat, write_lagging, write_leave, write_receipts, write_reset,
+    write_snapshot, write_subscribed, write_welcome,
 };
 use syncline_model::ids::{Name, WorkspaceId};
 use syncline_model::json::{Json, JsonWriter, Pointer};
@@ -31,17 +31,13 @@ fn the_protocols_exchange_is_read() {
     );
     assert_eq!(
         read(r#"{"type":"subscribe","id":"s1","scope":[{"context":"task/a"},{"subtree":"project/web"}],"from":"now"}"#).unwrap(),
-        ClientMessage::Subscribe(Subscribe {
-            id: "s1".into(),
-            scope: Scope(vec![
+        ClientMessage::Subscribe(Subscribe::new(
+            "s1",
+            Scope(vec![
                 ScopeTerm::Context(address("task/a")),
                 ScopeTerm::Subtree(address("project/web")),
-            ]),
-            mode: Mode::Delta,
-            from: From::Now,
-            exclude_self: false,
-            old: false,
-        })
+            ])
+        ))
     );
     let submit = r#"{"type":"submit","id":"r1","proposals":[{"context":"task/a","op":"merge","base":7,"body":{"data":{"n":1}}}]}"#;
     assert!(
@@ -148,14 +144,24 @@ fn each_wrong_field_is_named() {
             "/mode",
         ),
         (
-            r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"filter":{}}"#,
-            Code::NotBuilt,
-            "/filter",
+            r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"filter":{"exact":{"knd":"x"}}}"#,
+            Code::Invalid,
+            "/filter/exact/knd",
         ),
         (
-            r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"where":"x"}"#,
-            Code::NotBuilt,
+            r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"where":""}"#,
+            Code::Invalid,
             "/where",
+        ),
+        (
+            r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"fields":["/a","b"]}"#,
+            Code::Invalid,
+            "/fields/1",
+        ),
+        (
+            r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"coalesce_ms":60001}"#,
+            Code::Invalid,
+            "/coalesce_ms",
         ),
         (
             r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"durable":"x"}"#,
@@ -204,6 +210,10 @@ fn clients_messages_round_trip() {
                 ScopeTerm::Inherited(address("task/a")),
                 ScopeTerm::Label(labels),
             ]),
+            filter: r#"[{"exact":{"kind":"task"}},{"min_priority":2}]"#.parse().unwrap(),
+            condition: Some(Condition::parse("change.version > 1").unwrap()),
+            fields: vec![Pointer::from_static("/data/a")],
+            coalesce_ms: Some(500),
             mode: Mode::Snapshot,
             from: From::Cursor("c".into()),
             exclude_self: true,

@@ -203,7 +203,7 @@ impl Sub {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use syncline_api::{Mode, Scope};
+    use syncline_api::Scope;
     use syncline_model::json::{Limits, Pointer};
 
     const BULK: &str = "01996f1e-4b2a-7c3d-8e4f-5a6b7c8d9e0f";
@@ -211,12 +211,8 @@ mod tests {
     fn subs(from: From) -> Subs {
         let mut subs = Subs::default();
         subs.add(Subscribe {
-            id: "s".to_owned(),
-            scope: Scope::workspace(),
-            mode: Mode::Delta,
             from,
-            exclude_self: false,
-            old: false,
+            ..Subscribe::new("s", Scope::workspace())
         });
         subs
     }

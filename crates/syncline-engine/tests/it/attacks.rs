@@ -412,6 +412,20 @@ impl Store for Stuck {
     ) -> Result<Appended, StoreError> {
         self.inner.append(workspace, after, batch).await
     }
+    async fn keep(
+        &self,
+        workspace: &WorkspaceId,
+        values: Vec<syncline_store::Kept>,
+    ) -> Result<(), StoreError> {
+        self.inner.keep(workspace, values).await
+    }
+    async fn kept(
+        &self,
+        workspace: &WorkspaceId,
+        query: &syncline_store::KeptQuery,
+    ) -> Result<Vec<syncline_store::KeptValue>, StoreError> {
+        self.inner.kept(workspace, query).await
+    }
     async fn recover(&self) -> Result<Vec<WorkspaceRow>, StoreError> {
         match self.stuck.load(Ordering::SeqCst) {
             true => Err(StoreError::Unknown("not yet".to_owned())),

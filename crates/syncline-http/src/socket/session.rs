@@ -311,6 +311,10 @@ impl Session {
             )
             .limit(max as u64, "max_subscriptions"));
         }
+        let filtered = !subscribe.filter.is_empty() || subscribe.condition.is_some();
+        if filtered || !subscribe.fields.is_empty() || subscribe.coalesce_ms.is_some() {
+            return Err(Problem::not_built("filter, where, fields and coalesce_ms"));
+        }
         let request = FeedRequest {
             scope: subscribe.scope,
             mode: subscribe.mode,

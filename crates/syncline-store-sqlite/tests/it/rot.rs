@@ -7,7 +7,9 @@ use syncline_model::ids::{Seq, Version};
 use syncline_store::conformance::scribe::{
     Form, Scribe, address, branch, conflict, line, workspace_id,
 };
-use syncline_store::{ConflictQuery, Store, StoreError, StoreHealth, VerifyReport, replay};
+use syncline_store::{
+    ConflictQuery, Kept, KeptQuery, Store, StoreError, StoreHealth, VerifyReport, replay,
+};
 use syncline_store_sqlite::SqliteStore;
 
 use crate::{open, tamper};
@@ -378,4 +380,39 @@ async fn p1_rot_is_not_served() {
         .await
         .unwrap();
     assert!(rebuild.start.is_some() && replay(&rebuild).is_err());
+}
+
+#[tokio::test]
+async fn p1_kept_values_that_rot_are_named_and_not_served() {
+    for sql in [
+        &flip("kept", "value", 0, "key = 'b'"),
+        &flip("kept", "sum", 2, "key = 'b'"),
+        "UPDATE kept SET key = 'bb' WHERE key = 'b'",
+        "UPDATE kept SET space = 'others' WHERE key = 'b'",
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let store = open(dir.path());
+        let id = Scribe::start(&store, "alpha").await.id;
+        let kept = |key: &str| Kept::put("acks", key, key.as_bytes());
+        let values = vec![kept("a"), kept("b"), kept("c")];
+        store.keep(&id, values).await.unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        assert_eq!(tamper(dir.path(), sql), 1, "{sql}");
+        let store = open(dir.path());
+        let report = verified(&store).await;
+        assert_eq!(report.problems.len(), 1, "{sql}: {:?}", report.problems);
+        assert!(report.problems[0].starts_with("workspace alpha: kept values"));
+        for space in ["acks", "others"] {
+            let query = KeptQuery {
+                space: space.to_owned(),
+                limit: 9,
+                ..KeptQuery::default()
+            };
+            let found = store.kept(&id, &query).await;
+            let moved = sql.contains("others");
+            let rotten = moved == (space == "others");
+            assert_eq!(rotten, matches!(found, Err(StoreError::Rot(_))), "{sql}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use syncline_model::conflict::{Conflict, ConflictState};
 use syncline_model::ids::Seq;
 use syncline_store::conformance::scribe::{Form, Scribe, address, check_shown, conflict, join_all};
-use syncline_store::{Append, CommitFault, Store, StoreError};
+use syncline_store::{Append, CommitFault, Kept, KeptQuery, Store, StoreError};
 use syncline_store_sqlite::TestFaults;
 
 use crate::{open, open_with};
@@ -218,4 +218,40 @@ async fn an_answer_before_the_commit_can_be_asked_for() {
         .await
         .unwrap();
     assert_eq!(store.workspaces().await.unwrap()[0].last, Seq(1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn p1_what_is_kept_shares_a_commit_and_survives() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(dir.path()));
+    let id = Scribe::start(&*store, "alpha").await.id;
+    let before = store.stats().await.unwrap();
+    let calls = (0..64).map(|n| {
+        let (store, id) = (store.clone(), id.clone());
+        let kept = Kept::put("acks", format!("{n:02}"), n.to_string().into_bytes());
+        async move { store.keep(&id, vec![kept]).await }
+    });
+    for answer in join_all(calls.collect()).await {
+        answer.unwrap();
+    }
+    let commits = store.stats().await.unwrap().commits - before.commits;
+    assert!((1..32).contains(&commits), "{commits} commits for 64 calls");
+    // As a process that is killed leaves it: what is in the page cache stays.
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["syncline.db", "syncline.db-wal"] {
+        std::fs::copy(dir.path().join(name), copy.path().join(name)).unwrap();
+    }
+    let query = KeptQuery {
+        space: "acks".to_owned(),
+        limit: 100,
+        ..KeptQuery::default()
+    };
+    let killed = open(copy.path());
+    assert_eq!(killed.kept(&id, &query).await.unwrap().len(), 64);
+    store.close().await.unwrap();
+    drop(store);
+    let again = open(dir.path());
+    let found = again.kept(&id, &query).await.unwrap();
+    assert_eq!(found.len(), 64);
+    assert_eq!((&*found[7].0, &found[7].1[..]), ("07", &b"7"[..]));
 }

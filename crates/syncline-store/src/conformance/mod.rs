@@ -9,6 +9,7 @@
 
 mod appends;
 mod conflicts;
+mod kept;
 mod lists;
 mod oracle;
 mod reads;
@@ -17,6 +18,7 @@ mod subtrees;
 
 pub use appends::*;
 pub use conflicts::*;
+pub use kept::*;
 pub use lists::*;
 pub use reads::*;
 pub use subtrees::*;
@@ -62,6 +64,10 @@ macro_rules! conformance_tests {
             branches_have_versions_of_their_own,
             branches_come_by_name,
             a_conflict_that_is_not_as_it_was_told_is_found,
+            kept_values_come_in_order,
+            kept_values_of_workspaces_are_apart,
+            kept_values_are_bounded,
+            keeping_waits_with_appends,
             all_is_well_when_nothing_is_rotten,
         }
         #[tokio::test]
@@ -75,6 +81,18 @@ macro_rules! conformance_tests {
             let fault = $crate::CommitFault { at: 3, written: false };
             let (store, _guard) = $make(Some(fault)).await;
             $crate::conformance::p1_an_unknown_commit_is_found_out(store, fault).await;
+        }
+        #[tokio::test]
+        async fn p1_a_keep_that_was_written_unknown_is_found() {
+            let fault = $crate::CommitFault { at: 3, written: true };
+            let (store, _guard) = $make(Some(fault)).await;
+            $crate::conformance::p1_an_unknown_keep_is_found_out(store, fault).await;
+        }
+        #[tokio::test]
+        async fn p1_a_keep_that_was_lost_unknown_is_found_out() {
+            let fault = $crate::CommitFault { at: 3, written: false };
+            let (store, _guard) = $make(Some(fault)).await;
+            $crate::conformance::p1_an_unknown_keep_is_found_out(store, fault).await;
         }
     };
     (@each $make:path; $($name:ident,)*) => {

@@ -87,12 +87,9 @@ pub async fn run(args: &WatchArgs, run: &Run) -> Result {
     };
     let mut live = Live::open(&run.target(), run.client_options()?).await?;
     let subscribe = Subscribe {
-        id: SUB.to_owned(),
-        scope,
-        mode: Mode::Delta,
         from,
         exclude_self: args.exclude_self,
-        old: false,
+        ..Subscribe::new(SUB, scope)
     };
     live.submitter().subscribe(subscribe).await?;
     let mut seen = 0;

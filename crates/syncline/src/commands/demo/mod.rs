@@ -133,14 +133,7 @@ async fn watch(
     let (submitter, mut reader) = Live::open(&target, ClientOptions::default())
         .await?
         .into_parts();
-    let subscribe = Subscribe {
-        id: "watcher".to_owned(),
-        scope: Scope::workspace(),
-        mode: Mode::Delta,
-        from: From::Now,
-        exclude_self: false,
-        old: false,
-    };
+    let subscribe = Subscribe::new("watcher", Scope::workspace());
     submitter.subscribe(subscribe).await?;
     // No agent starts before the watcher listens.
     while let Some(event) = reader.next().await {

@@ -37,12 +37,9 @@ impl Notebook {
     /// Subscribes to the workspace and keeps the notebook current.
     pub async fn open(submitter: &Submitter, reader: LiveReader) -> Result<Notebook, Problem> {
         let subscribe = Subscribe {
-            id: "notebook".to_owned(),
-            scope: Scope::workspace(),
             mode: Mode::Snapshot,
             from: From::Snapshot,
-            exclude_self: false,
-            old: false,
+            ..Subscribe::new("notebook", Scope::workspace())
         };
         submitter.subscribe(subscribe).await?;
         let contexts: Arc<Mutex<HashMap<Address, Seen>>> = Arc::default();

@@ -1,0 +1,32 @@
+//! Patterns of pointers: which parts of a document a change must touch.
+
+use std::fmt;
+
+use syncline_model::json::{Pointer, PointerError};
+
+/// Stands for any one step. A member whose name is `*` cannot be named alone.
+const ANY: &str = "*";
+
+/// A JSON Pointer in which `*` stands for one step, whatever it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PointerPattern(Pointer);
+
+impl PointerPattern {
+    /// Reads a pattern such as `/data/steps/*/owner`.
+    pub fn parse(text: &str) -> Result<PointerPattern, PointerError> {
+        Pointer::parse(text).map(PointerPattern)
+    }
+
+    /// Says whether a change at `pointer` touches what the pattern names: it lies at it, below it
+    /// or above it. What replaces `/data` may have changed `/data/status` with it.
+    pub fn touches(&self, pointer: &Pointer) -> bool {
+        let steps = self.0.tokens().iter().zip(pointer.tokens());
+        steps.into_iter().all(|(a, b)| &**a == ANY || a == b)
+    }
+}
+
+impl fmt::Display for PointerPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
