@@ -29,5 +29,6 @@ mod uri;
 pub use error::{SchemaError, SchemaErrorKind};
 pub use limits::SchemaLimits;
 pub use merge_rules::{Ignored, MergePolicy, MergeRules, PathPattern, PathStep};
+pub use pattern::Pattern;
 pub use report::{Correction, Failure, Report};
 pub use schema::Schema;

@@ -27,7 +27,7 @@ const WORDS: &str = "0-9A-Za-z_";
 
 /// A compiled pattern.
 #[derive(Debug)]
-pub(crate) struct Pattern {
+pub struct Pattern {
     regex: Regex,
     source: Box<str>,
     states: u64,
@@ -36,7 +36,7 @@ pub(crate) struct Pattern {
 
 impl Pattern {
     /// Compiles a pattern whose program takes at most `program_bytes_max`.
-    pub(crate) fn compile(source: &str, program_bytes_max: usize) -> Result<Pattern, String> {
+    pub fn compile(source: &str, program_bytes_max: usize) -> Result<Pattern, String> {
         if source.len() > PATTERN_BYTES_MAX {
             return Err(format!(
                 "a pattern has at most {PATTERN_BYTES_MAX} bytes, this one {}",
@@ -78,12 +78,12 @@ impl Pattern {
     }
 
     /// Tells whether the pattern is found anywhere in `text`.
-    pub(crate) fn is_match(&self, text: &str) -> bool {
+    pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(Input::new(text))
     }
 
     /// The most steps that a search in `text` takes: each state at each byte.
-    pub(crate) fn steps(&self, text: &str) -> u64 {
+    pub fn steps(&self, text: &str) -> u64 {
         1 + (text.len() as u64).saturating_mul(self.states) / STATES_PER_STEP
     }
 

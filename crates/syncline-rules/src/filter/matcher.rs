@@ -1,9 +1,12 @@
 //! Filters and `where` together, and what they answer.
 
-use syncline_api::{Attribute, Filter, Filters};
-use syncline_model::json::{FieldError, Json};
+use std::sync::Arc;
 
-use super::facts::{Facts, Found};
+use syncline_api::{Attribute, Filter, Filters};
+use syncline_model::json::{FieldError, Json, Pointer};
+
+use super::condition::Expression;
+use super::facts::{After, Facts, Found};
 
 /// What a matcher says of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,28 +19,48 @@ pub enum Answer {
     NeedsDocument,
 }
 
-/// Compiled filters and `where`.
+/// Compiled filters and `where`. Clones share what was compiled, and the count of failures.
 #[derive(Clone, Debug, Default)]
 pub struct Matcher {
     filters: Filters,
+    expression: Option<Arc<Expression>>,
 }
 
 impl Matcher {
     /// Compiles filters, of which one must match, and an expression, which must be true as well.
     ///
     /// What is wrong with the expression is said with the pointer `/where`.
-    pub fn compile(filters: &Filters, _condition: Option<&str>) -> Result<Matcher, FieldError> {
+    pub fn compile(filters: &Filters, condition: Option<&str>) -> Result<Matcher, FieldError> {
+        let expression = condition.map(Expression::compile).transpose();
+        let expression =
+            expression.map_err(|why| FieldError::invalid(Pointer::from_static("/where"), why))?;
         Ok(Matcher {
             filters: filters.clone(),
+            expression: expression.map(Arc::new),
         })
     }
 
     /// Says whether a reader wants to hear of a change, looking at no more than it must.
     pub fn answer(&self, facts: &Facts<'_>) -> Answer {
-        if self.filters.is_empty() {
-            return Answer::Yes;
+        let filtered = if self.filters.is_empty() {
+            Answer::Yes
+        } else {
+            any(self.filters.0.iter().map(|filter| judge(filter, facts)))
+        };
+        let Some(expression) = &self.expression else {
+            return filtered;
+        };
+        let at_hand = !matches!(facts.document, After::NotAtHand) || !expression.needs_document();
+        match filtered {
+            Answer::No => Answer::No,
+            _ if !at_hand => Answer::NeedsDocument,
+            Answer::NeedsDocument | Answer::Yes => {
+                match (expression.evaluate(facts).unwrap_or(false), filtered) {
+                    (true, filtered) => filtered,
+                    (false, _) => Answer::No,
+                }
+            }
         }
-        any(self.filters.0.iter().map(|filter| judge(filter, facts)))
     }
 
     /// Says whether a change matches; what depends on a document that is not at hand does not.
@@ -47,27 +70,33 @@ impl Matcher {
 
     /// Says whether everything matches.
     pub fn is_everything(&self) -> bool {
-        self.filters.is_empty()
+        self.filters.is_empty() && self.expression.is_none()
     }
 
     /// Says whether an answer may depend on the document.
     pub fn needs_document(&self) -> bool {
         let of_document = |name: &Attribute| name.is_of_document();
-        self.filters
-            .0
-            .iter()
-            .any(|filter| names(filter, &of_document))
+        let filters = &self.filters.0;
+        filters.iter().any(|filter| names(filter, &of_document))
+            || self.expression.as_ref().is_some_and(|e| e.needs_document())
     }
 
     /// Says whether kind and address alone decide, so that every change of a context matches or
     /// none does.
     pub fn is_of_context(&self) -> bool {
         let other = |name: &Attribute| !name.is_of_context();
-        !self
-            .filters
-            .0
-            .iter()
-            .any(|filter| names(filter, &other) || looks_at_change(filter))
+        let looks_further = |filter: &Filter| names(filter, &other) || looks_at_change(filter);
+        !self.filters.0.iter().any(looks_further)
+            && self.expression.as_ref().is_none_or(|e| e.is_of_context())
+    }
+
+    /// Returns how often `where` had no value for a change, and so did not match.
+    pub fn failed(&self) -> u64 {
+        self.expression.as_ref().map_or(0, |e| e.failed())
+    }
+
+    pub(super) fn filters(&self) -> &Filters {
+        &self.filters
     }
 }
 

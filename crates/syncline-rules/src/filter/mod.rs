@@ -4,10 +4,12 @@
 //! scope says which contexts a reader hears of, and is judged before and after each change; a
 //! matcher only chooses among the changes of the scope, and is never security.
 
+mod condition;
 mod facts;
 mod index;
 mod matcher;
 
+pub use condition::Wrong;
 pub use facts::Facts;
 pub use index::Index;
 pub use matcher::{Answer, Matcher};
