@@ -4,7 +4,9 @@
 //! [`signature`] and [`event`] say what is posted, [`target`] and [`guard`] where to,
 //! [`policy`] and [`machine`] when, and what becomes of it.
 
+pub mod definition;
 pub mod event;
+pub mod exchange;
 pub mod guard;
 pub mod machine;
 pub mod policy;

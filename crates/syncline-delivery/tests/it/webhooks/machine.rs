@@ -423,8 +423,5 @@ fn killed_at_any_step_nothing_is_lost_nor_out_of_order_nor_sent_for_ever() {
         crashes += run.crashes;
         dead += run.disk.dead.len();
     }
-    assert!(
-        crashes > 500 && dead > 10,
-        "{crashes} crashes, {dead} dead"
-    );
+    assert!(crashes > 500 && dead > 10, "{crashes} crashes, {dead} dead");
 }
