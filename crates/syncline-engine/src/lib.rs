@@ -12,6 +12,7 @@ mod committer;
 mod deciding;
 mod declared;
 mod heads;
+mod kept;
 mod left;
 mod lines;
 mod load;

@@ -10,6 +10,8 @@ pub mod exchange;
 pub mod guard;
 pub mod machine;
 pub mod policy;
+pub mod reader;
+pub mod rows;
 pub mod signature;
 pub mod state;
 pub mod target;
