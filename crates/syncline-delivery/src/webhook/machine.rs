@@ -191,6 +191,12 @@ impl Machine {
         self.events.values()
     }
 
+    /// Says whether enough is due that reading on can wait.
+    pub fn is_busy(&self, now: Timestamp) -> bool {
+        let due = self.due.iter().take_while(|(due_at, _)| *due_at <= now);
+        due.take(2 * self.policy.in_flight_max).count() == 2 * self.policy.in_flight_max
+    }
+
     /// Says whether the endpoint has proved that it wants to hear.
     pub fn is_proved(&self) -> bool {
         self.state.proved.as_deref() == Some(self.url.as_str())
@@ -238,6 +244,11 @@ impl Machine {
         self.state_changed = true;
     }
 
+    /// Takes it that the endpoint wants to hear, without asking it.
+    pub fn trust(&mut self) {
+        self.state.proved = Some(self.url.clone());
+    }
+
     /// Calls the endpoint again, whatever it did before.
     pub fn enable(&mut self, now: Timestamp) {
         let state = &mut self.state;
@@ -266,18 +277,36 @@ impl Machine {
                 false => self.challenge(now, &mut step),
             }
         }
-        step.keep = std::mem::take(&mut self.rows);
+        step.keep = self.rows();
+        step
+    }
+
+    /// Returns what is to be kept now, and begins nothing.
+    pub fn rows(&mut self) -> Vec<Row> {
+        let mut keep = std::mem::take(&mut self.rows);
         for slot in std::mem::take(&mut self.changed) {
             let event = self.events.get(&slot).cloned();
-            step.keep.push(event.map_or(Row::Settled(slot), Row::Event));
+            keep.push(event.map_or(Row::Settled(slot), Row::Event));
         }
         // A cursor that moved over what does not match alone can wait: it is only read again.
-        let moved = self.cursor_moved && !step.keep.is_empty();
+        let moved = self.cursor_moved && !keep.is_empty();
         if std::mem::take(&mut self.state_changed) || moved {
             self.cursor_moved = false;
-            step.keep.push(Row::State(self.state.clone()));
+            keep.push(Row::State(self.state.clone()));
         }
-        step
+        keep
+    }
+
+    /// Takes back rows that the store did not keep.
+    pub fn keep_again(&mut self, rows: Vec<Row>) {
+        let newer = std::mem::replace(&mut self.rows, rows);
+        self.rows.extend(newer);
+    }
+
+    /// Returns the events whose attempts are in flight.
+    pub fn in_the_air(&self) -> Vec<Slot> {
+        let begun = self.events.values().filter(|event| event.begun);
+        begun.map(|event| event.slot).collect()
     }
 
     fn send(&mut self, now: Timestamp, step: &mut Step) {

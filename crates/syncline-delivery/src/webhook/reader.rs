@@ -11,7 +11,7 @@ use syncline_model::json::JsonWriter;
 
 use crate::feed::{Feed, FeedRequest};
 use crate::item::Item;
-use crate::webhook::definition::Definition;
+use crate::webhook::definition::{Definition, WEBHOOK_KIND};
 use crate::webhook::event::{self, Message};
 use crate::webhook::state::{About, Slot};
 
@@ -46,11 +46,7 @@ pub struct Way {
 
 impl Reader {
     /// Reads for a definition, as its owner may.
-    pub fn new(
-        workspace: Workspace,
-        principal: Principal,
-        definition: Arc<Definition>,
-    ) -> Reader {
+    pub fn new(workspace: Workspace, principal: Principal, definition: Arc<Definition>) -> Reader {
         Reader {
             workspace,
             principal,
@@ -121,7 +117,12 @@ impl Reader {
                     let (next, again) = match reason {
                         // The feed's own place is good: it only cannot say what moved along.
                         ResetReason::Access | ResetReason::Limit => self.open(&cursor).await?,
-                        _ => (Way { feed: self.feed(From::Now).await?.0 }, None),
+                        _ => (
+                            Way {
+                                feed: self.feed(From::Now).await?.0,
+                            },
+                            None,
+                        ),
                     };
                     *way = next;
                     if let Some(reason) = again {
@@ -206,6 +207,10 @@ impl Reader {
             // Ways are never opened with a snapshot, and resets are handled before.
             Item::Snapshot { .. } | Item::Reset(_) => return None,
         };
+        // Where others post to is no endpoint's business: a URL may be all that guards its owner.
+        if entry.change.context.kind() == WEBHOOK_KIND {
+            return None;
+        }
         Some(Reading {
             slot: Slot {
                 seq: entry.seq,

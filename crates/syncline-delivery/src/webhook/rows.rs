@@ -101,7 +101,11 @@ fn to_kept(id: &str, row: &Row) -> Kept {
     let put = |space, key: String, text: String| Kept::put(space, key, text.into_bytes());
     match row {
         Row::State(state) => put(STATES, id.to_owned(), state.to_text()),
-        Row::Event(event) => put(EVENTS, format!("{id}/{}", event.slot.key()), event.to_text()),
+        Row::Event(event) => put(
+            EVENTS,
+            format!("{id}/{}", event.slot.key()),
+            event.to_text(),
+        ),
         Row::Settled(slot) => Kept::forget(EVENTS, format!("{id}/{}", slot.key())),
         Row::Dead(event, at) => {
             let text = format!(r#"{{"at":{},"event":{}}}"#, at.0, event.to_text());
@@ -143,7 +147,9 @@ fn logged_text(number: u64, logged: &Logged) -> String {
 fn read_logged(json: &Json) -> Result<(u64, Logged), FieldError> {
     let mut f = Fields::new(json, &Pointer::root())?;
     let number = f.required_u64("number")?;
-    let status = f.u64("status")?.and_then(|status| u16::try_from(status).ok());
+    let status = f
+        .u64("status")?
+        .and_then(|status| u16::try_from(status).ok());
     let (error, skipped) = (f.string("error")?, f.string("skipped")?);
     let end = match (status, error, skipped) {
         (_, _, Some(_)) => End::Skipped("nothing was left to send"),
@@ -272,17 +278,15 @@ async fn forget_all(
     keys: Vec<(&'static str, String)>,
 ) -> Result<(), Problem> {
     for page in keys.chunks(PAGE) {
-        let forget = page.iter().map(|(space, key)| Kept::forget(space, key.clone()));
+        let forget = page
+            .iter()
+            .map(|(space, key)| Kept::forget(space, key.clone()));
         workspace.keep(forget.collect()).await?;
     }
     Ok(())
 }
 
-async fn one(
-    workspace: &Workspace,
-    space: &str,
-    key: &str,
-) -> Result<Option<Arc<[u8]>>, Problem> {
+async fn one(workspace: &Workspace, space: &str, key: &str) -> Result<Option<Arc<[u8]>>, Problem> {
     let found = all(workspace, space, key, 1).await?;
     let exact = found.into_iter().find(|(found, _)| found == key);
     Ok(exact.map(|(_, bytes)| bytes))
@@ -314,10 +318,7 @@ async fn all(
     }
 }
 
-fn read<T>(
-    bytes: &[u8],
-    read: impl Fn(&Json) -> Result<T, FieldError>,
-) -> Result<T, Problem> {
+fn read<T>(bytes: &[u8], read: impl Fn(&Json) -> Result<T, FieldError>) -> Result<T, Problem> {
     let limits = Limits {
         bytes_max: syncline_store::KEPT_VALUE_BYTES_MAX,
         depth_max: 16,

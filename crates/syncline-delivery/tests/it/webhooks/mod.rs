@@ -5,3 +5,4 @@ mod exchange;
 mod guard;
 mod machine;
 mod public;
+mod whole;
