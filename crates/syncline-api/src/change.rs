@@ -82,7 +82,7 @@ pub struct ChangeView<'a> {
     pub mode: Mode,
     /// The document after the change, in full form: for [`Mode::Snapshot`].
     pub document: Option<&'a Json>,
-    /// With the document's hash; a snapshot always has it.
+    /// With the document's hash: not where only parts of it are shown.
     pub show_hash: bool,
     /// With the values before.
     pub old: bool,
@@ -186,22 +186,17 @@ impl ChangeView<'_> {
             (Effect::Patch(_), Mode::Snapshot) => self.document,
             (Effect::Patch(_), Mode::Delta) => None,
         };
-        let enc = match (document, &change.effect, self.mode) {
+        match (document, &change.effect, self.mode) {
             (Some(document), ..) => {
                 w.field_str("enc", Enc::Snapshot.as_str());
                 w.field_json("snapshot", document);
-                Enc::Snapshot
             }
             (None, Effect::Patch(patch), Mode::Delta | Mode::Snapshot) => {
                 w.field_str("enc", Enc::Patch.as_str());
                 w.field_json("patch", patch);
-                Enc::Patch
             }
-            _ => {
-                w.field_str("enc", Enc::Thin.as_str());
-                Enc::Thin
-            }
-        };
+            _ => w.field_str("enc", Enc::Thin.as_str()),
+        }
         if self.old && !change.intent.old.is_empty() {
             w.key("old");
             w.begin_object();
@@ -228,7 +223,7 @@ impl ChangeView<'_> {
         if change.blind {
             w.field_bool("blind", true);
         }
-        if self.show_hash || enc == Enc::Snapshot {
+        if self.show_hash {
             w.field_str("hash", &change.hash.to_string());
         }
     }

@@ -24,8 +24,8 @@ pub struct ContextView {
     pub seq: Option<Seq>,
     /// Its ETag.
     pub etag: Etag,
-    /// The document's hash.
-    pub hash: DocumentHash,
+    /// The document's hash; none where parts of it are shown only.
+    pub hash: Option<DocumentHash>,
     /// Who made it.
     pub actor: Actor,
     /// When version 1 was committed.
@@ -51,7 +51,7 @@ impl ContextView {
             version: head.version,
             seq: show_seq.then_some(head.seq),
             etag: head.etag(),
-            hash: head.hash,
+            hash: Some(head.hash),
             actor: head.actor.clone(),
             created_at: head.created_at,
             updated_at: head.updated_at,
@@ -76,7 +76,9 @@ impl ContextView {
             w.field_u64("seq", seq.0);
         }
         w.field_str("etag", &self.etag.to_string());
-        w.field_str("hash", &self.hash.to_string());
+        if let Some(hash) = self.hash {
+            w.field_str("hash", &hash.to_string());
+        }
         w.key("actor");
         self.actor.write(w);
         w.field_str("created_at", &self.created_at.to_string());
@@ -123,7 +125,9 @@ impl ContextView {
             view.insert("seq", Json::from(seq.0));
         }
         view.insert("etag", Json::from(self.etag.to_string()));
-        view.insert("hash", Json::from(self.hash.to_string()));
+        if let Some(hash) = self.hash {
+            view.insert("hash", Json::from(hash.to_string()));
+        }
         view.insert("actor", Json::from(actor));
         view.insert("created_at", Json::from(self.created_at.to_string()));
         view.insert("updated_at", Json::from(self.updated_at.to_string()));
@@ -159,7 +163,7 @@ impl ContextView {
             version: Version(f.required_u64("version")?),
             seq: f.u64("seq")?.map(Seq),
             etag: f.required_parse("etag", Etag::parse)?,
-            hash: f.required_parse("hash", parse_hash)?,
+            hash: f.parse("hash", parse_hash)?,
             actor: read_actor(f.required("actor")?, &at.child("actor"))?,
             created_at: f.required_parse("created_at", Timestamp::parse)?,
             updated_at: f.required_parse("updated_at", Timestamp::parse)?,
@@ -221,6 +225,22 @@ pub fn project(view: &Json, fields: &[Pointer]) -> Json {
     );
     part.insert("partial", Json::Object(partial));
     Json::Object(part)
+}
+
+/// Returns the parts of a context that a subscription's `fields` name, for its reader to hold and
+/// to apply patches to: without the hash, which is that of the whole document.
+pub fn partial_context(view: &ContextView, fields: &[Pointer]) -> Json {
+    let whole = view.to_json();
+    let mut part = project(&whole, fields);
+    if let Json::Object(part) = &mut part {
+        part.remove("hash");
+        for name in ["branch", "actor", "created_at"] {
+            if let Some(value) = whole.get(name) {
+                part.insert(name, value.clone());
+            }
+        }
+    }
+    part
 }
 
 fn copy_path(from: &Json, tokens: &[std::sync::Arc<str>], into: &mut Object) {

@@ -17,7 +17,7 @@ mod receipt;
 mod scope;
 
 pub use change::{ChangeView, Enc, Mode, WireBody, WireChange, write_change};
-pub use context::{ContextView, project, shorten, strip_server_members};
+pub use context::{ContextView, partial_context, project, shorten, strip_server_members};
 pub use filter::{
     Attribute, CONDITION_BYTES_MAX, Condition, FILTER_BYTES_MAX, FILTER_DEPTH_MAX, FILTER_IN_MAX,
     FILTER_NODES_MAX, FILTER_TEXT_BYTES_MAX, Filter, Filters, PointerPattern,

@@ -6,13 +6,17 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use syncline_model::ids::{Address, ChangeId, Name, WorkspaceId};
+use syncline_model::change::parse_hash;
+use syncline_model::document::DocumentHash;
+use syncline_model::ids::{Address, BranchName, ChangeId, Name, Version, WorkspaceId};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer};
+use syncline_model::time::Timestamp;
 
 use crate::change::{Mode, WireChange};
 use crate::context::ContextView;
 use crate::filter::{Condition, Filters};
 use crate::problem::{Code, Problem, ResetReason};
+use crate::proposal::parse_branch;
 use crate::receipt::ReceiptOrProblem;
 use crate::scope::Scope;
 
@@ -50,6 +54,10 @@ pub enum From {
     Snapshot,
     /// After a place in the log.
     Cursor(String),
+    /// With the log's first change.
+    Start,
+    /// With the first change that was committed after this time.
+    Time(Timestamp),
 }
 
 /// Asks for the changes of a scope.
@@ -144,6 +152,13 @@ pub struct Resync {
     pub sub: Option<String>,
     /// Which context.
     pub context: Address,
+    /// Which line of versions; absent is `main`.
+    pub branch: Option<BranchName>,
+    /// The version that the client holds, and the hash of what it holds: it is sent the context
+    /// only if that is another.
+    pub version: Option<Version>,
+    /// See `version`.
+    pub hash: Option<DocumentHash>,
     /// The client's name for the question; the answer names it as `ref`.
     pub id: Option<String>,
 }
@@ -226,6 +241,9 @@ impl ClientMessage {
                 id: f.parse("id", parse_id)?,
                 sub: f.parse("sub", parse_id)?,
                 context: f.required_parse("context", Address::parse)?,
+                branch: f.parse("branch", parse_branch)?.flatten(),
+                version: f.u64("version")?.map(Version),
+                hash: f.parse("hash", parse_hash)?,
             }),
             "ack" => ClientMessage::Ack {
                 sub: required_id(&mut f, "sub")?,
@@ -280,6 +298,13 @@ impl ClientMessage {
                 optional(w, "id", resync.id.as_deref());
                 optional(w, "sub", resync.sub.as_deref());
                 w.field_str("context", resync.context.as_str());
+                optional(w, "branch", resync.branch.as_ref().map(BranchName::as_str));
+                if let Some(version) = resync.version {
+                    w.field_u64("version", version.0);
+                }
+                if let Some(hash) = resync.hash {
+                    w.field_str("hash", &hash.to_string());
+                }
             }
             ClientMessage::Ack { sub, cursor } => {
                 w.field_str("type", "ack");
@@ -446,17 +471,24 @@ fn write_subscribe(w: &mut JsonWriter, subscribe: &Subscribe) {
 }
 
 impl From {
-    /// Reads `"now"`, `"snapshot"` or `{"cursor":"…"}`.
+    /// Reads `"now"`, `"snapshot"`, `"start"`, `{"cursor":"…"}` or `{"time":"2026-…"}`.
     pub fn read(value: &Json, at: &Pointer) -> Result<From, FieldError> {
-        const WHAT: &str = "from is \"now\", \"snapshot\" or {\"cursor\":\"…\"}";
+        const WHAT: &str = "from is \"now\", \"snapshot\", \"start\", {\"cursor\":\"…\"} or \
+            {\"time\":\"…\"}";
         match value {
             Json::String(text) if &**text == "now" => Ok(From::Now),
             Json::String(text) if &**text == "snapshot" => Ok(From::Snapshot),
+            Json::String(text) if &**text == "start" => Ok(From::Start),
             Json::Object(_) => {
                 let mut f = Fields::new(value, at)?;
-                let cursor = f.required_string("cursor")?.to_owned();
+                let cursor = f.string("cursor")?.map(str::to_owned);
+                let time = f.parse("time", Timestamp::parse)?;
                 f.finish()?;
-                Ok(From::Cursor(cursor))
+                match (cursor, time) {
+                    (Some(cursor), None) => Ok(From::Cursor(cursor)),
+                    (None, Some(time)) => Ok(From::Time(time)),
+                    _ => Err(FieldError::invalid(at.clone(), WHAT)),
+                }
             }
             _ => Err(FieldError::invalid(at.clone(), WHAT)),
         }
@@ -467,9 +499,15 @@ impl From {
         match self {
             From::Now => w.string("now"),
             From::Snapshot => w.string("snapshot"),
+            From::Start => w.string("start"),
             From::Cursor(cursor) => {
                 w.begin_object();
                 w.field_str("cursor", cursor);
+                w.end_object();
+            }
+            From::Time(time) => {
+                w.begin_object();
+                w.field_str("time", &time.to_string());
                 w.end_object();
             }
         }
@@ -803,22 +841,31 @@ pub fn write_subscribed(
     w.end_object();
 }
 
-/// Writes `change` round a change that was encoded before.
-pub fn write_change_message(w: &mut JsonWriter, sub: &str, n: u64, change: &str) {
+/// Writes `change` round a change that was encoded before; `resume` is the cursor to keep instead
+/// of the change's own.
+pub fn write_change_message(
+    w: &mut JsonWriter,
+    sub: &str,
+    n: u64,
+    change: &str,
+    resume: Option<&str>,
+) {
     w.begin_object();
     w.field_str("type", "change");
     w.field_str("sub", sub);
     w.field_u64("n", n);
     w.field_raw("change", change);
+    optional(w, "resume", resume);
     w.end_object();
 }
 
-/// Writes `snapshot`: a page of a subscription, or the answer to a `resync`.
-pub fn write_snapshot<'a>(
+/// Writes `snapshot`: a page of a subscription, or the answer to a `resync`. `contexts` writes the
+/// items.
+pub fn write_snapshot(
     w: &mut JsonWriter,
     sub: Option<&str>,
     reference: Option<&str>,
-    contexts: impl Iterator<Item = &'a ContextView>,
+    contexts: impl FnOnce(&mut JsonWriter),
     last: bool,
     cursor: Option<&str>,
 ) {
@@ -828,19 +875,19 @@ pub fn write_snapshot<'a>(
     optional(w, "ref", reference);
     w.key("contexts");
     w.begin_array();
-    contexts.for_each(|context| context.write(w));
+    contexts(w);
     w.end_array();
     w.field_bool("last", last);
     optional(w, "cursor", cursor);
     w.end_object();
 }
 
-/// Writes `enter`.
+/// Writes `enter`; `context` writes the context.
 pub fn write_enter(
     w: &mut JsonWriter,
     sub: &str,
     n: u64,
-    context: &ContextView,
+    context: impl FnOnce(&mut JsonWriter),
     cursor: Option<&str>,
 ) {
     w.begin_object();
@@ -848,7 +895,7 @@ pub fn write_enter(
     w.field_str("sub", sub);
     w.field_u64("n", n);
     w.key("context");
-    context.write(w);
+    context(w);
     optional(w, "cursor", cursor);
     w.end_object();
 }

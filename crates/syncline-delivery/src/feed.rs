@@ -1,27 +1,35 @@
 //! A feed: one subscription's way along the log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use syncline_api::{ChangeView, Code, From, Mode, Problem, ResetReason, Scope, ScopeTerm};
-use syncline_engine::{Entry, Principal, When, Workspace};
-use syncline_model::change::{Change, ChangeType};
+use syncline_api::{Code, Condition, Filters, From, Mode, Problem, ResetReason, Scope, ScopeTerm};
+use syncline_engine::{Entry, Principal, Workspace};
+use syncline_model::change::Change;
 use syncline_model::cursor::Position;
 use syncline_model::head::Head;
-use syncline_model::ids::{Address, ChangeId, Name, PrincipalId, Seq};
-use syncline_model::json::JsonWriter;
-use syncline_rules::{Subject, Verdict, judge, place_in, visible};
+use syncline_model::ids::{Address, Name, PrincipalId, Seq, Version};
+use syncline_model::json::Pointer;
+use syncline_model::proposal::Priority;
+use syncline_rules::Matcher;
+use tokio::time::Instant;
 
-use crate::item::{ChangeItem, Item};
+use crate::held::Held;
+use crate::item::{Item, Shape};
+use crate::mask::Mask;
+use crate::page::Page;
+use crate::router::{QUEUE_MAX, Route, Step};
+use crate::sent::Sent;
 use crate::snapshot::Pager;
 
 /// Bounds how many records are judged before a page is handed out, even if none matches.
 const JUDGED_MAX: usize = 1_024;
 /// Bounds a snapshot's page, in contexts.
 const SNAPSHOT_PAGE: usize = 100;
-/// Bounds how much of the log after a move is asked whether anything left the moved context since.
-const SCANNED_MAX: u64 = 4_096;
-/// Bounds one push: a bulk is one, but a thousand small parts may each show a large document.
-const PUSH_BYTES_MAX: usize = 32 << 20;
+/// Bounds how many pages are read for one that a filter leaves something of.
+const PAGES_MAX: usize = 8;
+/// Bounds how far ahead it is looked for how urgent the next changes are.
+const AHEAD_MAX: usize = 64;
 
 /// Whose changes are left out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +43,7 @@ pub struct Exclude {
 }
 
 impl Exclude {
-    fn covers(&self, change: &Change) -> bool {
+    pub(crate) fn covers(&self, change: &Change) -> bool {
         let actor = &change.actor;
         actor.id == self.id && actor.agent == self.agent && actor.session == self.session
     }
@@ -46,6 +54,12 @@ impl Exclude {
 pub struct FeedRequest {
     /// Which contexts.
     pub scope: Scope,
+    /// Which of their changes; empty is all.
+    pub filter: Filters,
+    /// Which of those that the filter lets pass.
+    pub condition: Option<Condition>,
+    /// Which parts of a document; empty is all.
+    pub fields: Vec<Pointer>,
     /// In which form.
     pub mode: Mode,
     /// From where.
@@ -54,6 +68,25 @@ pub struct FeedRequest {
     pub exclude_self: Option<Exclude>,
     /// With the values before.
     pub old: bool,
+    /// Hold changes for so long, so that several of one context become one.
+    pub coalesce: Option<Duration>,
+}
+
+impl FeedRequest {
+    /// Asks for all changes of a scope, as deltas; the rest is set by name.
+    pub fn new(scope: Scope, from: From) -> FeedRequest {
+        FeedRequest {
+            scope,
+            filter: Filters::default(),
+            condition: None,
+            fields: Vec::new(),
+            mode: Mode::Delta,
+            from,
+            exclude_self: None,
+            old: false,
+            coalesce: None,
+        }
+    }
 }
 
 /// How a subscription began.
@@ -71,17 +104,27 @@ pub struct Opening {
 
 /// One subscription's way along the log.
 pub struct Feed {
-    workspace: Workspace,
-    principal: Principal,
-    scope: Scope,
+    pub(crate) workspace: Workspace,
+    pub(crate) principal: Principal,
+    pub(crate) scope: Scope,
     /// The ancestors of each `inherited` term's context, in the order of those terms.
-    inherited: Vec<Vec<Address>>,
-    mode: Mode,
-    exclude: Option<Exclude>,
-    old: bool,
-    at: Position,
+    pub(crate) inherited: Vec<Vec<Address>>,
+    pub(crate) matcher: Arc<Matcher>,
+    pub(crate) shape: Shape,
+    pub(crate) mode: Mode,
+    pub(crate) exclude: Option<Exclude>,
+    pub(crate) old: bool,
+    pub(crate) coalesce: Option<Duration>,
+    /// The reader takes its messages slowly: what is read ahead for it becomes one by context.
+    pub(crate) skims: bool,
+    pub(crate) at: Position,
+    pub(crate) sent: Sent,
+    pub(crate) held: Held<Arc<Entry>>,
+    begun: Instant,
+    passed: Duration,
+    route: Option<Route>,
     pager: Option<Pager>,
-    over: bool,
+    pub(crate) over: bool,
     /// It has been at the tail, so falling behind is news.
     was_live: bool,
     lagging: bool,
@@ -89,45 +132,71 @@ pub struct Feed {
     jump_at: Option<Seq>,
 }
 
+/// Records to judge, and the place that they lead to where nothing else up to it matters.
+struct Batch {
+    entries: Vec<Arc<Entry>>,
+    then: Option<Position>,
+}
+
 impl Feed {
     /// Opens a subscription.
     ///
     /// A cursor whose place is no more is not an error here: the feed begins with a snapshot and
-    /// says why. Only text that is no cursor is refused.
+    /// says why. Only text that is no cursor, and a `where` that is none, are refused.
     pub async fn open(
         workspace: Workspace,
         principal: Principal,
         request: FeedRequest,
     ) -> Result<(Feed, Opening), Problem> {
-        let faults = workspace.faults();
+        let condition = request.condition.as_ref().map(Condition::as_str);
+        let matcher = Arc::new(Matcher::compile(&request.filter, condition)?);
+        let mask = Mask::new(request.fields);
+        let chooses = request.mode == Mode::Delta
+            && (!matcher.is_of_context() || request.exclude_self.is_some() || !mask.is_whole());
         // The place is taken before anything is read, so that nothing can fall between.
         let tail = workspace.tail();
-        let (at, reason) = match &request.from {
-            From::Now | From::Snapshot => (tail, None),
-            From::Cursor(cursor) => match workspace.resume(cursor).await {
-                Ok(position) => (position, None),
-                Err(problem) if problem.code == Code::Reset => (
-                    workspace.tail(),
-                    Some(problem.reason.unwrap_or(ResetReason::Epoch)),
-                ),
-                Err(problem) => return Err(problem),
-            },
+        let (at, reason) = match place_of(&workspace, &request.from).await {
+            Ok(position) => (position, None),
+            Err(problem) if problem.code == Code::Reset => (
+                workspace.tail(),
+                Some(problem.reason.unwrap_or(ResetReason::Epoch)),
+            ),
+            Err(problem) => return Err(problem),
         };
         let snapshot = request.from == From::Snapshot || reason.is_some();
-        let resumed = matches!(request.from, From::Cursor(_)) && !snapshot;
+        let resumed = !matches!(request.from, From::Now | From::Snapshot) && !snapshot;
+        let mut sent = Sent::new(chooses);
+        // A reader that goes back to an older place holds what it was sent from there on, which is
+        // what it is sent again, unless that depends on what came before it.
+        if resumed && (request.coalesce.is_some() || !mask.is_whole()) {
+            sent.unsure_until(tail.seq);
+        }
+        let jumps = workspace.faults().live_before_listen && resumed;
         let mut feed = Feed {
             inherited: Vec::new(),
+            shape: Shape {
+                all: principal.reads_all(),
+                mask,
+            },
             principal,
             scope: request.scope,
+            matcher,
             mode: request.mode,
             exclude: request.exclude_self,
             old: request.old,
+            coalesce: request.coalesce,
+            skims: false,
             at,
+            sent,
+            held: Held::default(),
+            begun: Instant::now(),
+            passed: Duration::ZERO,
+            route: None,
             pager: snapshot.then(|| Pager::new(at.seq)),
             over: false,
             was_live: false,
             lagging: false,
-            jump_at: (faults.live_before_listen && resumed).then_some(tail.seq),
+            jump_at: jumps.then_some(tail.seq),
             workspace,
         };
         feed.resolve_inherited().await?;
@@ -153,9 +222,9 @@ impl Feed {
         Ok(())
     }
 
-    /// Returns the place up to which everything was judged, freshly sealed.
+    /// Returns the highest place below which all was handed out, freshly sealed.
     pub fn cursor(&self) -> String {
-        self.workspace.seal_fresh(&self.at)
+        self.workspace.seal_fresh(&self.held.low(self.at))
     }
 
     /// Returns how many records lie between here and the tail.
@@ -166,6 +235,94 @@ impl Feed {
     /// Says whether the feed ended with a reset.
     pub fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// Returns how whole contexts are shown to its reader.
+    pub fn shape(&self) -> Shape {
+        self.shape.clone()
+    }
+
+    /// Says whether all that happens in the workspace is for it: then the tail's own bell is the
+    /// one to listen to.
+    pub fn takes_everything(&self) -> bool {
+        self.scope.0.contains(&ScopeTerm::Workspace) && self.matcher.is_everything()
+    }
+
+    pub(crate) fn matcher(&self) -> &Matcher {
+        &self.matcher
+    }
+
+    pub(crate) fn scope(&self) -> (&Scope, &[Vec<Address>]) {
+        (&self.scope, &self.inherited)
+    }
+
+    pub(crate) fn follow(&mut self, route: Route) {
+        self.route = Some(route);
+    }
+
+    /// Says whether a page would bring anything, or move the feed on.
+    pub fn is_hungry(&self) -> bool {
+        if self.over {
+            return false;
+        }
+        let due = self.due().is_some_and(|due| due <= Instant::now());
+        self.pager.is_some()
+            || due
+            || self.workspace.epoch() != self.at.epoch
+            || match &self.route {
+                Some(route) => route.has_news(self.at.seq),
+                None => self.behind() > 0,
+            }
+    }
+
+    /// Returns when something that waits to become one with later changes is due.
+    pub fn due(&self) -> Option<Instant> {
+        let due = self.held.due()?;
+        Some(self.begun + due.saturating_sub(self.passed))
+    }
+
+    /// Returns how urgent the most urgent of the next changes is.
+    pub fn urgency(&self) -> Priority {
+        if let Some(route) = &self.route
+            && !route.reads_log(self.at.seq)
+        {
+            return route.urgency();
+        }
+        let ahead = self.workspace.recent(self.at.seq, AHEAD_MAX);
+        let ahead = ahead.unwrap_or_default();
+        let priorities = ahead.iter().map(|entry| entry.change.priority);
+        priorities.min_by_key(|p| p.get()).unwrap_or_default()
+    }
+
+    /// Tells the feed that its reader took nothing for a while: if its queue is half full by now,
+    /// what is read ahead becomes one by context, up to the tail.
+    pub fn note_slow_reader(&mut self) {
+        let waiting = match &self.route {
+            Some(route) => route.waiting(),
+            None => usize::try_from(self.behind()).unwrap_or(usize::MAX),
+        };
+        self.skims |= self.was_live && !self.lagging && waiting >= QUEUE_MAX / 2;
+    }
+
+    /// Moves on over what is not for this feed, where nothing else comes next: an idle
+    /// subscription's cursor must not fall behind what can still be read.
+    pub fn pass_over(&mut self) {
+        let step = self.route.as_ref().map(|route| route.step(self.at.seq, 1));
+        if let Some(Step::Records {
+            seqs,
+            then: Some(then),
+        }) = step
+            && seqs.is_empty()
+            && self.pager.is_none()
+        {
+            self.at = then;
+        }
+    }
+
+    /// Notes that the reader was shown a context as of this version, beside the feed's own way.
+    pub fn note_shown(&mut self, head: &Head) {
+        self.sent.unsure_until(self.workspace.tail().seq);
+        self.sent.show(&head.address, head.version);
     }
 
     /// Returns what is there now, up to about `items_max` and `bytes_max`; a bulk is always
@@ -187,29 +344,41 @@ impl Feed {
         // A part may make a missing parent, which is a record of its own.
         let parts_max = 2 * self.workspace.settings().bulk_max;
         let mut page = Page::new(items_max, bytes_max, parts_max);
+        self.tell_due(&mut page).await?;
+        self.fill(&mut page).await?;
+        self.finish_bulk(&mut page).await?;
+        self.tell_due(&mut page).await?;
+        Ok(page.items)
+    }
+
+    async fn fill(&mut self, page: &mut Page) -> Result<(), Problem> {
         let mut judged = 0;
         while !page.is_full() && judged < JUDGED_MAX && !self.over {
-            let room = (items_max - page.items.len()).clamp(1, 256);
-            let entries = self.read(room, &mut page).await?;
-            if entries.is_empty() {
+            let room = page.room().clamp(1, 256);
+            let room = if self.skims { 256 } else { room };
+            let batch = self.read(room, page).await?;
+            if batch.entries.is_empty() {
+                self.at = batch.then.unwrap_or(self.at);
                 self.was_live = true;
                 self.lagging = false;
+                self.skims &= !self.held.is_empty();
                 break;
             }
-            judged += entries.len();
-            for entry in entries {
+            judged += batch.entries.len();
+            let mut all = true;
+            for entry in batch.entries {
                 // A page ends between changes, or after a bulk's last part.
-                if page.is_full() && !page.continues(&entry) {
+                if self.over || (page.is_full() && !page.continues(&entry)) {
+                    all = false;
                     break;
                 }
-                self.take(entry, &mut page).await?;
-                if self.over {
-                    break;
-                }
+                self.take(entry, page).await?;
+            }
+            if let (true, Some(then)) = (all, batch.then) {
+                self.at = then;
             }
         }
-        self.finish_bulk(&mut page).await?;
-        Ok(page.items)
+        Ok(())
     }
 
     async fn snapshot_page(&mut self, items_max: usize) -> Result<Vec<Item>, Problem> {
@@ -217,15 +386,25 @@ impl Feed {
             return Ok(Vec::new());
         };
         let limit = items_max.clamp(1, SNAPSHOT_PAGE);
-        let (contexts, last) = pager
-            .next(
+        let (mut contexts, mut last) = (Vec::new(), false);
+        for _ in 0..PAGES_MAX {
+            let page = pager.next(
                 &self.workspace,
                 &self.principal,
                 &self.scope,
                 &self.inherited,
                 limit,
-            )
-            .await?;
+            );
+            (contexts, last) = page.await?;
+            contexts = self.admitted(contexts).await?;
+            if last || !contexts.is_empty() {
+                break;
+            }
+        }
+        self.sent.unsure_until(self.workspace.tail().seq);
+        for head in &contexts {
+            self.sent.show(&head.address, head.version);
+        }
         if last && self.workspace.faults().live_before_listen {
             self.at = self.workspace.tail();
         }
@@ -240,252 +419,97 @@ impl Feed {
         }])
     }
 
-    async fn read(&mut self, limit: usize, page: &mut Page) -> Result<Vec<Arc<Entry>>, Problem> {
+    async fn read(&mut self, limit: usize, page: &mut Page) -> Result<Batch, Problem> {
         if self.jump_at.is_some_and(|seq| self.at.seq >= seq) {
             self.jump_at = None;
             self.at = self.workspace.tail();
         }
-        if let Some(entries) = self.workspace.recent(self.at.seq, limit) {
-            return Ok(entries);
+        if let Some(route) = &self.route
+            && let Step::Records { seqs, then } = route.step(self.at.seq, limit)
+        {
+            let mut entries = Vec::with_capacity(seqs.len());
+            for seq in seqs {
+                let before = Seq(seq.0 - 1);
+                entries.append(&mut self.workspace.read_log(before, 1).await?);
+            }
+            return Ok(Batch { entries, then });
         }
-        if self.was_live && !self.lagging {
+        let queued = self.behind() <= QUEUE_MAX as u64;
+        let recent = self.workspace.recent(self.at.seq, limit);
+        if (!queued || recent.is_none()) && self.was_live && !self.lagging {
             self.lagging = true;
+            self.skims = false;
             page.items.push(Item::Lagging);
         }
-        self.workspace.read_log(self.at.seq, limit).await
-    }
-
-    /// Judges one record, and puts what it means to this feed on the page.
-    async fn take(&mut self, entry: Arc<Entry>, page: &mut Page) -> Result<(), Problem> {
-        if !page.continues(&entry) {
-            page.end_bulk(self);
-        }
-        self.at = entry.position();
-        page.bulk_at = entry.change.bulk;
-        page.parts += 1;
-        if self.workspace.faults().drop_event && entry.seq.0.is_multiple_of(50) {
-            return Ok(());
-        }
-        let change = &entry.change;
-        let rules = &self.workspace.settings().rules;
-        let verdict = judge(&self.scope, &self.inherited, change);
-        if self.moves_others(&entry).await? {
-            let item = self.reset(ResetReason::Access);
-            page.items.push(item);
-            return Ok(());
-        }
-        if verdict == Verdict::Outside
-            || !visible(&self.principal, &Subject::of_change(change), rules)
-        {
-            return Ok(());
-        }
-        let cursor = change.bulk.is_none().then(|| entry.cursor().to_owned());
-        let item = match verdict {
-            Verdict::Outside => return Ok(()),
-            Verdict::Inside if self.exclude.as_ref().is_some_and(|e| e.covers(change)) => {
-                return Ok(());
-            }
-            Verdict::Inside => {
-                let body = self.encode(&entry).await?;
-                Item::Change(ChangeItem { entry, body })
-            }
-            Verdict::Enters => match self.as_of(&entry).await? {
-                Some(head) => Item::Enter {
-                    head,
-                    entry,
-                    cursor,
-                },
-                None => return Ok(()),
-            },
-            Verdict::Leaves => Item::Leave {
-                address: change.context.clone(),
-                entry,
-                cursor,
-            },
+        let entries = match recent {
+            Some(entries) => entries,
+            None => self.workspace.read_log(self.at.seq, limit).await?,
         };
-        page.push(item);
-        // What was pushed of it is not more than this and one part.
-        if page.bytes > PUSH_BYTES_MAX && page.bulk_at.is_some() {
-            let item = self.reset(ResetReason::Limit);
-            page.items.push(item);
-        }
-        Ok(())
-    }
-
-    /// Says whether the change moved other contexts into or out of the scope with it, which no
-    /// record of theirs tells: then the reader starts again from a snapshot.
-    async fn moves_others(&self, entry: &Entry) -> Result<bool, Problem> {
-        let change = &entry.change;
-        if self.moves_a_line(change) {
-            return Ok(true);
-        }
-        let Some(before) = &change.before else {
-            return Ok(false);
-        };
-        let holds = |place| place_in(&self.scope, &self.inherited, &change.context, place);
-        if before.ancestors == change.place.ancestors || holds(before) == holds(&change.place) {
-            return Ok(false);
-        }
-        let children = self.workspace.has_children(&change.context).await?;
-        Ok(children || self.was_left_since(entry).await?)
-    }
-
-    /// Says whether anything moved away from below a context after the record that moved it: then
-    /// it had children that nobody finds below it today. Where that is far back, it is assumed.
-    async fn was_left_since(&self, entry: &Entry) -> Result<bool, Problem> {
-        let (context, tail) = (&entry.change.context, self.workspace.tail().seq);
-        if tail.0.saturating_sub(entry.seq.0) > SCANNED_MAX {
-            return Ok(true);
-        }
-        let mut at = entry.seq;
-        while at < tail {
-            let entries = self.workspace.read_log(at, 256).await?;
-            let Some(last) = entries.last() else { break };
-            at = last.seq;
-            let before = entries.iter().filter_map(|e| e.change.before.as_ref());
-            if before.into_iter().any(|b| b.ancestors.contains(context)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Says whether the line of ancestors of an `inherited` term is not what it was.
-    fn moves_a_line(&self, change: &Change) -> bool {
-        let moved = change
-            .before
-            .as_ref()
-            .is_some_and(|b| b.ancestors != change.place.ancestors);
-        let named = self.scope.0.iter().filter_map(|term| match term {
-            ScopeTerm::Inherited(context) => Some(context),
-            _ => None,
-        });
-        named.zip(&self.inherited).any(|(context, line)| {
-            // The line that is known here is today's, and the record may be older: so each record
-            // that gives the context a line counts, whether or not it is today's.
-            let gives_line =
-                moved || change.kind == ChangeType::Create || *line != *change.place.ancestors;
-            (*context == change.context && gives_line) || (moved && line.contains(&change.context))
+        Ok(Batch {
+            entries,
+            then: None,
         })
-    }
-
-    /// Returns the context as of the version that the change made.
-    async fn as_of(&self, entry: &Entry) -> Result<Option<Arc<Head>>, Problem> {
-        let change = &entry.change;
-        let line = change.line();
-        if let Some(head) = self.workspace.head_if_any(&line).await?
-            && head.version == change.version
-            && head.change == change.id
-        {
-            return Ok(Some(head));
-        }
-        let when = When::Version(change.version);
-        match self.workspace.get(&self.principal, &line, when).await {
-            Ok(head) => Ok(Some(head)),
-            Err(problem) if matches!(problem.code, Code::Deleted | Code::NotFound) => Ok(None),
-            Err(problem) => Err(problem),
-        }
-    }
-
-    async fn encode(&self, entry: &Arc<Entry>) -> Result<Arc<str>, Problem> {
-        let all = self.principal.reads_all();
-        if self.mode == Mode::Delta && all && !self.old {
-            return Ok(entry.delta_json().clone());
-        }
-        let change = &entry.change;
-        let document = match self.mode {
-            Mode::Snapshot => self.as_of(entry).await?.map(|head| head.document.to_json()),
-            Mode::Delta | Mode::Thin => None,
-        };
-        let view = ChangeView {
-            change,
-            seq: all.then_some(entry.seq),
-            cursor: change.bulk.is_none().then(|| entry.cursor()),
-            mode: self.mode,
-            document: document.as_ref(),
-            show_hash: self.mode != Mode::Thin,
-            old: self.old,
-        };
-        let mut w = JsonWriter::with_capacity(512);
-        view.write(&mut w);
-        Ok(w.into_string().into())
     }
 
     /// Reads on until the bulk that the page stopped in is whole: it comes in one push.
     async fn finish_bulk(&mut self, page: &mut Page) -> Result<(), Problem> {
         while page.bulk_at.is_some() && !self.over {
-            let entries = self.read(1, page).await?;
-            match entries.into_iter().next() {
+            let batch = self.read(1, page).await?;
+            match batch.entries.into_iter().next() {
                 Some(entry) if page.continues(&entry) => self.take(entry, page).await?,
                 // A bulk is appended at once, so at the tail it is whole.
                 _ => break,
             }
         }
         if !self.over {
-            page.end_bulk(self);
+            self.end_bulk(page);
         }
         Ok(())
     }
 
-    fn reset(&mut self, reason: ResetReason) -> Item {
+    pub(crate) fn end_bulk(&self, page: &mut Page) {
+        page.end_bulk(|| self.place_to_keep());
+    }
+
+    /// Returns the cursor that a reader of all that was handed out keeps.
+    pub(crate) fn place_to_keep(&self) -> String {
+        self.workspace.seal(&self.held.low(self.at))
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.begun.elapsed() + self.passed
+    }
+
+    /// Lets time pass for what waits, as far as this feed knows: simulations do not wait for it.
+    pub fn let_pass(&mut self, time: Duration) {
+        self.passed += time;
+    }
+
+    pub(crate) fn reset(&mut self, reason: ResetReason) -> Item {
         self.over = true;
         Item::Reset(reason)
     }
+
+    /// Returns a context's version, where it can still be read and seen.
+    pub(crate) async fn version(
+        &self,
+        line: &Address,
+        version: Version,
+    ) -> Result<Option<Arc<Head>>, Problem> {
+        let when = syncline_engine::When::Version(version);
+        match self.workspace.get(&self.principal, line, when).await {
+            Ok(head) => Ok(Some(head)),
+            Err(problem) if matches!(problem.code, Code::Deleted | Code::NotFound) => Ok(None),
+            Err(problem) => Err(problem),
+        }
+    }
 }
 
-/// A page that is being filled.
-struct Page {
-    items: Vec<Item>,
-    items_max: usize,
-    bytes: usize,
-    bytes_max: usize,
-    /// The bulk of the record that was judged last.
-    bulk_at: Option<ChangeId>,
-    /// How many records of it were judged: bulks of one name are not one endless bulk.
-    parts: usize,
-    parts_max: usize,
-    /// The bulk whose `begin` is on the page and whose `end` is not.
-    open: Option<ChangeId>,
-}
-
-impl Page {
-    fn new(items_max: usize, bytes_max: usize, parts_max: usize) -> Page {
-        Page {
-            items: Vec::new(),
-            items_max,
-            bytes: 0,
-            bytes_max,
-            bulk_at: None,
-            parts: 0,
-            parts_max,
-            open: None,
-        }
-    }
-
-    fn is_full(&self) -> bool {
-        self.items.len() >= self.items_max || self.bytes >= self.bytes_max
-    }
-
-    /// Says whether a record belongs to the bulk that was judged last.
-    fn continues(&self, entry: &Entry) -> bool {
-        self.bulk_at.is_some() && entry.change.bulk == self.bulk_at && self.parts < self.parts_max
-    }
-
-    fn push(&mut self, item: Item) {
-        if let (Some(bulk), None) = (self.bulk_at, self.open) {
-            self.items.push(Item::Begin { bulk });
-            self.open = Some(bulk);
-        }
-        self.bytes += item.weight();
-        self.items.push(item);
-    }
-
-    fn end_bulk(&mut self, feed: &Feed) {
-        if let Some(bulk) = self.open.take() {
-            let cursor = feed.workspace.seal(&feed.at);
-            self.items.push(Item::End { bulk, cursor });
-        }
-        self.bulk_at = None;
-        self.parts = 0;
+async fn place_of(workspace: &Workspace, from: &From) -> Result<Position, Problem> {
+    match from {
+        From::Now | From::Snapshot => Ok(workspace.tail()),
+        From::Cursor(cursor) => workspace.resume(cursor).await,
+        From::Start => workspace.beginning(),
+        From::Time(time) => workspace.place_at(*time).await,
     }
 }

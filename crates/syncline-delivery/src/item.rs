@@ -2,18 +2,35 @@
 
 use std::sync::Arc;
 
-use syncline_api::ResetReason;
-use syncline_engine::Entry;
+use syncline_api::{ContextView, ResetReason, partial_context};
+use syncline_engine::{Entry, Principal};
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, ChangeId};
+use syncline_model::json::JsonWriter;
+
+use crate::mask::Mask;
 
 /// A change for one subscription.
 #[derive(Clone, Debug)]
 pub struct ChangeItem {
-    /// Its record.
+    /// Its record; of several that became one, the newest.
     pub entry: Arc<Entry>,
     /// The wire change, encoded. Subscriptions that get the same form share the bytes.
     pub body: Arc<str>,
+    /// The cursor to keep instead of the change's own, where that would skip what waits or go back
+    /// behind what was sent.
+    pub resume: Option<String>,
+}
+
+impl ChangeItem {
+    /// Returns the cursor that a reader keeps; a part of a bulk has none.
+    pub fn cursor(&self) -> Option<&str> {
+        match (&self.resume, self.entry.change.bulk) {
+            (_, Some(_)) => None,
+            (Some(resume), None) => Some(resume),
+            (None, None) => Some(self.entry.cursor()),
+        }
+    }
 }
 
 /// One thing that a subscription tells.
@@ -36,7 +53,7 @@ pub enum Item {
         head: Arc<Head>,
         /// The record that brought it in.
         entry: Arc<Entry>,
-        /// The place after it; none inside a bulk.
+        /// The cursor to keep; none inside a bulk.
         cursor: Option<String>,
     },
     /// A context left the scope; nothing more is said of it.
@@ -45,7 +62,7 @@ pub enum Item {
         address: Address,
         /// The record that took it out.
         entry: Arc<Entry>,
-        /// The place after it; none inside a bulk.
+        /// The cursor to keep; none inside a bulk.
         cursor: Option<String>,
     },
     /// A bulk's visible parts follow.
@@ -57,7 +74,7 @@ pub enum Item {
     End {
         /// The bulk.
         bulk: ChangeId,
-        /// The place after it.
+        /// The cursor to keep.
         cursor: String,
     },
     /// The subscription fell behind what is at hand, and is fed from the log at its own pace.
@@ -77,6 +94,32 @@ impl Item {
             Item::Change(change) => change.body.len() + 60,
             Item::Enter { head, .. } => head.document.weight() + 460,
             _ => 120,
+        }
+    }
+}
+
+/// How a subscription's reader sees whole contexts.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    pub(crate) all: bool,
+    pub(crate) mask: Mask,
+}
+
+impl Shape {
+    /// Shows contexts whole.
+    pub fn whole(principal: &Principal) -> Shape {
+        Shape {
+            all: principal.reads_all(),
+            mask: Mask::default(),
+        }
+    }
+
+    /// Writes a context: whole, or the parts that the subscription asks for.
+    pub fn write_context(&self, w: &mut JsonWriter, head: &Head) {
+        let view = ContextView::from_head(head, self.all);
+        match self.mask.is_whole() {
+            true => view.write(w),
+            false => w.value(&partial_context(&view, self.mask.fields())),
         }
     }
 }

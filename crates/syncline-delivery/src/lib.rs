@@ -1,14 +1,27 @@
-//! Subscriptions as cursors over the log: scopes, snapshots, changes in order.
+//! Subscriptions as cursors over the log: scopes, filters, snapshots, changes in order.
 //!
-//! A [`Feed`] keeps a place in the log and nothing else: no queue of its own, so a reader that
-//! does not read costs nothing and slows nobody. Whoever drives it (a WebSocket, an SSE stream, a
-//! pull) asks for the next page when it has room, and waits for the tail's bell in between.
+//! A [`Feed`] keeps a place in the log and no copy of what lies after it, so a reader that does not
+//! read costs nothing and slows nobody. Whoever drives it (a WebSocket, an SSE stream, a pull) asks
+//! for the next page when it has room, and waits for a bell in between: the tail's, or that of the
+//! [`Router`], which rings those alone who may want to hear.
 //! Registering, buffering, reading and going live are one thing here: to read on from a place.
+//! Nothing comes twice by construction: a feed's place only moves forward, and a page is made from
+//! the records behind it.
 
+mod body;
 mod feed;
+mod held;
 mod item;
+mod judging;
+mod mask;
+mod page;
+mod router;
+mod sent;
 mod snapshot;
+mod turns;
 pub mod webhook;
 
 pub use feed::{Exclude, Feed, FeedRequest, Opening};
-pub use item::{ChangeItem, Item};
+pub use item::{ChangeItem, Item, Shape};
+pub use router::Router;
+pub use turns::Turns;

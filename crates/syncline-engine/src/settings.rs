@@ -46,6 +46,8 @@ pub struct TestFaults {
     pub drop_event: bool,
     /// Subscriptions go live before they have read the log up to there (breaks P5).
     pub live_before_listen: bool,
+    /// Subscriptions are told that they have what was not sent yet (breaks P5).
+    pub ack_before_send: bool,
 }
 
 impl Default for Settings {

@@ -89,7 +89,8 @@ impl Entry {
         })
     }
 
-    pub(crate) fn weight(&self) -> usize {
+    /// Returns about how many bytes it takes in memory.
+    pub fn weight(&self) -> usize {
         let effect = match &self.change.effect {
             syncline_model::change::Effect::Patch(json)
             | syncline_model::change::Effect::Snapshot(json) => json.weight(),

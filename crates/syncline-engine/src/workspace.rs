@@ -11,6 +11,7 @@ use syncline_model::conflict::ConflictKind;
 use syncline_model::cursor::{CursorKey, Position, Tag8};
 use syncline_model::ids::{ChangeId, Epoch, Seq, WorkspaceId};
 use syncline_model::proposal::{Proposal, bulk_digest};
+use syncline_model::time::Timestamp;
 use syncline_rules::{Principal, Refusal, sides};
 use syncline_store::Store;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -485,6 +486,36 @@ impl Workspace {
         }
         shared.begin_epoch(position.epoch).await?;
         Err(Problem::reset(ResetReason::Rewound))
+    }
+
+    /// Returns the place before the first record, unless it was compacted away.
+    pub fn beginning(&self) -> Result<Position, Problem> {
+        if self.shared.low_water > Seq::ZERO {
+            return Err(Problem::reset(ResetReason::Compacted));
+        }
+        Ok(Position {
+            epoch: self.epoch(),
+            seq: Seq::ZERO,
+            tag: Tag8::default(),
+        })
+    }
+
+    /// Returns the place after the last record that was committed by then.
+    pub async fn place_at(&self, time: Timestamp) -> Result<Position, Problem> {
+        let shared = &self.shared;
+        let tail = self.tail();
+        let seq = shared
+            .store
+            .seq_at(&shared.id, time)
+            .await
+            .map_err(store_problem)?;
+        if seq >= tail.seq {
+            return Ok(tail);
+        }
+        match self.position_at(seq).await? {
+            Some(position) if seq >= shared.low_water => Ok(position),
+            _ => Err(Problem::reset(ResetReason::Compacted)),
+        }
     }
 
     /// Returns up to `limit` records after `after`, from those at hand or from the store; never

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use syncline_delivery::Router;
 use syncline_engine::Engine;
 use syncline_model::time::Timestamp;
 use tokio::sync::{Mutex, watch};
 
 use crate::keys::Keys;
+use crate::seats::Seats;
 use crate::shown::Shown;
 
 /// What the doors open to, and on what terms.
@@ -66,7 +68,7 @@ pub struct DoorLimits {
     pub page_default: usize,
     /// How long a read may wait for news (`max_wait_s`).
     pub wait_max: Duration,
-    /// Subscriptions of one connection (`max_subscriptions`).
+    /// Live subscriptions of one principal, over all its connections (`max_subscriptions`).
     pub subscriptions_max: usize,
     /// Submits of one connection that are not yet answered; then it is read no further.
     pub submits_max: usize,
@@ -124,6 +126,10 @@ pub(crate) struct Shared {
     pub verifying: Mutex<()>,
     /// Heads as they were shown.
     pub shown: Shown,
+    /// Who is woken by which record.
+    pub router: Router,
+    /// How many live subscriptions each principal has.
+    pub seats: Seats,
 }
 
 pub(crate) type Node = Arc<Shared>;

@@ -1,25 +1,30 @@
 //! The log over HTTP: pull with long-poll, and server-sent events.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, StatusCode};
-use syncline_api::{Code, ContextView, From, Mode, Problem, ResetReason, Scope};
-use syncline_delivery::{Exclude, Feed, FeedRequest, Item, Opening};
-use syncline_engine::{Principal, Workspace, aside};
-use syncline_model::cursor::{Position, Tag8};
-use syncline_model::ids::Seq;
-use syncline_model::json::{Json, JsonWriter, Limits, Pointer};
-use tokio::sync::watch;
+use syncline_api::{
+    COALESCE_MS_MAX, Code, Condition, FIELDS_MAX, FILTER_DEPTH_MAX, Filters, From, Mode, Problem,
+    ResetReason, Scope,
+};
+use syncline_delivery::{ChangeItem, Exclude, Feed, FeedRequest, Item, Opening, Shape};
+use syncline_engine::{Workspace, aside};
+use syncline_model::cursor::Position;
+use syncline_model::json::{FieldError, Json, JsonWriter, Limits, Pointer};
+use syncline_model::time::Timestamp;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::answer;
 use crate::ask::{Answer, Ask};
 use crate::doors::Node;
 use crate::query::{Query, bad};
+use crate::seats::Seat;
 
 /// Bounds an answer's bytes; a single larger change passes alone.
 const PAGE_BYTES_MAX: usize = 4 << 20;
@@ -29,12 +34,13 @@ const PAGE_TIME_MAX: Duration = Duration::from_secs(1);
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// Bounds the items of a stream's chunk.
 const CHUNK_ITEMS_MAX: usize = 64;
-/// Bounds a scope in the query, in bytes.
-const SCOPE_BYTES_MAX: usize = 32 << 10;
+/// Bounds a scope or a filter in the query, in bytes.
+const JSON_BYTES_MAX: usize = 32 << 10;
+/// Bounds how deep they nest: a filter's terms are objects in arrays in objects.
+const JSON_DEPTH_MAX: usize = 2 * FILTER_DEPTH_MAX + 2;
 
 /// `GET /v1/changes`
 pub(crate) async fn pull(ask: Ask) -> Answer {
-    ask.refuse_unbuilt()?;
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let limits = &ask.node.doors.limits;
     let limit = ask.query.limit(limits.page_default, limits.page_max)?;
@@ -42,36 +48,74 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
         .query
         .number("wait_ms")?
         .map_or(Duration::ZERO, Duration::from_millis);
-    let after = match ask.query.text("after") {
-        Some(cursor) => cursor.to_owned(),
-        None => workspace.seal(&beginning(&workspace)),
-    };
-    let request = request(&ask, From::Cursor(after))?;
+    let from = from(&ask.query, ask.query.text("after"))?.unwrap_or(From::Start);
+    let request = request(&ask, from)?;
+    if request.coalesce.is_some() {
+        return Err(
+            bad("the query's coalesce_ms: a page is not held back for later changes")
+                .hint("follow the stream, or a WebSocket, to have changes made one"),
+        );
+    }
     ask.wait_for_min_cursor(&workspace).await?;
     let deadline = Instant::now() + wait.min(limits.wait_max);
-    let mut tail = workspace.tail_watch();
-    let (mut feed, opening) = Feed::open(workspace, principal.clone(), request).await?;
+    let mut bell = Bell::new(&workspace);
+    let (mut feed, opening) = Feed::open(workspace, principal, request).await?;
     if !opening.recovered {
         return Err(Problem::reset(opening.reason.unwrap_or(ResetReason::Epoch)));
     }
+    // A page that nobody waits for needs no place at the router.
+    if !wait.is_zero() {
+        bell.listen_for(&ask.node, &mut feed);
+    }
     loop {
-        tail.mark_unchanged();
+        bell.silence();
         let items = page(&mut feed, limit).await?;
         if let [Item::Reset(reason), ..] = items.as_slice() {
             return Err(Problem::reset(*reason));
         }
-        let done = !items.is_empty() || feed.behind() > 0;
-        if done || !next_ring(&ask.node, &mut tail, deadline).await {
-            return Ok(changes(&items, &feed.cursor(), &principal));
+        let done = !items.is_empty() || feed.is_hungry();
+        let wait = tokio::time::sleep_until(deadline);
+        if done || !bell.rung(&ask.node, wait).await {
+            return Ok(changes(&items, &feed));
         }
     }
 }
 
-fn beginning(workspace: &Workspace) -> Position {
-    Position {
-        epoch: workspace.epoch(),
-        seq: Seq::ZERO,
-        tag: Tag8::default(),
+/// Where a reader is rung: by the router where it watches for the feed, else by the tail.
+struct Bell {
+    tail: watch::Receiver<Position>,
+    own: Arc<Notify>,
+    routed: bool,
+}
+
+impl Bell {
+    fn new(workspace: &Workspace) -> Bell {
+        Bell {
+            tail: workspace.tail_watch(),
+            own: Arc::new(Notify::new()),
+            routed: false,
+        }
+    }
+
+    fn listen_for(&mut self, node: &Node, feed: &mut Feed) {
+        self.routed = !feed.takes_everything();
+        node.router.follow(feed, &self.own);
+    }
+
+    /// Forgets that it rang before.
+    fn silence(&mut self) {
+        self.tail.mark_unchanged();
+    }
+
+    /// Waits for a ring; false when the time is up or the node stops.
+    async fn rung(&mut self, node: &Node, time: impl Future<Output = ()>) -> bool {
+        let tail = &mut self.tail;
+        tokio::select! {
+            rung = tail.changed(), if !self.routed => rung.is_ok(),
+            () = self.own.notified(), if self.routed => true,
+            () = time => false,
+            () = node.stopped() => false,
+        }
     }
 }
 
@@ -85,7 +129,7 @@ async fn page(feed: &mut Feed, limit: usize) -> Result<Vec<Item>, Problem> {
             .next_page(limit - items.len(), PAGE_BYTES_MAX - bytes)
             .await?;
         bytes += more.iter().map(Item::weight).sum::<usize>();
-        let at_the_tail = more.is_empty() && feed.behind() == 0;
+        let at_the_tail = more.is_empty() && !feed.is_hungry();
         items.extend(more);
         if at_the_tail || started.elapsed() > PAGE_TIME_MAX {
             break;
@@ -94,62 +138,96 @@ async fn page(feed: &mut Feed, limit: usize) -> Result<Vec<Item>, Problem> {
     Ok(items)
 }
 
-/// Waits for the bell; false when the time is up or the node stops.
-async fn next_ring(node: &Node, tail: &mut watch::Receiver<Position>, deadline: Instant) -> bool {
-    tokio::select! {
-        rung = tail.changed() => rung.is_ok(),
-        () = tokio::time::sleep_until(deadline) => false,
-        () = node.stopped() => false,
-    }
-}
-
-fn changes(items: &[Item], cursor: &str, principal: &Principal) -> http::Response<Body> {
+fn changes(items: &[Item], feed: &Feed) -> http::Response<Body> {
+    let (shape, cursor) = (feed.shape(), feed.cursor());
     let write = |w: &mut JsonWriter| {
         w.begin_object();
         w.key("changes");
         w.begin_array();
         for item in items {
-            write_item(w, item, principal);
+            write_item(w, item, &shape);
         }
         w.end_array();
-        w.field_str("cursor", cursor);
+        w.field_str("cursor", &cursor);
         w.end_object();
     };
     let bytes = items.iter().map(Item::weight).sum();
     aside(bytes, || answer::written(write))
 }
 
+/// Reads where a reader begins: behind a cursor, or at a time.
+fn from(query: &Query, cursor: Option<&str>) -> Result<Option<From>, Problem> {
+    let since = query.parse("since", |text| match text {
+        "start" => Ok(From::Start),
+        time => Timestamp::parse(&time.replace(' ', "+")).map(From::Time),
+    })?;
+    match (cursor, since) {
+        (Some(_), Some(_)) => Err(bad(
+            "the query has after and since, which exclude each other",
+        )),
+        (Some(cursor), None) => Ok(Some(From::Cursor(cursor.to_owned()))),
+        (None, since) => Ok(since),
+    }
+}
+
 /// Reads what pull and stream have in common.
 fn request(ask: &Ask, from: From) -> Result<FeedRequest, Problem> {
     let actor = ask.actor()?;
+    let query = &ask.query;
+    let filter = in_query(query, "filter", |json, at| Filters::read(json, at))?;
+    let pointers = query.text("fields").unwrap_or_default().split(',');
+    let fields: Vec<_> = pointers
+        .filter(|text| !text.is_empty())
+        .map(Pointer::parse)
+        .collect::<Result<_, _>>()
+        .map_err(|error| bad(format!("the query's fields: {error}")))?;
+    if fields.len() > FIELDS_MAX {
+        return Err(bad(format!("the query's fields: at most {FIELDS_MAX} fit")));
+    }
+    let coalesce = query.number("coalesce_ms")?.filter(|ms| *ms > 0);
+    if coalesce.is_some_and(|ms| ms > COALESCE_MS_MAX) {
+        return Err(bad(format!(
+            "the query's coalesce_ms: at most {COALESCE_MS_MAX} fit"
+        )));
+    }
     Ok(FeedRequest {
-        scope: scope(&ask.query)?,
-        mode: ask
-            .query
-            .parse("mode", str::parse::<Mode>)?
-            .unwrap_or_default(),
-        from,
-        exclude_self: ask.query.flag("exclude_self")?.then_some(Exclude {
+        filter: filter.unwrap_or_default(),
+        condition: query.parse("where", Condition::parse)?,
+        fields,
+        mode: query.parse("mode", str::parse::<Mode>)?.unwrap_or_default(),
+        exclude_self: query.flag("exclude_self")?.then_some(Exclude {
             id: actor.id,
             agent: actor.agent,
             session: actor.session,
         }),
-        old: ask.query.flag("old")?,
+        old: query.flag("old")?,
+        coalesce: coalesce.map(Duration::from_millis),
+        ..FeedRequest::new(scope(query)?, from)
     })
 }
 
 fn scope(query: &Query) -> Result<Scope, Problem> {
-    let Some(text) = query.text("scope") else {
-        return Ok(Scope::workspace());
+    let scope = in_query(query, "scope", |json, at| Scope::read(json, at))?;
+    Ok(scope.unwrap_or_else(Scope::workspace))
+}
+
+/// Reads JSON that stands in the query.
+fn in_query<T>(
+    query: &Query,
+    name: &'static str,
+    read: impl FnOnce(&Json, &Pointer) -> Result<T, FieldError>,
+) -> Result<Option<T>, Problem> {
+    let Some(text) = query.text(name) else {
+        return Ok(None);
     };
     let limits = Limits {
-        bytes_max: SCOPE_BYTES_MAX,
-        depth_max: 8,
+        bytes_max: JSON_BYTES_MAX,
+        depth_max: JSON_DEPTH_MAX,
     };
     let json = Json::parse(text.as_bytes(), &limits)
-        .map_err(|error| bad(format!("the query's scope: {error}")))?;
-    let at = Pointer::root().child("scope");
-    Scope::read(&json, &at).map_err(|error| Problem {
+        .map_err(|error| bad(format!("the query's {name}: {error}")))?;
+    let at = Pointer::root().child(name);
+    read(&json, &at).map(Some).map_err(|error| Problem {
         code: Code::BadRequest,
         ..error.into()
     })
@@ -157,26 +235,28 @@ fn scope(query: &Query) -> Result<Scope, Problem> {
 
 /// `GET /v1/changes/stream`
 pub(crate) async fn stream(ask: Ask) -> Answer {
-    ask.refuse_unbuilt()?;
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     // A browser that comes back names the last event; that is newer than what its URL says.
     let last = ask.header("last-event-id")?.filter(|id| !id.is_empty());
-    let from = match last.or_else(|| ask.query.text("after")) {
+    let from = match last {
         Some(cursor) => From::Cursor(cursor.to_owned()),
-        None => From::Now,
+        None => from(&ask.query, ask.query.text("after"))?.unwrap_or(From::Now),
     };
     let request = request(&ask, from)?;
     ask.wait_for_min_cursor(&workspace).await?;
-    let tail = workspace.tail_watch();
-    let (feed, opening) = Feed::open(workspace, principal.clone(), request).await?;
+    let seat = ask.node.seats.take(&principal.id)?;
+    let mut bell = Bell::new(&workspace);
+    let (mut feed, opening) = Feed::open(workspace, principal, request).await?;
+    bell.listen_for(&ask.node, &mut feed);
     let comment = ask.node.doors.limits.comment;
     let events = Events {
         node: ask.node,
-        tail,
+        bell,
+        shape: feed.shape(),
         feed,
-        principal,
         comment,
         over: false,
+        _seat: seat,
     };
     let first = Bytes::from(opening_text(&opening));
     let events = stream::unfold((Some(first), events), |(first, mut events)| async move {
@@ -208,11 +288,12 @@ fn opening_text(opening: &Opening) -> String {
 
 struct Events {
     node: Node,
-    tail: watch::Receiver<Position>,
+    bell: Bell,
     feed: Feed,
-    principal: Principal,
+    shape: Shape,
     comment: Duration,
     over: bool,
+    _seat: Seat,
 }
 
 impl Events {
@@ -222,7 +303,7 @@ impl Events {
             if self.over {
                 return None;
             }
-            self.tail.mark_unchanged();
+            self.bell.silence();
             let items = match self.feed.next_page(CHUNK_ITEMS_MAX, CHUNK_BYTES_MAX).await {
                 Ok(items) => items,
                 Err(problem) => {
@@ -236,13 +317,23 @@ impl Events {
             if !text.is_empty() {
                 return Some(text.into());
             }
-            if !items.is_empty() || self.feed.behind() > 0 {
+            if !items.is_empty() || self.feed.is_hungry() {
                 continue;
             }
-            tokio::select! {
-                rung = self.tail.changed() => rung.ok()?,
-                () = tokio::time::sleep(self.comment) => return Some(Bytes::from_static(b":\n\n")),
-                () = self.node.stopped() => return None,
+            let silence = Instant::now() + self.comment;
+            let until = self.feed.due().map_or(silence, |due| due.min(silence));
+            if self
+                .bell
+                .rung(&self.node, tokio::time::sleep_until(until))
+                .await
+            {
+                continue;
+            }
+            if *self.node.stopping.borrow() {
+                return None;
+            }
+            if until == silence {
+                return Some(Bytes::from_static(b":\n\n"));
             }
         }
     }
@@ -250,8 +341,7 @@ impl Events {
     fn push(&self, text: &mut String, item: &Item) {
         let (event, id) = match item {
             Item::Snapshot { cursor, .. } => ("snapshot", cursor.as_deref()),
-            Item::Change(change) if change.entry.change.bulk.is_some() => ("change", None),
-            Item::Change(change) => ("change", Some(change.entry.cursor())),
+            Item::Change(change) => ("change", change.cursor()),
             Item::Enter { cursor, .. } => ("enter", cursor.as_deref()),
             Item::Leave { cursor, .. } => ("leave", cursor.as_deref()),
             Item::Begin { .. } => ("begin", None),
@@ -261,7 +351,7 @@ impl Events {
             Item::Lagging => return,
         };
         let mut w = JsonWriter::with_capacity(512);
-        aside(item.weight(), || write_item(&mut w, item, &self.principal));
+        aside(item.weight(), || write_item(&mut w, item, &self.shape));
         push_event(text, event, id, &w.into_string());
     }
 }
@@ -280,10 +370,9 @@ fn push_event(text: &mut String, event: &str, id: Option<&str>, data: &str) {
 }
 
 /// Writes an item: a change as it is, anything else with its type.
-fn write_item(w: &mut JsonWriter, item: &Item, principal: &Principal) {
-    let view = |head| ContextView::from_head(head, principal.reads_all());
+fn write_item(w: &mut JsonWriter, item: &Item, shape: &Shape) {
     let kind = match item {
-        Item::Change(change) => return w.raw(&change.body),
+        Item::Change(change) => return write_change_item(w, change),
         Item::Snapshot { .. } => "snapshot",
         Item::Enter { .. } => "enter",
         Item::Leave { .. } => "leave",
@@ -303,14 +392,16 @@ fn write_item(w: &mut JsonWriter, item: &Item, principal: &Principal) {
         } => {
             w.key("contexts");
             w.begin_array();
-            contexts.iter().for_each(|head| view(head).write(w));
+            contexts
+                .iter()
+                .for_each(|head| shape.write_context(w, head));
             w.end_array();
             w.field_bool("last", *last);
             write_cursor(w, cursor.as_deref());
         }
         Item::Enter { head, cursor, .. } => {
             w.key("context");
-            view(head).write(w);
+            shape.write_context(w, head);
             write_cursor(w, cursor.as_deref());
         }
         Item::Leave {
@@ -327,6 +418,18 @@ fn write_item(w: &mut JsonWriter, item: &Item, principal: &Principal) {
         Item::Reset(reason) => w.field_str("reason", reason.as_str()),
     }
     w.end_object();
+}
+
+/// Writes a change; where its own cursor is not the one to keep, `resume` is, and comes first.
+fn write_change_item(w: &mut JsonWriter, change: &ChangeItem) {
+    let members = change.body.strip_prefix('{');
+    match (&change.resume, members) {
+        (Some(resume), Some(members)) if change.cursor().is_some() => {
+            let resume = Json::from(resume.as_str()).to_text();
+            w.raw(&format!("{{\"resume\":{resume},{members}"));
+        }
+        _ => w.raw(&change.body),
+    }
 }
 
 fn write_cursor(w: &mut JsonWriter, cursor: Option<&str>) {

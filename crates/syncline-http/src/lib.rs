@@ -23,6 +23,7 @@ mod openapi;
 mod query;
 mod routes;
 mod schemas;
+mod seats;
 mod serve;
 mod shown;
 mod socket;

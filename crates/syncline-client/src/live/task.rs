@@ -242,6 +242,9 @@ impl Task {
                     id,
                     sub: sub.clone(),
                     context: context.clone(),
+                    branch: None,
+                    version: None,
+                    hash: None,
                 };
                 Some(ClientMessage::Resync(resync).to_text())
             }

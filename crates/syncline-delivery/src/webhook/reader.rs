@@ -95,12 +95,12 @@ impl Reader {
     }
 
     async fn feed(&self, from: From) -> Result<(Feed, crate::feed::Opening), Problem> {
+        let definition = &self.definition;
         let request = FeedRequest {
-            scope: self.definition.scope.clone(),
-            mode: self.definition.mode,
-            from,
-            exclude_self: None,
-            old: false,
+            filter: definition.filter.clone(),
+            condition: definition.condition.clone(),
+            mode: definition.mode,
+            ..FeedRequest::new(definition.scope.clone(), from)
         };
         Feed::open(self.workspace.clone(), self.principal.clone(), request).await
     }

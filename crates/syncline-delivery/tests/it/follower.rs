@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use syncline_api::{From, Mode, Scope};
+use syncline_api::{From, Scope};
 use syncline_delivery::{Feed, FeedRequest, Item};
 use syncline_engine::Principal;
 use syncline_merge::{ApplyLimits, Patch};
@@ -50,13 +50,7 @@ impl Follower {
             Some(cursor) => From::Cursor(cursor.clone()),
             None => From::Snapshot,
         };
-        let request = FeedRequest {
-            scope: self.scope.clone(),
-            mode: Mode::Delta,
-            from,
-            exclude_self: None,
-            old: false,
-        };
+        let request = FeedRequest::new(self.scope.clone(), from);
         let owner = Principal::owner();
         let (feed, opening) = Feed::open(node.workspace.clone(), owner, request)
             .await

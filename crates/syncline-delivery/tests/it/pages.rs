@@ -8,13 +8,7 @@ use syncline_model::proposal::Operation;
 use crate::{Node, address};
 
 fn request(scope: Scope, from: From) -> FeedRequest {
-    FeedRequest {
-        scope,
-        mode: Mode::Delta,
-        from,
-        exclude_self: None,
-        old: false,
-    }
+    FeedRequest::new(scope, from)
 }
 
 async fn open(node: &Node, scope: Scope, from: From) -> Feed {

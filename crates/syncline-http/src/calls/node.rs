@@ -23,6 +23,10 @@ fn log() -> Vec<Call> {
                 "old",
                 "exclude_self",
                 "filter",
+                "where",
+                "fields",
+                "coalesce_ms",
+                "since",
             ],
             headers: READ_HEADERS,
             answers: &[(200, "Changes")],
@@ -35,7 +39,18 @@ fn log() -> Vec<Call> {
             )
         },
         Call {
-            query: &["after", "scope", "mode", "old", "exclude_self", "filter"],
+            query: &[
+                "after",
+                "scope",
+                "mode",
+                "old",
+                "exclude_self",
+                "filter",
+                "where",
+                "fields",
+                "coalesce_ms",
+                "since",
+            ],
             headers: &["Last-Event-ID", "Syncline-Min-Cursor"],
             answers: &[(200, "EventStream")],
             ..plain(

@@ -8,6 +8,7 @@ mod frames;
 mod hello;
 mod session;
 mod submit;
+mod subs;
 
 use axum::extract::FromRequestParts as _;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocketUpgrade};

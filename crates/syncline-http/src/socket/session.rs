@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,49 +12,41 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Sink, Stream};
 use syncline_api::{
-    ClientMessage, Code, ContextView, ErrorMessage, Problem, Resync, Submit, Subscribe, Welcome,
-    write_begin, write_change_message, write_end, write_enter, write_error, write_heartbeat,
-    write_lagging, write_leave, write_reset, write_snapshot, write_subscribed,
+    ClientMessage, Code, ErrorMessage, Problem, Submit, Welcome, write_error, write_heartbeat,
 };
-use syncline_delivery::{Exclude, Feed, FeedRequest, Item};
-use syncline_engine::{Principal, When, Workspace, aside};
+use syncline_delivery::Feed;
+use syncline_engine::{Principal, Workspace};
 use syncline_model::json::{Json, Pointer};
 use syncline_model::proposal::Actor;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Close;
-use super::frames::{FRAME_BYTES_MAX, Frames};
+use super::frames::Frames;
 use super::hello::{read_frame, unreadable_frame, write_answer};
 use super::submit::Submitter;
+use super::subs::{Sub, no_such_sub};
 use crate::doors::Node;
 
 /// A peer that was silent for so many heartbeats, pings included, is gone.
 const SILENT_HEARTBEATS_MAX: u32 = 3;
 
-/// One subscription of the connection.
-struct Sub {
-    id: String,
-    feed: Feed,
-    /// Counts changes, enters and leaves, so that the client can prove that there is no hole.
-    n: u64,
-    /// The log may have more for it.
-    hungry: bool,
-}
-
 /// A connection after `hello`.
 pub(super) struct Session {
-    node: Node,
-    workspace: Workspace,
-    principal: Principal,
-    actor: Actor,
-    subs: Vec<Sub>,
-    /// Which subscription is asked first, so that a busy one does not starve the others.
-    turn: usize,
+    pub(super) node: Node,
+    pub(super) workspace: Workspace,
+    pub(super) principal: Principal,
+    pub(super) actor: Actor,
+    pub(super) subs: Vec<Sub>,
+    /// Rung when there may be something for a subscription that the router watches for.
+    pub(super) bell: Arc<Notify>,
     submits: FuturesUnordered<BoxFuture<'static, String>>,
     /// Messages of the frame that was read last, while earlier submits are not answered.
     waiting: VecDeque<Json>,
-    frames: Frames,
-    unflushed: bool,
+    pub(super) frames: Frames,
+    pub(super) unflushed: bool,
+    /// Since when the peer has not taken what was composed.
+    pub(super) blocked: Option<Instant>,
     /// When the peer was last heard, and when something was last sent.
     heard: Instant,
     sent: Instant,
@@ -89,11 +82,12 @@ impl Session {
             principal,
             actor,
             subs: Vec::new(),
-            turn: 0,
+            bell: Arc::new(Notify::new()),
             submits: FuturesUnordered::new(),
             waiting: VecDeque::new(),
             frames,
             unflushed: false,
+            blocked: None,
             heard: now,
             sent: now,
         }
@@ -108,6 +102,8 @@ impl Session {
         // Both are made once: a busy connection wakes up often, and timers are not free.
         let mut stopped = pin!(node.stopped());
         let mut alarm = pin!(tokio::time::sleep(heartbeat));
+        let mut due = pin!(tokio::time::sleep(heartbeat));
+        let bell = self.bell.clone();
         loop {
             if let Err(close) = self.handle_waiting().await {
                 return Some(close);
@@ -115,16 +111,28 @@ impl Session {
             if let Err(close) = self.compose().await {
                 return Some(close);
             }
-            let rings = !self.subs.is_empty();
+            let listens = self.subs.iter().any(|sub| sub.feed.takes_everything());
             let more =
                 !self.unflushed && !self.frames.is_full() && self.subs.iter().any(|sub| sub.hungry);
+            let next_due = self.subs.iter().filter_map(|sub| sub.feed.due()).min();
+            if let Some(at) = next_due.filter(|at| *at != due.deadline()) {
+                due.as_mut().reset(at);
+            }
             let event = tokio::select! {
                 event = self.io(socket) => event,
-                rung = tail.changed(), if rings => {
+                rung = tail.changed(), if listens => {
                     if rung.is_err() {
                         return Some(stop(&self.node, &mut self.frames));
                     }
-                    self.subs.iter_mut().for_each(|sub| sub.hungry = true);
+                    self.wake(|feed| feed.takes_everything());
+                    continue;
+                }
+                () = bell.notified() => {
+                    self.wake(Feed::is_hungry);
+                    continue;
+                }
+                () = due.as_mut(), if next_due.is_some() && !more && !self.unflushed => {
+                    self.wake(Feed::is_hungry);
                     continue;
                 }
                 // A long way through the log is gone in steps, between which the peer is heard.
@@ -281,71 +289,9 @@ impl Session {
         Ok(())
     }
 
-    fn error(&mut self, reference: Option<&str>, problem: &Problem) {
+    pub(super) fn error(&mut self, reference: Option<&str>, problem: &Problem) {
         let error = ErrorMessage::from_problem(reference, problem);
         self.frames.push(|w| write_error(w, &error));
-    }
-
-    async fn subscribe(&mut self, subscribe: Subscribe) {
-        let id = subscribe.id.clone();
-        if let Err(problem) = self.try_subscribe(subscribe).await {
-            self.error(Some(&id), &problem);
-        }
-    }
-
-    async fn try_subscribe(&mut self, subscribe: Subscribe) -> Result<(), Problem> {
-        let id = subscribe.id;
-        if self.subs.iter().any(|sub| sub.id == id) {
-            return Err(Problem::new(
-                Code::Invalid,
-                format!("there is a subscription {id:?} already"),
-            )
-            .at(Pointer::from_static("/id"))
-            .hint("unsubscribe it first, or take another id"));
-        }
-        let max = self.node.doors.limits.subscriptions_max;
-        if self.subs.len() >= max {
-            return Err(Problem::new(
-                Code::TooMany,
-                format!("a connection has at most {max} subscriptions"),
-            )
-            .limit(max as u64, "max_subscriptions"));
-        }
-        let filtered = !subscribe.filter.is_empty() || subscribe.condition.is_some();
-        if filtered || !subscribe.fields.is_empty() || subscribe.coalesce_ms.is_some() {
-            return Err(Problem::not_built("filter, where, fields and coalesce_ms"));
-        }
-        let request = FeedRequest {
-            scope: subscribe.scope,
-            mode: subscribe.mode,
-            from: subscribe.from,
-            exclude_self: subscribe.exclude_self.then(|| Exclude {
-                id: self.actor.id.clone(),
-                agent: self.actor.agent.clone(),
-                session: self.actor.session.clone(),
-            }),
-            old: subscribe.old,
-        };
-        let (feed, opening) =
-            Feed::open(self.workspace.clone(), self.principal.clone(), request).await?;
-        self.frames.push(|w| {
-            write_subscribed(w, &id, &opening.cursor, opening.recovered, opening.reason);
-        });
-        self.subs.push(Sub {
-            id,
-            feed,
-            n: 0,
-            hungry: true,
-        });
-        Ok(())
-    }
-
-    fn unsubscribe(&mut self, id: &str) {
-        let before = self.subs.len();
-        self.subs.retain(|sub| sub.id != id);
-        if self.subs.len() == before {
-            self.error(Some(id), &no_such_sub(id));
-        }
     }
 
     fn submit(&mut self, submit: Submit) {
@@ -361,71 +307,6 @@ impl Session {
         self.submits.push(Box::pin(answer));
     }
 
-    async fn resync(&mut self, resync: Resync) {
-        let sub = resync.sub.as_deref();
-        let reference = resync.id.as_deref().or(sub);
-        match self
-            .workspace
-            .get(&self.principal, &resync.context, When::Head)
-            .await
-        {
-            Ok(head) => {
-                let view = ContextView::from_head(&head, self.principal.reads_all());
-                let frames = &mut self.frames;
-                aside(head.document.weight(), || {
-                    frames.push(|w| {
-                        write_snapshot(w, sub, reference, std::iter::once(&view), true, None);
-                    });
-                });
-            }
-            Err(problem) => self.error(reference, &problem),
-        }
-    }
-
-    /// Asks the feeds for what the log has for them, page by page in turn, until there is enough
-    /// for one flush.
-    async fn compose(&mut self) -> Result<(), Close> {
-        for _ in 0..PAGES_MAX {
-            // While the socket still has the last batch, nothing more is read from the log for it.
-            if self.unflushed || self.frames.is_full() {
-                break;
-            }
-            let count = self.subs.len();
-            let hungry = (0..count).map(|step| (self.turn + step) % count);
-            let Some(at) = hungry.into_iter().find(|at| self.subs[*at].hungry) else {
-                break;
-            };
-            self.turn = at + 1;
-            self.feed(at).await?;
-        }
-        self.subs.retain(|sub| !sub.feed.is_over());
-        Ok(())
-    }
-
-    /// Takes one page of a feed.
-    async fn feed(&mut self, at: usize) -> Result<(), Close> {
-        let sub = &mut self.subs[at];
-        let page = sub.feed.next_page(self.frames.room(), FRAME_BYTES_MAX);
-        let items = match Box::pin(page).await {
-            Ok(items) => items,
-            Err(problem) => {
-                tracing::warn!(%problem, "a subscription could not be read on");
-                let id = sub.id.clone();
-                self.error(Some(&id), &problem);
-                return Err(Close::new(Close::STOPPING, "the log could not be read"));
-            }
-        };
-        sub.hungry = !items.is_empty() || sub.feed.behind() > 0;
-        sub.hungry &= !sub.feed.is_over();
-        let bytes = items.iter().map(Item::weight).sum();
-        aside(bytes, || {
-            for item in items {
-                push_item(&mut self.frames, sub, &item, &self.principal);
-            }
-        });
-        Ok(())
-    }
-
     /// Shows that the node is there, and that each subscription has all up to its cursor.
     fn beat(&mut self) -> Option<Close> {
         let heartbeat = self.node.doors.limits.heartbeat;
@@ -436,10 +317,10 @@ impl Session {
         if silent > heartbeat * SILENT_HEARTBEATS_MAX {
             return Some(Close::new(Close::SLOW, "nothing was heard for too long"));
         }
-        let subs = self
-            .subs
-            .iter()
-            .map(|sub| (sub.id.as_str(), sub.feed.cursor()));
+        let subs = self.subs.iter_mut().map(|sub| {
+            sub.feed.pass_over();
+            (sub.id.as_str(), sub.feed.cursor())
+        });
         self.frames.push(|w| write_heartbeat(w, subs));
         if silent >= heartbeat {
             // A client that has nothing to say still answers this.
@@ -477,8 +358,6 @@ impl Session {
     }
 }
 
-/// Bounds the pages that are taken before the peer is heard again.
-const PAGES_MAX: usize = 128;
 /// How long submits may take to be answered once the node stops.
 const DRAIN: Duration = Duration::from_secs(4);
 /// How long the last messages may take.
@@ -494,10 +373,6 @@ const NOT_BUILT: [&str; 7] = [
     "pushed",
     "checkpoint",
 ];
-
-fn no_such_sub(id: &str) -> Problem {
-    Problem::new(Code::NotFound, format!("there is no subscription {id:?}"))
-}
 
 /// Tells the peer to come back, each at a moment of its own, so that not all come at once.
 fn stop(node: &Node, frames: &mut Frames) -> Close {
@@ -518,34 +393,4 @@ fn stop(node: &Node, frames: &mut Frames) -> Close {
 fn broken(error: &axum::Error) -> Option<Close> {
     tracing::debug!(%error, "a socket broke");
     Some(Close::new(Close::PROTOCOL, error.to_string()))
-}
-
-fn push_item(frames: &mut Frames, sub: &mut Sub, item: &Item, principal: &Principal) {
-    if matches!(
-        item,
-        Item::Change(_) | Item::Enter { .. } | Item::Leave { .. }
-    ) {
-        sub.n += 1;
-    }
-    let (id, n) = (sub.id.as_str(), sub.n);
-    let view = |head| ContextView::from_head(head, principal.reads_all());
-    frames.push(|w| match item {
-        Item::Snapshot {
-            contexts,
-            last,
-            cursor,
-        } => {
-            let views: Vec<_> = contexts.iter().map(|head| view(head)).collect();
-            write_snapshot(w, Some(id), None, views.iter(), *last, cursor.as_deref());
-        }
-        Item::Change(change) => write_change_message(w, id, n, &change.body),
-        Item::Enter { head, cursor, .. } => write_enter(w, id, n, &view(head), cursor.as_deref()),
-        Item::Leave {
-            address, cursor, ..
-        } => write_leave(w, id, n, address, cursor.as_deref()),
-        Item::Begin { bulk } => write_begin(w, id, *bulk),
-        Item::End { bulk, cursor } => write_end(w, id, *bulk, cursor),
-        Item::Lagging => write_lagging(w, id),
-        Item::Reset(reason) => write_reset(w, id, *reason),
-    });
 }

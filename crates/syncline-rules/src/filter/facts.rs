@@ -16,6 +16,8 @@ use syncline_model::json::Json;
 pub struct Facts<'a> {
     pub(super) change: &'a Change,
     pub(super) document: After<'a>,
+    /// The context is meant as it stands: who changed it, how and how urgently is not asked.
+    pub(super) stands: bool,
 }
 
 /// The document after a change.
@@ -47,6 +49,7 @@ impl<'a> Facts<'a> {
         Facts {
             change,
             document: After::NotAtHand,
+            stands: false,
         }
     }
 
@@ -55,6 +58,17 @@ impl<'a> Facts<'a> {
         Facts {
             change,
             document: document.map_or(After::Nothing, After::Document),
+            stands: false,
+        }
+    }
+
+    /// Returns what is known of a context as it stands, for [`super::Matcher::admits`]. Of the
+    /// change only context, branch and place are looked at.
+    pub fn of_context(change: &'a Change, document: &'a Document) -> Facts<'a> {
+        Facts {
+            change,
+            document: After::Document(document),
+            stands: true,
         }
     }
 
@@ -65,6 +79,11 @@ impl<'a> Facts<'a> {
             text.map_or(Found::Nothing, |text| Found::Text(Cow::Borrowed(text)))
         };
         match attribute {
+            Attribute::Actor | Attribute::Agent | Attribute::Session | Attribute::Type
+                if self.stands =>
+            {
+                Found::NotAtHand
+            }
             Attribute::Kind => text(Some(change.context.kind())),
             Attribute::Context => text(Some(change.context.as_str())),
             Attribute::Parent => text(place.parent().map(|parent| parent.as_str())),

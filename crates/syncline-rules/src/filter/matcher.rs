@@ -68,6 +68,12 @@ impl Matcher {
         self.answer(facts) == Answer::Yes
     }
 
+    /// Says whether a context that stands there may be shown to the reader: terms on who changed
+    /// it, how and how urgently exclude none.
+    pub fn admits(&self, context: &Facts<'_>) -> bool {
+        self.answer(context) != Answer::No
+    }
+
     /// Says whether everything matches.
     pub fn is_everything(&self) -> bool {
         self.filters.is_empty() && self.expression.is_none()
@@ -148,6 +154,7 @@ fn judge(filter: &Filter, facts: &Facts<'_>) -> Answer {
         Filter::Exists(name, there) => compare(name, facts, |found| {
             matches!(found, Found::Text(_) | Found::Value(_)) == *there
         }),
+        Filter::Changed(_) | Filter::MinPriority(_) if facts.stands => Answer::NeedsDocument,
         Filter::Changed(pattern) => {
             answer(facts.change.changed.iter().any(|at| pattern.touches(at)))
         }

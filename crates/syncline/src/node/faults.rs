@@ -41,6 +41,7 @@ pub fn read(environment: &[(OsString, OsString)]) -> Result<Faults> {
             "ignore_base" => faults.engine.ignore_base = true,
             "drop_event" => faults.engine.drop_event = true,
             "live_before_listen" => faults.engine.live_before_listen = true,
+            "ack_before_send" => faults.engine.ack_before_send = true,
             _ => return Err(unknown(word)),
         }
     }

@@ -154,7 +154,7 @@ async fn head_differs(
     };
     let hash = head.document.hash();
     let same = head.version == change.version
-        && hash == head.hash
+        && Some(hash) == head.hash
         && change.hash.is_none_or(|of_change| of_change == hash);
     Ok((!same).then(|| format!("{address}: the head is not what the log made of it")))
 }

@@ -229,7 +229,7 @@ async fn second_try(
     }
     let head = client.get(&proposal.context, &When::Head).await?;
     let document = Document::from_json(&proposal.body, &Pointer::root());
-    if document.is_ok_and(|document| document.hash() == head.hash) {
+    if document.is_ok_and(|document| Some(document.hash()) == head.hash) {
         return Ok(Second::Same);
     }
     if !args.overwrite {
