@@ -29,6 +29,7 @@ mod shown;
 mod socket;
 mod stall;
 mod tags;
+mod webhooks;
 
 pub use doors::{DoorLimits, Doors, NodeInfo};
 pub use keys::Keys;

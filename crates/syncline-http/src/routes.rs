@@ -27,8 +27,6 @@ const NOT_BUILT: &[&str] = &[
     "/v1/contexts/{kind}/{id}/lease",
     "/v1/contexts/{kind}/{id}/presence",
     "/v1/contexts/{kind}/{id}/permissions",
-    "/v1/webhooks",
-    "/v1/webhooks/{*rest}",
     "/v1/subscriptions",
     "/v1/subscriptions/{*rest}",
     "/v1/delegations",

@@ -79,6 +79,32 @@ pub struct Standing {
     pub behind: u64,
 }
 
+impl Standing {
+    /// Says in one word how a webhook does.
+    pub fn word(&self, definition: &Definition, now: Timestamp) -> &'static str {
+        if self.state.disabled.is_some() {
+            "disabled"
+        } else if !definition.enabled {
+            "off"
+        } else if !self.proved {
+            "unverified"
+        } else if self.state.failing_since.is_some() || self.circuit(now) != "closed" {
+            "failing"
+        } else {
+            "active"
+        }
+    }
+
+    /// Says in one word how its circuit stands.
+    pub fn circuit(&self, now: Timestamp) -> &'static str {
+        match self.state.open_until {
+            None => "closed",
+            Some(until) if until > now => "open",
+            Some(_) => "half_open",
+        }
+    }
+}
+
 /// What a desk is made of.
 pub(crate) struct Parts {
     pub id: String,

@@ -5,6 +5,7 @@ mod contexts;
 mod declared;
 mod lines;
 mod node;
+mod webhooks;
 
 use http::Method;
 
@@ -59,6 +60,7 @@ pub(crate) fn calls() -> Vec<Call> {
         contexts::calls(),
         lines::calls(),
         declared::calls(),
+        webhooks::calls(),
         node::calls(),
     ];
     parts.into_iter().flatten().collect()

@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the table of calls.
 
 mod schemas;
+mod webhooks;
 
 use syncline_api::Code;
 use syncline_model::json::{Json, Object};
@@ -147,6 +148,9 @@ fn body_schema(kind: &str, path: &str) -> Json {
         (_, "/v1/workspaces") => reference("NewWorkspace"),
         (_, "/v1/conflicts/{id}") => reference("Settlement"),
         (_, "/v1/schemas/{kind}") => reference("Declaration"),
+        (_, "/v1/webhooks" | "/v1/webhooks/{id}") => reference("WebhookDefinition"),
+        (_, "/v1/webhooks/{id}/rotate") => reference("GivenSecret"),
+        (_, "/v1/webhooks/{id}/replay") => reference("Again"),
         (_, path) if path.ends_with("/branches") => reference("NewBranch"),
         (_, path) if path.ends_with("/merge") => reference("Merge"),
         (_, path) if path.ends_with("/rollback") => reference("Rollback"),

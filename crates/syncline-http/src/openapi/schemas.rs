@@ -7,11 +7,18 @@ use super::{list, object, reference};
 
 /// Returns all schemas by name.
 pub(super) fn schemas() -> Json {
-    let parts = [documents(), writes(), log(), lines(), node()];
+    let parts = [
+        documents(),
+        writes(),
+        log(),
+        lines(),
+        super::webhooks::schemas(),
+        node(),
+    ];
     object(parts.into_iter().flatten())
 }
 
-type Named = Vec<(&'static str, Json)>;
+pub(super) type Named = Vec<(&'static str, Json)>;
 
 fn documents() -> Named {
     vec![
@@ -196,7 +203,7 @@ fn node() -> Named {
     ]
 }
 
-type Members = [(&'static str, &'static str)];
+pub(super) type Members = [(&'static str, &'static str)];
 
 const DOCUMENT: [(&str, &str); 11] = [
     ("title", "string"),
@@ -363,7 +370,7 @@ const SCHEMA: [(&str, &str); 6] = [
     ("etag", "string"),
 ];
 
-fn record(members: &Members, required: &[&str]) -> Json {
+pub(super) fn record(members: &Members, required: &[&str]) -> Json {
     let mut schema = object_schema(members.iter().map(|(name, kind)| (*name, typed(kind))));
     if let (Some(schema), false) = (schema.as_object_mut(), required.is_empty()) {
         schema.insert(
@@ -374,11 +381,11 @@ fn record(members: &Members, required: &[&str]) -> Json {
     schema
 }
 
-fn page(name: &'static str, item: &str) -> Json {
+pub(super) fn page(name: &'static str, item: &str) -> Json {
     object_schema([(name, array(reference(item))), ("next", text())])
 }
 
-fn object_schema(members: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
+pub(super) fn object_schema(members: impl IntoIterator<Item = (&'static str, Json)>) -> Json {
     object([
         ("type", Json::from("object")),
         ("properties", object(members)),
@@ -396,7 +403,7 @@ pub(super) fn empty() -> Json {
     Json::Object(Object::new())
 }
 
-fn text() -> Json {
+pub(super) fn text() -> Json {
     typed("string")
 }
 
@@ -408,6 +415,6 @@ fn boolean() -> Json {
     typed("boolean")
 }
 
-fn array(items: Json) -> Json {
+pub(super) fn array(items: Json) -> Json {
     object([("type", Json::from("array")), ("items", items)])
 }
