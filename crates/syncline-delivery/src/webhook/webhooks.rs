@@ -94,9 +94,14 @@ impl Webhooks {
         webhooks
     }
 
+    /// Begins no more attempts, and lets those that are in flight end.
+    pub fn begin_to_stop(&self) {
+        self.inner.stopping.send_replace(true);
+    }
+
     /// Stops: attempts are given a moment, and what is known of them is kept.
     pub async fn stop(&self) {
-        self.inner.stopping.send_replace(true);
+        self.begin_to_stop();
         let looking = locked(&self.inner.looking).take();
         if let Some(looking) = looking {
             let _ = looking.await;

@@ -14,3 +14,4 @@ mod openapi;
 mod rest;
 mod schemas;
 mod sync;
+mod webhooks;
