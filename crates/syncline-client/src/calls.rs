@@ -419,7 +419,7 @@ impl Changes {
     }
 }
 
-fn headers_of(write: &Write) -> Vec<(&'static str, String)> {
+pub(crate) fn headers_of(write: &Write) -> Vec<(&'static str, String)> {
     let id = write.id.unwrap_or_else(fresh_id);
     let mut headers = vec![("idempotency-key", id.to_string())];
     match &write.precondition {

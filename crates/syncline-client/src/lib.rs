@@ -14,6 +14,7 @@ mod id;
 mod lines;
 mod live;
 mod target;
+mod webhooks;
 
 pub use calls::{Changes, ChangesQuery, Page, When, Write};
 pub use conflicts::{Choice, ConflictPage, ConflictsQuery};

@@ -20,6 +20,7 @@ mod router;
 mod sent;
 mod snapshot;
 mod turns;
+pub mod webhook;
 
 pub use feed::{Exclude, Feed, FeedRequest, Opening};
 pub use item::{ChangeItem, Item, Shape};

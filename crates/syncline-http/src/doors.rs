@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_delivery::Router;
+use syncline_delivery::webhook::Webhooks;
 use syncline_engine::Engine;
 use syncline_model::time::Timestamp;
 use tokio::sync::{Mutex, watch};
@@ -28,6 +29,8 @@ pub struct Doors {
     pub allowed_hosts: Vec<String>,
     /// Origins that may call beside the node's own, such as `https://app.example.com`.
     pub allowed_origins: Vec<String>,
+    /// The node's webhooks, where it calls any.
+    pub webhooks: Option<Webhooks>,
 }
 
 impl Doors {
@@ -40,6 +43,7 @@ impl Doors {
             node,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            webhooks: None,
         }
     }
 }

@@ -31,6 +31,7 @@ mod socket;
 mod stall;
 mod subscriptions;
 mod tags;
+mod webhooks;
 
 pub use asyncapi::document as asyncapi_document;
 pub use doors::{DoorLimits, Doors, NodeInfo};

@@ -26,8 +26,6 @@ const NOT_BUILT: &[&str] = &[
     "/v1/contexts/{kind}/{id}/lease",
     "/v1/contexts/{kind}/{id}/presence",
     "/v1/contexts/{kind}/{id}/permissions",
-    "/v1/webhooks",
-    "/v1/webhooks/{*rest}",
     "/v1/delegations",
     "/v1/delegations/{*rest}",
     "/v1/templates",

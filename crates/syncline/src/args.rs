@@ -112,6 +112,8 @@ pub enum Command {
     Schema(commands::schema::SchemaArgs),
     /// Follow changes as they happen.
     Watch(commands::watch::WatchArgs),
+    /// Post changes to endpoints of others.
+    Webhook(commands::webhook::WebhookArgs),
     /// Read contexts, histories and events from files.
     Import(commands::import::ImportArgs),
     /// Write contexts or changes as JSON lines.

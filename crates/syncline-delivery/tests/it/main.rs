@@ -6,6 +6,7 @@ mod follower;
 mod p5;
 mod pages;
 mod router;
+mod webhooks;
 
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@ mod declared;
 mod lines;
 mod node;
 mod subscriptions;
+mod webhooks;
 
 use http::Method;
 
@@ -60,6 +61,7 @@ pub(crate) fn calls() -> Vec<Call> {
         contexts::calls(),
         lines::calls(),
         declared::calls(),
+        webhooks::calls(),
         node::calls(),
         subscriptions::calls(),
     ];

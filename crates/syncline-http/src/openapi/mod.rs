@@ -2,6 +2,7 @@
 
 mod schemas;
 mod subscriptions;
+mod webhooks;
 
 use syncline_api::Code;
 use syncline_model::json::{Json, Object};
@@ -154,6 +155,9 @@ fn body_schema(kind: &str, path: &str) -> Json {
         (_, "/v1/subscriptions/{name}/nack") => reference("Nack"),
         (_, "/v1/subscriptions/{name}/extend") => reference("Extend"),
         (_, "/v1/subscriptions/{name}/seek") => reference("Seek"),
+        (_, "/v1/webhooks" | "/v1/webhooks/{id}") => reference("WebhookDefinition"),
+        (_, "/v1/webhooks/{id}/rotate") => reference("GivenSecret"),
+        (_, "/v1/webhooks/{id}/replay") => reference("Again"),
         (_, path) if path.ends_with("/branches") => reference("NewBranch"),
         (_, path) if path.ends_with("/merge") => reference("Merge"),
         (_, path) if path.ends_with("/rollback") => reference("Rollback"),

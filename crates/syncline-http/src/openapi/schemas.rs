@@ -15,6 +15,7 @@ pub(crate) fn schemas() -> Json {
         lines(),
         node(),
         subscriptions::schemas(),
+        super::webhooks::schemas(),
     ];
     object(parts.into_iter().flatten())
 }

@@ -17,3 +17,4 @@ mod openapi;
 mod rest;
 mod schemas;
 mod sync;
+mod webhooks;

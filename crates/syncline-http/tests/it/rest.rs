@@ -606,8 +606,6 @@ async fn what_is_not_built_says_so() {
         "/graphql",
         "/docs",
         "/metrics",
-        "/v1/webhooks",
-        "/v1/subscriptions/a/next",
         "/v1/delegations",
         "/v1/templates",
         "/v1/keys",

@@ -11,6 +11,7 @@ mod p3;
 mod p4;
 mod p5;
 mod p9;
+mod webhooks;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -32,6 +32,7 @@ pub mod undo;
 pub mod up;
 pub mod verify;
 pub mod watch;
+pub mod webhook;
 mod write;
 
 use crate::args::Command;
@@ -61,6 +62,7 @@ pub fn run(command: Command, run: &Run) -> Result {
         Command::Tag(args) => run.block_on(tag::run(&args, run)),
         Command::Checkpoint(args) => run.block_on(tag::checkpoint(&args, run)),
         Command::Schema(args) => run.block_on(schema::run(&args, run)),
+        Command::Webhook(args) => run.block_on(webhook::run(&args, run)),
         Command::Watch(args) => run.block_on(watch::run(&args, run)),
         Command::Import(args) => run.block_on(import::run(&args, run)),
         Command::Export(args) => run.block_on(export::run(&args, run)),

@@ -5,6 +5,7 @@ mod faults;
 mod files;
 mod limits;
 mod logging;
+mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_api::{Code, Problem};
+use syncline_delivery::webhook::Webhooks;
 use syncline_engine::{Engine, SystemClock};
 use syncline_http::{Doors, Keys, Listeners, NodeInfo};
 use syncline_store::{Store, StoreError};
@@ -26,6 +28,8 @@ pub use logging::start as start_logging;
 
 /// How long the doors may take to close; with what follows, a node ends within 10 s.
 const DOORS_CLOSE_MAX: Duration = Duration::from_secs(6);
+/// How long webhooks may take after them; they began to end with them.
+const WEBHOOKS_CLOSE_MAX: Duration = Duration::from_secs(3);
 /// How long the engine and the store may take after them.
 const ENGINE_CLOSE_MAX: Duration = Duration::from_secs(3);
 
@@ -34,6 +38,7 @@ pub struct Node {
     doors: Doors,
     listeners: Listeners,
     engine: Engine,
+    webhooks: Webhooks,
     socket: PathBuf,
     /// Where it listens.
     pub address: SocketAddr,
@@ -51,6 +56,7 @@ impl Node {
             // Whoever finds this set by mistake must not miss it.
             tracing::warn!("SYNCLINE_TEST_FAULT is set: this node breaks its promises on purpose");
         }
+        let exchange = webhooks::exchange(settings)?;
         let store = open_store(&data, settings.size("store_readers"), faults.store)?;
         // From here on the directory is ours alone: the lock is held.
         let opened = store.opened();
@@ -70,6 +76,8 @@ impl Node {
         doors.limits = limits::doors(settings, DOORS_CLOSE_MAX);
         doors.allowed_hosts = settings.list("allowed_hosts").to_vec();
         doors.allowed_origins = settings.list("allowed_origins").to_vec();
+        let webhooks = Webhooks::start(engine.clone(), exchange, webhooks::settings(settings));
+        doors.webhooks = Some(webhooks.clone());
         let listeners = Listeners {
             tcp: Some(listener),
             unix: Some(unix),
@@ -78,6 +86,7 @@ impl Node {
             doors,
             listeners,
             engine,
+            webhooks,
             socket,
             address,
             opened,
@@ -95,7 +104,19 @@ impl Node {
 
     /// Serves until `shutdown` ends; then closes the doors, the engine and the store, in order.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result {
+        let webhooks = self.webhooks.clone();
+        let shutdown = async move {
+            shutdown.await;
+            // Attempts end while the doors close.
+            webhooks.begin_to_stop();
+        };
         let served = syncline_http::serve(self.doors, self.listeners, shutdown).await;
+        if tokio::time::timeout(WEBHOOKS_CLOSE_MAX, self.webhooks.stop())
+            .await
+            .is_err()
+        {
+            tracing::warn!("webhooks did not end in time; the next start takes them up");
+        }
         // Removed while the lock is held, so it is ours and not a successor's.
         let _ = std::fs::remove_file(&self.socket);
         if tokio::time::timeout(ENGINE_CLOSE_MAX, self.engine.shutdown())

@@ -17,6 +17,8 @@ pub enum Kind {
     List,
     /// Several `name=number`; separated by commas in the environment.
     Ranks,
+    /// `true` or `false`.
+    Flag,
     /// One of these words.
     Word(&'static [&'static str]),
 }
@@ -112,6 +114,10 @@ pub const KEYS: &[Key] = &[
     key("fallback", Kind::Word(&["manual", "latest_wins", "source_priority"]), "manual", "how clashes are resolved that the strategy leaves"),
     key("ranks", Kind::Ranks, "", "ranks of sources for source_priority, such as person/ana=10, agent/claude-1=5; others have 0"),
     key("conflict_deadline_s", Kind::Number(1, 31_536_000), "300", "how long a conflict waits before it is more urgent"),
+    key("webhooks_allow", Kind::List, "", "addresses, ranges such as 10.0.0.0/8, and hosts that webhooks may reach though they are not public"),
+    key("webhooks_allow_http", Kind::Flag, "false", "whether webhooks may go to http:// URLs"),
+    key("webhooks_challenge", Kind::Flag, "true", "whether an endpoint must answer with a challenge before it is sent anything"),
+    key("max_webhooks", Kind::Number(1, 10_000), "100", "the webhooks of one workspace"),
     key("store_readers", Kind::Number(1, 64), "4", "the threads that read from disk"),
 ];
 

@@ -141,6 +141,11 @@ impl Settings {
         usize::try_from(self.number(name)).unwrap_or(usize::MAX)
     }
 
+    /// Returns a flag.
+    pub fn flag(&self, name: &'static str) -> bool {
+        matches!(self.value(name), Some(Value::Flag(true)))
+    }
+
     /// Returns a list.
     pub fn list(&self, name: &'static str) -> &[String] {
         match self.value(name) {

@@ -16,6 +16,8 @@ pub enum Value {
     Path(PathBuf),
     /// A number, or bytes.
     Number(u64),
+    /// Yes or no.
+    Flag(bool),
     /// Several texts.
     List(Vec<String>),
 }
@@ -47,6 +49,11 @@ impl Value {
                 Value::List(items) => ranked(items),
                 other => Ok(other),
             },
+            Kind::Flag => match text {
+                "true" | "1" | "yes" | "on" => Ok(Value::Flag(true)),
+                "false" | "0" | "no" | "off" => Ok(Value::Flag(false)),
+                _ => Err(format!("is true or false, not {text:?}")),
+            },
             Kind::Word(words) if words.contains(&text) => Ok(Value::Text(text.to_owned())),
             Kind::Word(words) => Err(format!("is one of {}, not {text:?}", words.join(", "))),
         }
@@ -71,6 +78,8 @@ impl Value {
                     _ => Ok(Value::List(items)),
                 }
             }
+            (Kind::Flag, toml::Value::Boolean(flag)) => Ok(Value::Flag(*flag)),
+            (Kind::Flag, _) => Err("is true or false".to_owned()),
             (Kind::Number(..), _) => Err("is a whole number".to_owned()),
             (kind, toml::Value::String(text)) => Value::parse(kind, text),
             (Kind::List | Kind::Ranks, _) => Err("is a list of texts".to_owned()),
@@ -84,6 +93,7 @@ impl Value {
             Value::Text(text) => Json::from(text.as_str()),
             Value::Path(path) => Json::from(path.display().to_string()),
             Value::Number(number) => Json::from(*number),
+            Value::Flag(flag) => Json::from(*flag),
             Value::List(items) => items.iter().map(|item| Json::from(item.as_str())).collect(),
         }
     }
@@ -108,6 +118,7 @@ impl fmt::Display for Value {
             Value::Text(text) => f.write_str(text),
             Value::Path(path) => path.display().fmt(f),
             Value::Number(number) => number.fmt(f),
+            Value::Flag(flag) => flag.fmt(f),
             Value::List(items) if items.is_empty() => f.write_str("(none)"),
             Value::List(items) => f.write_str(&items.join(", ")),
         }

@@ -33,6 +33,7 @@ const CALLS: [&[&str]; 37] = [
     &["rm", "task/j"],
     &["restore", "task/j"],
     &["watch", "--from", "snapshot", "--count", "0"],
+    &["webhook", "ls"],
     &["import", "one.json"],
     &["export"],
     &["status"],

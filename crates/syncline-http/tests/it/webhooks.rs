@@ -1,0 +1,234 @@
+//! Webhooks through the doors: made, shown, changed, rotated, ended, and refused with pointers.
+
+use std::sync::Arc;
+
+use syncline_delivery::webhook::exchange::{Exchange, ExchangeLimits, Roots, SystemResolver};
+use syncline_delivery::webhook::guard::Guard;
+use syncline_delivery::webhook::{WebhookSettings, Webhooks};
+use syncline_model::json::Json;
+
+use crate::node::{Node, json, text};
+
+const HOOKS: &str = "/v1/webhooks";
+
+async fn node() -> Node {
+    Node::with(|doors| {
+        let guard = Guard::new(false, &["127.0.0.1".to_owned()]).unwrap();
+        let resolver = Arc::new(SystemResolver::default());
+        let exchange = Exchange::new(guard, resolver, Roots::System, ExchangeLimits::default());
+        let settings = WebhookSettings {
+            webhooks_max: 3,
+            ..WebhookSettings::default()
+        };
+        let webhooks = Webhooks::start(doors.engine.clone(), exchange, settings);
+        doors.webhooks = Some(webhooks);
+    })
+    .await
+}
+
+async fn post(node: &Node, path: &str, body: &str) -> crate::node::Reply {
+    let kind = [("content-type", "application/json")];
+    node.send("POST", path, &kind, body).await
+}
+
+async fn patch(node: &Node, path: &str, body: &str) -> crate::node::Reply {
+    let kind = [("content-type", "application/json")];
+    node.send("PATCH", path, &kind, body).await
+}
+
+#[tokio::test]
+async fn a_webhook_is_made_shown_changed_rotated_and_ended() {
+    let node = node().await;
+    // Nobody listens there: nothing is to arrive in this test.
+    let body = r#"{"url":"https://127.0.0.1:1/hook","scope":[{"context":"task/a"}],
+        "filter":{"exact":{"kind":"task"}},"where":"true","mode":"thin","description":"d"}"#;
+    let made = post(&node, HOOKS, body).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let made_json = made.json();
+    let (id, secret) = (text(&made_json, "id"), text(&made_json, "secret"));
+    let place = format!("{HOOKS}/{id}");
+    assert_eq!(made.header("location"), Some(place.as_str()));
+    assert!(secret.starts_with("whsec_"));
+    assert_eq!(
+        made_json.get("receipt").and_then(|r| r.get("version")),
+        Some(&Json::from(1))
+    );
+
+    let shown = node.get(&place).await.ok();
+    assert!(!shown.body.contains("whsec_"), "a secret is shown once");
+    let webhook = shown.json();
+    for (name, value) in [
+        ("url", r#""https://127.0.0.1:1/hook""#),
+        ("scope", r#"[{"context":"task/a"}]"#),
+        ("where", r#""true""#),
+        ("mode", r#""thin""#),
+        ("enabled", "true"),
+        ("description", r#""d""#),
+        ("verified", "false"),
+        ("circuit", r#""closed""#),
+        ("delivered", "0"),
+    ] {
+        assert_eq!(
+            webhook.get(name).map(Json::to_text).as_deref(),
+            Some(value),
+            "{name}"
+        );
+    }
+    assert_eq!(text(&webhook, "status"), "unverified");
+    assert_eq!(text(&webhook, "etag"), shown.etag());
+    let list = node.get(HOOKS).await.ok().json();
+    assert_eq!(list.get("webhooks").unwrap().as_array().unwrap().len(), 1);
+    // The log and the general doors know the definition, and no secret.
+    let log = node.get("/v1/changes").await.ok();
+    assert!(log.body.contains("syncline_webhook/") && !log.body.contains("whsec_"));
+    let general = format!("/v1/contexts/syncline_webhook/{id}");
+    let written = node.put(&general, &[("if-match", "*")], "{}").await;
+    assert_eq!(written.status, 422, "{}", written.body);
+
+    patch(&node, &place, r#"{"enabled":false,"where":null}"#)
+        .await
+        .ok();
+    let webhook = node.get(&place).await.ok().json();
+    assert_eq!(
+        (text(&webhook, "status"), webhook.get("where")),
+        ("off", None)
+    );
+    let stale = [
+        ("content-type", "application/json"),
+        ("if-match", shown.etag()),
+    ];
+    let refused = node
+        .send("PATCH", &place, &stale, r#"{"mode":"delta"}"#)
+        .await;
+    refused.problem(412, "precondition_failed");
+
+    let rotated = node
+        .send("POST", &format!("{place}/rotate"), &[], "")
+        .await
+        .ok()
+        .json();
+    assert_ne!(text(&rotated, "secret"), secret);
+    assert!(text(&rotated, "old_signs_until").len() > 10);
+    let given = format!(r#"{{"secret":"{secret}"}}"#);
+    let back = post(&node, &format!("{place}/rotate"), &given)
+        .await
+        .ok()
+        .json();
+    assert_eq!(text(&back, "secret"), secret);
+    for list in ["attempts", "dead"] {
+        let found = node.get(&format!("{place}/{list}")).await.ok().json();
+        assert_eq!(found.get(list), Some(&json("[]")));
+    }
+    let told = node
+        .send("POST", &format!("{place}/test"), &[], "")
+        .await
+        .ok()
+        .json();
+    assert_eq!(text(&told, "error"), "the connection failed");
+
+    node.send("DELETE", &place, &[], "").await.ok();
+    node.get(&place).await.problem(404, "not_found");
+    let found = post(&node, &format!("{place}/replay"), r#"{"dead":true}"#).await;
+    found.problem(404, "not_found");
+    let list = node.get(HOOKS).await.ok().json();
+    assert_eq!(list.get("webhooks"), Some(&json("[]")));
+}
+
+#[tokio::test]
+async fn a_call_that_is_sent_again_makes_no_second_webhook() {
+    let node = node().await;
+    let kind = ("content-type", "application/json");
+    let key = ("idempotency-key", "0199a3b2-0000-7000-8000-000000000001");
+    let body = r#"{"url":"https://hooks.example/"}"#;
+    let first = node.send("POST", HOOKS, &[kind, key], body).await.json();
+    let second = node.send("POST", HOOKS, &[kind, key], body).await.json();
+    assert_eq!(text(&first, "id"), text(&second, "id"));
+    assert!(first.get("secret").is_some() && second.get("secret").is_none());
+    assert_eq!(
+        first.get("receipt").unwrap().get("seq"),
+        second.get("receipt").unwrap().get("seq")
+    );
+    let other = r#"{"url":"https://other.example/"}"#;
+    let reused = node.send("POST", HOOKS, &[kind, key], other).await;
+    reused.problem(422, "change_id_reused");
+    for _ in 0..2 {
+        assert_eq!(post(&node, HOOKS, body).await.status, 201);
+    }
+    post(&node, HOOKS, body).await.problem(429, "too_many");
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named() {
+    let node = node().await;
+    for (body, status, pointer) in [
+        ("{}", 422, "/url"),
+        (r#"{"url":7}"#, 422, "/url"),
+        (r#"{"url":"http://hooks.example/"}"#, 422, "/url"),
+        (r#"{"url":"https://10.0.0.1/"}"#, 422, "/url"),
+        (r#"{"url":"https://0xa9fea9fe/"}"#, 422, "/url"),
+        (
+            r#"{"url":"https://localhost.:443/","scope":[]}"#,
+            422,
+            "/scope",
+        ),
+        (
+            r#"{"url":"https://a.example/","scope":[{"all":true}]}"#,
+            422,
+            "/scope/0/all",
+        ),
+        (
+            r#"{"url":"https://a.example/","filter":{"exakt":{}}}"#,
+            422,
+            "/filter/exakt",
+        ),
+        (
+            r#"{"url":"https://a.example/","where":"1 +"}"#,
+            422,
+            "/where",
+        ),
+        (
+            r#"{"url":"https://a.example/","mode":"loud"}"#,
+            422,
+            "/mode",
+        ),
+        (
+            r#"{"url":"https://a.example/","secret":"whsec_AAAA"}"#,
+            422,
+            "/secret",
+        ),
+        (
+            r#"{"url":"https://a.example/","enabled":"yes"}"#,
+            422,
+            "/enabled",
+        ),
+        (r#"{"url":"https://a.example/","urls":[]}"#, 422, "/urls"),
+    ] {
+        let refused = post(&node, HOOKS, body).await;
+        assert_eq!(refused.status, status, "{body}: {}", refused.body);
+        assert_eq!(text(&refused.json(), "pointer"), pointer, "{body}");
+        assert!(!refused.body.contains("AAAA"), "no secret in an answer");
+    }
+    for path in ["nothing", "a%2Fb", "%00", &"x".repeat(300)] {
+        let found = node.get(&format!("{HOOKS}/{path}")).await;
+        assert_eq!(found.status, 404, "{path}: {}", found.body);
+    }
+    let made = post(&node, HOOKS, r#"{"url":"https://hooks.example/"}"#)
+        .await
+        .json();
+    let place = format!("{HOOKS}/{}", text(&made, "id"));
+    for (body, status) in [
+        ("{}", 422),
+        (r#"{"dead":false}"#, 422),
+        (r#"{"dead":true,"after":"x"}"#, 422),
+        (r#"{"after":"garbage"}"#, 400),
+        (r#"{"change":"0199a3b2-0000-7000-8000-00000000dead"}"#, 404),
+        (r#"{"change":"7"}"#, 422),
+    ] {
+        let refused = post(&node, &format!("{place}/replay"), body).await;
+        assert_eq!(refused.status, status, "{body}: {}", refused.body);
+    }
+    let refused = node.get(&format!("{place}/dead?page=a/b")).await;
+    assert_eq!(refused.status, 400);
+    let refused = patch(&node, &place, r#"{"secret":"whsec_AAAA"}"#).await;
+    assert_eq!(text(&refused.json(), "pointer"), "/secret");
+}
