@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use syncline_model::ids::{Epoch, Seq, WorkspaceId};
-use syncline_store::{Append, Appended, NewWorkspace, StoreError, WorkspaceRow};
+use syncline_store::{Append, Appended, NewWorkspace, StoreError, Thinned, Thinning, WorkspaceRow};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
@@ -22,6 +22,7 @@ use crate::memory::Memory;
 use crate::open::sync_dir;
 use crate::readers::Readers;
 use crate::shared::Shared;
+use crate::thin;
 
 /// Bounds the writes that wait; whoever comes later waits outside.
 pub(crate) const WAITING_MAX: usize = 1_024;
@@ -41,12 +42,14 @@ pub(crate) enum Write {
     },
     Create(Box<NewWorkspace>),
     Epoch(WorkspaceId, Epoch),
+    Thin(WorkspaceId, Box<Thinning>),
 }
 
 /// What came of it.
 pub(crate) enum Written {
     Appended(Appended),
     Created(Box<WorkspaceRow>),
+    Thinned(Thinned),
     Done,
 }
 
@@ -65,13 +68,14 @@ impl Write {
         match self {
             Write::Append { batch, .. } => batch.weight(),
             Write::Create(_) | Write::Epoch(..) => 300,
+            Write::Thin(_, thinning) => thinning.weight(),
         }
     }
 
     fn records(&self) -> u64 {
         match self {
             Write::Append { batch, .. } => batch.records.len() as u64,
-            Write::Create(_) | Write::Epoch(..) => 0,
+            Write::Create(_) | Write::Epoch(..) | Write::Thin(..) => 0,
         }
     }
 }
@@ -449,6 +453,7 @@ fn apply(conn: &Connection, memory: &mut Memory, write: Write) -> Result<Written
         Write::Epoch(id, epoch) => {
             append::set_epoch(conn, memory, &id, epoch).map(|()| Written::Done)
         }
+        Write::Thin(id, thinning) => thin::thin(conn, memory, &id, &thinning).map(Written::Thinned),
     }
 }
 

@@ -14,6 +14,7 @@ mod memory;
 mod replay;
 mod rows;
 mod subtree;
+pub mod thin;
 mod traits;
 
 pub use check::check_append;
@@ -27,4 +28,5 @@ pub use rows::{
     StoreStats, VersionRow, WorkspaceRow,
 };
 pub use subtree::{SubtreePage, Tree, TreePlace, subtree_page};
+pub use thin::{Thinned, Thinning};
 pub use traits::{Store, VerifyReport, VerifyStep};

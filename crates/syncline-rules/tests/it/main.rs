@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod merging;
+mod retention;
 
 use std::sync::Arc;
 

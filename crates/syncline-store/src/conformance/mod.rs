@@ -14,12 +14,14 @@ mod oracle;
 mod reads;
 pub mod scribe;
 mod subtrees;
+mod thinning;
 
 pub use appends::*;
 pub use conflicts::*;
 pub use lists::*;
 pub use reads::*;
 pub use subtrees::*;
+pub use thinning::*;
 
 /// Makes a test of each promise.
 ///
@@ -63,6 +65,8 @@ macro_rules! conformance_tests {
             branches_come_by_name,
             a_conflict_that_is_not_as_it_was_told_is_found,
             all_is_well_when_nothing_is_rotten,
+            p3_thinning_takes_what_is_named_alone,
+            p2_a_thinning_that_would_harm_is_refused,
         }
         #[tokio::test]
         async fn p1_an_unknown_commit_that_was_written_is_found() {
