@@ -226,6 +226,13 @@ impl Workspace {
         }
     }
 
+    /// Counts the conflicts that wait in the whole workspace.
+    pub async fn conflicts_open(&self, _principal: &Principal) -> Result<u64, Problem> {
+        let shared = &self.shared;
+        let open = shared.store.conflicts_open(&shared.id).await;
+        open.map_err(store_problem)
+    }
+
     /// Says whether a conflict's context may be seen, and the conflict is acknowledged.
     async fn sees(&self, principal: &Principal, conflict: &Conflict) -> Result<bool, Problem> {
         let line = conflict.context.line(conflict.branch.as_ref());

@@ -49,7 +49,7 @@ pub use reads::{Diff, ListAnswer, VersionPage, When};
 pub use settings::{Settings, TestFaults};
 pub use stats::{Health, Stats};
 pub use subtree::SubtreeAnswer;
-pub use syncline_rules::{Principal, Role, SCHEMA_KIND, schema_address};
+pub use syncline_rules::{Principal, Retention, Role, SCHEMA_KIND, schema_address};
 pub use tail::Entry;
 pub use workspace::{BulkAnswer, Workspace};
 

@@ -411,6 +411,11 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn conflicts_open(&self, workspace: &WorkspaceId) -> Result<u64, StoreError> {
+        self.read(workspace, |conn, (ws, _)| conflicts::count_open(conn, *ws))
+            .await
+    }
+
     async fn branches(
         &self,
         workspace: &WorkspaceId,

@@ -573,6 +573,12 @@ impl Store for MemoryStore {
         Ok(self.lock().workspace(workspace)?.conflicts(query))
     }
 
+    async fn conflicts_open(&self, workspace: &WorkspaceId) -> Result<u64, StoreError> {
+        let state = self.lock();
+        let all = state.workspace(workspace)?.conflicts.values();
+        Ok(all.filter(|conflict| conflict.is_open()).count() as u64)
+    }
+
     async fn branches(
         &self,
         workspace: &WorkspaceId,

@@ -176,6 +176,9 @@ pub trait Store: Send + Sync + 'static {
         query: &ConflictQuery,
     ) -> Result<Vec<Conflict>, StoreError>;
 
+    /// Counts the conflicts that wait.
+    async fn conflicts_open(&self, workspace: &WorkspaceId) -> Result<u64, StoreError>;
+
     /// Returns the heads of a context's branches without their bodies, deleted ones too, by name.
     async fn branches(
         &self,

@@ -439,6 +439,9 @@ impl Store for Stuck {
     ) -> Result<Vec<Conflict>, StoreError> {
         self.inner.conflicts(workspace, query).await
     }
+    async fn conflicts_open(&self, workspace: &WorkspaceId) -> Result<u64, StoreError> {
+        self.inner.conflicts_open(workspace).await
+    }
     async fn branches(
         &self,
         workspace: &WorkspaceId,

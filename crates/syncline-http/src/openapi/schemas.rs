@@ -155,7 +155,7 @@ fn lines() -> Named {
                 &["version"],
             ),
         ),
-        ("Declaration", record(&SCHEMA[1..4], &[])),
+        ("Declaration", record(&SCHEMA[1..5], &[])),
         ("Schema", record(&SCHEMA, &["kind", "version", "etag"])),
         ("Schemas", page("schemas", "Schema")),
     ]
@@ -183,6 +183,17 @@ fn node() -> Named {
                 ("contexts", integer()),
                 ("documents", integer()),
                 ("problems", array(text())),
+            ]),
+        ),
+        ("CompactionAsked", record(&[("dry_run", "boolean")], &[])),
+        (
+            "Compaction",
+            object_schema([
+                ("dry_run", boolean()),
+                ("contexts", integer()),
+                ("looked_at", integer()),
+                ("thinned", integer()),
+                ("bytes", integer()),
             ]),
         ),
         (
@@ -285,7 +296,7 @@ const PROPOSAL: [(&str, &str); 14] = [
     ("priority", "integer"),
     ("branch", "string"),
 ];
-const STATUS: [(&str, &str); 10] = [
+const STATUS: [(&str, &str); 12] = [
     ("node", "string"),
     ("version", "string"),
     ("started_at", "string"),
@@ -296,6 +307,8 @@ const STATUS: [(&str, &str); 10] = [
     ("healthy", "boolean"),
     ("ready", "boolean"),
     ("reasons", "array"),
+    ("conflicts_open", "integer"),
+    ("compaction", "object"),
 ];
 const PROBLEM: [(&str, &str); 13] = [
     ("type", "string"),
@@ -354,11 +367,12 @@ const BLAME: [(&str, &str); 8] = [
     ("rule", "string"),
     ("beat", "array"),
 ];
-const SCHEMA: [(&str, &str); 6] = [
+const SCHEMA: [(&str, &str); 7] = [
     ("kind", "string"),
     ("schema", "any"),
     ("strategy", "string"),
     ("fallback", "string"),
+    ("retention", "object"),
     ("version", "integer"),
     ("etag", "string"),
 ];

@@ -4,6 +4,7 @@
 mod aside;
 mod bad_input;
 mod branches;
+mod compact;
 mod conflicts;
 mod feeds;
 mod gate;
