@@ -352,6 +352,18 @@ impl Client {
             .json()
     }
 
+    /// Lets the node thin old versions now, or only count them, and returns what went.
+    pub async fn compact(&self, dry_run: bool) -> Result<Json, Problem> {
+        let mut w = JsonWriter::new();
+        w.begin_object();
+        w.field_bool("dry_run", dry_run);
+        w.end_object();
+        let body = Some((JSON, Bytes::from(w.into_string())));
+        self.request_within(VERIFY_PATIENCE, Method::POST, "/v1/compact", &[], body)
+            .await?
+            .json()
+    }
+
     /// Returns the node's workspaces, as they come.
     pub async fn workspaces(&self) -> Result<Json, Problem> {
         self.json("/v1/workspaces").await

@@ -263,6 +263,7 @@ pub fn version_row(change: &Change, seq: Seq, snapshot: Option<Arc<[u8]>>) -> Ve
         hash: change.hash,
         snapshot,
         whole: matches!(change.effect, Effect::Snapshot(_)),
+        thinned: false,
     }
 }
 

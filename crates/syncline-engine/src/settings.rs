@@ -32,6 +32,8 @@ pub struct Settings {
     pub workspaces_max: usize,
     /// A commit that takes longer makes the node unhealthy.
     pub commit_slow: Duration,
+    /// How often old versions are thinned, where a policy says so.
+    pub compact_every: Duration,
     /// Faults for the harnesses that must catch them; never set by a user.
     pub faults: TestFaults,
 }
@@ -66,6 +68,7 @@ impl Default for Settings {
             page_max: 1_000,
             workspaces_max: 1_000,
             commit_slow: Duration::from_secs(5),
+            compact_every: Duration::from_secs(86_400),
             faults: TestFaults::default(),
         }
     }

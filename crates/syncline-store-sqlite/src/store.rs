@@ -9,12 +9,12 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
-use syncline_model::record::{IdRow, StoredRecord};
+use syncline_model::record::{IdRow, RecordHeader, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{
     Append, Appended, ConflictQuery, HeadRow, Kept, KeptQuery, KeptValue, ListPage, ListQuery,
-    NewWorkspace, Rebuild, Store, StoreError, StoreHealth, StoreStats, SubtreePage, TreePlace,
-    VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
+    NewWorkspace, Rebuild, Store, StoreError, StoreHealth, StoreStats, SubtreePage, Thinned,
+    Thinning, TreePlace, VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -203,7 +203,7 @@ impl Store for SqliteStore {
     async fn create_workspace(&self, new: NewWorkspace) -> Result<WorkspaceRow, StoreError> {
         match self.write(Write::Create(Box::new(new))).await? {
             Written::Created(row) => Ok(*row),
-            Written::Appended(_) | Written::Done => Err(StoreError::Closed),
+            _ => Err(StoreError::Closed),
         }
     }
 
@@ -229,7 +229,7 @@ impl Store for SqliteStore {
             .await?
         {
             Written::Appended(appended) => Ok(appended),
-            Written::Created(_) | Written::Done => Err(StoreError::Closed),
+            _ => Err(StoreError::Closed),
         }
     }
 
@@ -345,6 +345,24 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn record(
+        &self,
+        workspace: &WorkspaceId,
+        seq: Seq,
+    ) -> Result<Option<StoredRecord>, StoreError> {
+        self.read(workspace, move |conn, (ws, _)| read::record(conn, *ws, seq))
+            .await
+    }
+
+    async fn header(
+        &self,
+        workspace: &WorkspaceId,
+        seq: Seq,
+    ) -> Result<Option<RecordHeader>, StoreError> {
+        self.read(workspace, move |conn, (ws, _)| read::header(conn, *ws, seq))
+            .await
+    }
+
     async fn seq_at(&self, workspace: &WorkspaceId, at: Timestamp) -> Result<Seq, StoreError> {
         self.read(workspace, move |conn, ws| read::seq_at(conn, ws, at))
             .await
@@ -358,7 +376,7 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<VersionRow>, StoreError> {
         self.read_context(workspace, address, move |conn, ws, context| {
-            read::versions(conn, ws, context, below, limit)
+            read::versions(conn, ws.0, context, below, limit)
         })
         .await
     }
@@ -370,7 +388,7 @@ impl Store for SqliteStore {
         version: Version,
     ) -> Result<Option<VersionRow>, StoreError> {
         self.read_context(workspace, address, move |conn, ws, context| {
-            read::version(conn, ws, context, version)
+            read::version(conn, ws.0, context, version)
         })
         .await
     }
@@ -382,7 +400,7 @@ impl Store for SqliteStore {
         seq: Seq,
     ) -> Result<Option<VersionRow>, StoreError> {
         self.read_context(workspace, address, move |conn, ws, context| {
-            read::version_at(conn, ws, context, seq)
+            read::version_at(conn, ws.0, context, seq)
         })
         .await
     }
@@ -423,6 +441,11 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn conflicts_open(&self, workspace: &WorkspaceId) -> Result<u64, StoreError> {
+        self.read(workspace, |conn, (ws, _)| conflicts::count_open(conn, *ws))
+            .await
+    }
+
     async fn branches(
         &self,
         workspace: &WorkspaceId,
@@ -433,6 +456,18 @@ impl Store for SqliteStore {
             conflicts::branches(conn, *ws, &address)
         })
         .await
+    }
+
+    async fn thin(
+        &self,
+        workspace: &WorkspaceId,
+        thinning: Thinning,
+    ) -> Result<Thinned, StoreError> {
+        let thin = Write::Thin(workspace.clone(), Box::new(thinning));
+        match self.write(thin).await? {
+            Written::Thinned(thinned) => Ok(thinned),
+            _ => Err(StoreError::Closed),
+        }
     }
 
     fn note_rot(&self, why: &str) {

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use syncline_model::ids::{Epoch, Seq, WorkspaceId};
-use syncline_store::{Append, Appended, Kept, NewWorkspace, StoreError, WorkspaceRow};
+use syncline_store::{
+    Append, Appended, Kept, NewWorkspace, StoreError, Thinned, Thinning, WorkspaceRow,
+};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
@@ -26,6 +28,7 @@ use crate::memory::Memory;
 use crate::open::sync_dir;
 use crate::readers::Readers;
 use crate::shared::Shared;
+use crate::thin;
 
 /// Bounds the writes that wait; whoever comes later waits outside.
 pub(crate) const WAITING_MAX: usize = 1_024;
@@ -50,12 +53,14 @@ pub(crate) enum Write {
     Create(Box<NewWorkspace>),
     Epoch(WorkspaceId, Epoch),
     Keep(WorkspaceId, Vec<Kept>),
+    Thin(WorkspaceId, Box<Thinning>),
 }
 
 /// What came of it.
 pub(crate) enum Written {
     Appended(Appended),
     Created(Box<WorkspaceRow>),
+    Thinned(Thinned),
     Done,
 }
 
@@ -75,19 +80,21 @@ impl Write {
             Write::Append { batch, .. } => batch.weight(),
             Write::Create(_) | Write::Epoch(..) => 300,
             Write::Keep(_, values) => values.iter().map(Kept::weight).sum(),
+            Write::Thin(_, thinning) => thinning.weight(),
         }
     }
 
     fn records(&self) -> u64 {
         match self {
             Write::Append { batch, .. } => batch.records.len() as u64,
-            Write::Create(_) | Write::Epoch(..) | Write::Keep(..) => 0,
+            Write::Create(_) | Write::Epoch(..) | Write::Keep(..) | Write::Thin(..) => 0,
         }
     }
 
     /// Says whether it is so little that its sync is most of what it takes.
     pub(crate) fn is_little(&self) -> bool {
-        self.records() <= HERE_RECORDS_MAX && self.weight() <= HERE_BYTES_MAX
+        let may = matches!(self, Write::Append { .. } | Write::Keep(..));
+        may && self.records() <= HERE_RECORDS_MAX && self.weight() <= HERE_BYTES_MAX
     }
 }
 
@@ -496,6 +503,7 @@ fn apply(conn: &Connection, memory: &mut Memory, write: Write) -> Result<Written
             append::set_epoch(conn, memory, &id, epoch).map(|()| Written::Done)
         }
         Write::Keep(id, values) => kept::keep(conn, memory, &id, &values).map(|()| Written::Done),
+        Write::Thin(id, thinning) => thin::thin(conn, memory, &id, &thinning).map(Written::Thinned),
     }
 }
 

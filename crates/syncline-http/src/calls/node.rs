@@ -127,6 +127,17 @@ fn health() -> Vec<Call> {
             )
         },
         Call {
+            body: &[JSON],
+            answers: &[(200, "Compaction")],
+            problems: &[415, 422, 429],
+            ..plain(
+                Method::POST,
+                "/v1/compact",
+                "Thin old versions now, where a policy says so, or with dry_run only count them",
+                handler!(node::compact),
+            )
+        },
+        Call {
             answers: &[(200, "Probe"), (503, "Probe")],
             ..plain(
                 Method::GET,

@@ -148,6 +148,7 @@ fn body_schema(kind: &str, path: &str) -> Json {
         (crate::ask::JSON_PATCH, _) => reference("JsonPatch"),
         (_, "/v1/contexts:batch") => reference("Batch"),
         (_, "/v1/workspaces") => reference("NewWorkspace"),
+        (_, "/v1/compact") => reference("CompactionAsked"),
         (_, "/v1/conflicts/{id}") => reference("Settlement"),
         (_, "/v1/schemas/{kind}") => reference("Declaration"),
         (_, "/v1/subscriptions") => reference("NewSubscription"),

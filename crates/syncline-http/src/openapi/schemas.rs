@@ -249,7 +249,7 @@ fn lines() -> Named {
                 &["version"],
             ),
         ),
-        ("Declaration", record(&SCHEMA[1..4], &[])),
+        ("Declaration", record(&SCHEMA[1..5], &[])),
         ("Schema", record(&SCHEMA, &["kind", "version", "etag"])),
         ("Schemas", page("schemas", "Schema")),
     ]
@@ -277,6 +277,17 @@ fn node() -> Named {
                 ("contexts", integer()),
                 ("documents", integer()),
                 ("problems", array(text())),
+            ]),
+        ),
+        ("CompactionAsked", record(&[("dry_run", "boolean")], &[])),
+        (
+            "Compaction",
+            object_schema([
+                ("dry_run", boolean()),
+                ("contexts", integer()),
+                ("looked_at", integer()),
+                ("thinned", integer()),
+                ("bytes", integer()),
             ]),
         ),
         (
@@ -379,7 +390,7 @@ const PROPOSAL: [(&str, &str); 14] = [
     ("priority", "integer"),
     ("branch", "string"),
 ];
-const STATUS: [(&str, &str); 10] = [
+const STATUS: [(&str, &str); 12] = [
     ("node", "string"),
     ("version", "string"),
     ("started_at", "string"),
@@ -390,6 +401,8 @@ const STATUS: [(&str, &str); 10] = [
     ("healthy", "boolean"),
     ("ready", "boolean"),
     ("reasons", "array"),
+    ("conflicts_open", "integer"),
+    ("compaction", "object"),
 ];
 const PROBLEM: [(&str, &str); 13] = [
     ("type", "string"),
@@ -448,11 +461,12 @@ const BLAME: [(&str, &str); 8] = [
     ("rule", "string"),
     ("beat", "array"),
 ];
-const SCHEMA: [(&str, &str); 6] = [
+const SCHEMA: [(&str, &str); 7] = [
     ("kind", "string"),
     ("schema", "any"),
     ("strategy", "string"),
     ("fallback", "string"),
+    ("retention", "object"),
     ("version", "integer"),
     ("etag", "string"),
 ];

@@ -5,6 +5,7 @@ mod aside;
 mod asyncapi;
 mod bad_input;
 mod branches;
+mod compact;
 mod conflicts;
 mod echo;
 mod feeds;

@@ -3,6 +3,7 @@
 
 mod filter;
 mod merging;
+mod retention;
 
 use std::sync::Arc;
 

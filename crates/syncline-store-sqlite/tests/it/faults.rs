@@ -151,7 +151,7 @@ async fn check_fault(inject: &str, killed: bool) -> Ran {
     }
 }
 
-fn can_trace() -> bool {
+pub fn can_trace() -> bool {
     let traced = Command::new("strace")
         .args(["-f", "-qq", "-o", "/dev/null", "true"])
         .output();

@@ -2,6 +2,7 @@
 
 pub mod blame;
 pub mod branch;
+pub mod compact;
 pub mod completions;
 pub mod config;
 pub mod conflicts;
@@ -69,6 +70,7 @@ pub fn run(command: Command, run: &Run) -> Result {
         Command::Status(args) => run.block_on(status::run(&args, run)),
         Command::Stats(args) => run.block_on(stats::run(&args, run)),
         Command::Verify(args) => run.block_on(verify::run(&args, run)),
+        Command::Compact(args) => run.block_on(compact::run(&args, run)),
         Command::Config(args) => config::run(&args, run),
         Command::Demo(args) => run.block_on(demo::run(&args, run)),
         Command::Mcp(args) => run.block_on(mcp::run(&args, run)),
