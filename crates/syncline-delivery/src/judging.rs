@@ -1,6 +1,7 @@
 //! What a record means to a feed: in, out, wanted, or none of its business.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use syncline_api::{Problem, ResetReason, ScopeTerm};
 use syncline_engine::Entry;
@@ -28,9 +29,12 @@ impl Feed {
     pub(crate) async fn take(&mut self, entry: Arc<Entry>, page: &mut Page) -> Result<(), Problem> {
         if !page.continues(&entry) {
             self.end_bulk(page);
-            if !self.skims {
-                self.tell_due(page).await?;
-            }
+            let now = if self.skims {
+                Duration::ZERO
+            } else {
+                self.now()
+            };
+            self.tell_due(now, page).await?;
         }
         let before = self.at;
         self.at = entry.position();
@@ -202,14 +206,9 @@ impl Feed {
         });
     }
 
-    /// Tells what waited long enough.
-    pub(crate) async fn tell_due(&mut self, page: &mut Page) -> Result<(), Problem> {
+    /// Tells what waited long enough by now, and what is too much to wait.
+    pub(crate) async fn tell_due(&mut self, now: Duration, page: &mut Page) -> Result<(), Problem> {
         while !self.held.is_empty() && !page.is_full() && !self.over {
-            let now = if self.skims {
-                std::time::Duration::MAX
-            } else {
-                self.now()
-            };
             let Some((_, waiting)) = self.held.take_due(now) else {
                 break;
             };
