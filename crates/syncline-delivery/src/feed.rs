@@ -436,7 +436,8 @@ impl Feed {
         }
         let queued = self.behind() <= QUEUE_MAX as u64;
         let recent = self.workspace.recent(self.at.seq, limit);
-        if (!queued || recent.is_none()) && self.was_live && !self.lagging {
+        let dropped = !queued || (recent.is_none() && !self.skims);
+        if dropped && self.was_live && !self.lagging {
             self.lagging = true;
             self.skims = false;
             page.items.push(Item::Lagging);

@@ -197,7 +197,7 @@ proptest! {
         let mut run = Run::default();
         run.connect();
         events.iter().for_each(|event| run.act(event));
-        run.act(&Event::Read(usize::try_from(run.log.len()).unwrap()));
+        run.act(&Event::Read(run.log.len()));
         run.act(&Event::Wait(100));
         run.act(&Event::Arrive(usize::MAX));
         let mut heads = HashMap::new();

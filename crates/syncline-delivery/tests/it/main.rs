@@ -4,6 +4,7 @@
 mod follower;
 mod p5;
 mod pages;
+mod router;
 
 use std::sync::Arc;
 

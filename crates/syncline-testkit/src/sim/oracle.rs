@@ -108,7 +108,8 @@ impl Oracle {
             let made_one = choice.coalesces && session.got.iter().any(later);
             let shown = session.shown.get(&change.context);
             let was_shown = shown.is_some_and(|shown| *shown >= change.version);
-            if !made_one && !was_shown && !(shows_nothing && meaning == Meaning::Told) {
+            let shows_nothing = shows_nothing && meaning == Meaning::Told;
+            if !(made_one || was_shown || shows_nothing) {
                 let (context, version, kept) = (&change.context, change.version, session.kept);
                 wrong.push(format!(
                     "{seq} ({context} v{version}, {meaning:?}) was not told up to {kept}, from {}: \
