@@ -181,7 +181,7 @@ impl Board {
         let mut rung: Vec<Arc<Notify>> = Vec::new();
         let mut found = Vec::new();
         {
-            let mut state = locked(&self.state);
+            let state = locked(&self.state);
             for entry in entries {
                 found.clear();
                 state.index.find(&entry.change, &mut found);

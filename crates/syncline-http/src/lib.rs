@@ -7,6 +7,7 @@
 
 mod answer;
 mod ask;
+mod asyncapi;
 mod calls;
 mod conflicts;
 mod contexts;
@@ -30,7 +31,9 @@ mod socket;
 mod stall;
 mod tags;
 
+pub use asyncapi::document as asyncapi_document;
 pub use doors::{DoorLimits, Doors, NodeInfo};
 pub use keys::Keys;
 pub use openapi::document as openapi_document;
 pub use serve::{Listeners, serve};
+pub use socket::serve_echo;

@@ -2,9 +2,11 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod aside;
+mod asyncapi;
 mod bad_input;
 mod branches;
 mod conflicts;
+mod echo;
 mod feeds;
 mod gate;
 mod limits;

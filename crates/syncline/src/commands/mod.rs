@@ -8,6 +8,7 @@ pub mod conflicts;
 pub mod demo;
 pub mod diff;
 pub mod export;
+pub mod fixture;
 pub mod get;
 pub mod help;
 pub mod import;
@@ -72,5 +73,6 @@ pub fn run(command: Command, run: &Run) -> Result {
         Command::Completions(args) => completions::run(&args, run),
         Command::Help(args) => help::run(&args, run),
         Command::DemoAgent(args) => run.block_on(demo::agent::run(&args, run)),
+        Command::Fixture(args) => run.block_on(fixture::run(&args, run)),
     }
 }
