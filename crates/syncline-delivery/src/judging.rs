@@ -141,6 +141,14 @@ impl Feed {
         Ok(self.matcher.answer(&facts) == Answer::Yes)
     }
 
+    /// Says whether a context is of the scope as it stands. A reader that asks for one again which
+    /// is not must not be shown it: nothing would ever tell that it left.
+    pub async fn covers(&self, head: &Head) -> Result<bool, Problem> {
+        let place = self.workspace.place(head).await?;
+        let (context, _) = head.address.of_line();
+        Ok(place_in(&self.scope, &self.inherited, &context, &place))
+    }
+
     /// Keeps those contexts that the filter lets pass as they are. Its terms on changes exclude
     /// none.
     pub(crate) async fn admitted(
