@@ -30,6 +30,8 @@ pub enum Code {
     RequestTimeout,
     /// The context was deleted.
     Deleted,
+    /// The version is no longer kept.
+    Thinned,
     /// The cursor's place is no more: take a snapshot and go on from its cursor.
     Reset,
     /// The head moved since the base, and nothing was applied.
@@ -112,7 +114,7 @@ const fn row(
 
 /// Exit codes are documented in CLI help: 2 usage, 3 refused, 4 key, 5 unreachable or undecided, 70 bug.
 #[rustfmt::skip]
-const TABLE: [Row; 30] = [
+const TABLE: [Row; 31] = [
     //                          name                     title                                    status exit  rpc   decided retry
     row(Code::BadJson,              "bad_json",              "the text is not JSON",                    400,  2, -32700, false, false),
     row(Code::BadCursor,            "bad_cursor",            "the cursor is not one of ours",           400,  2, -32602, false, false),
@@ -124,6 +126,7 @@ const TABLE: [Row; 30] = [
     row(Code::MethodNotAllowed,     "method_not_allowed",    "the method is not known here",            405,  2, -32601, false, false),
     row(Code::RequestTimeout,       "request_timeout",       "the request took too long to arrive",     408,  5, -32008, false, true),
     row(Code::Deleted,              "deleted",               "the context was deleted",                 410,  3, -32010, true,  false),
+    row(Code::Thinned,              "thinned",               "the version is no longer kept",           410,  3, -32010, true,  false),
     row(Code::Reset,                "reset",                 "the cursor's place is no more",           410,  3, -32011, false, false),
     row(Code::StaleBase,            "stale_base",            "the head moved since the base",           409,  3, -32009, true,  false),
     row(Code::TestFailed,           "test_failed",           "a test of the patch failed",              409,  3, -32009, true,  false),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use syncline_api::{
-    BulkMode, Code, ContextView, Mode, Problem, ReceiptOrProblem, ReceiptView, Scope, WireChange,
-    write_proposal,
+    BulkMode, Code, ContextView, Filters, Mode, Problem, ReceiptOrProblem, ReceiptView, Scope,
+    WireChange, write_proposal,
 };
 use syncline_model::conflict::Strategy;
 use syncline_model::ids::{Address, BranchName, ChangeId, Name, Version, WorkspaceId};
@@ -75,6 +75,8 @@ pub struct ChangesQuery {
     pub after: Option<String>,
     /// Which contexts; absent is the workspace.
     pub scope: Option<Scope>,
+    /// Which of their changes; empty is all.
+    pub filter: Filters,
     /// At most so many.
     pub limit: Option<usize>,
     /// Wait so long for the first.
@@ -296,6 +298,11 @@ impl Client {
             scope.write(&mut w);
             text.add("scope", &w.into_string());
         }
+        if !query.filter.is_empty() {
+            let mut w = JsonWriter::new();
+            query.filter.write(&mut w);
+            text.add("filter", &w.into_string());
+        }
         if let Some(limit) = query.limit {
             text.add("limit", &limit.to_string());
         }
@@ -341,6 +348,18 @@ impl Client {
     /// Lets the node check all that it stores, and returns what it found, as it comes.
     pub async fn verify(&self) -> Result<Json, Problem> {
         self.request_within(VERIFY_PATIENCE, Method::POST, "/v1/verify", &[], None)
+            .await?
+            .json()
+    }
+
+    /// Lets the node thin old versions now, or only count them, and returns what went.
+    pub async fn compact(&self, dry_run: bool) -> Result<Json, Problem> {
+        let mut w = JsonWriter::new();
+        w.begin_object();
+        w.field_bool("dry_run", dry_run);
+        w.end_object();
+        let body = Some((JSON, Bytes::from(w.into_string())));
+        self.request_within(VERIFY_PATIENCE, Method::POST, "/v1/compact", &[], body)
             .await?
             .json()
     }

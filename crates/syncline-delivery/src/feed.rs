@@ -227,6 +227,11 @@ impl Feed {
         self.workspace.seal_fresh(&self.held.low(self.at))
     }
 
+    /// Returns the place up to which everything was judged.
+    pub fn place(&self) -> Position {
+        self.at
+    }
+
     /// Returns how many records lie between here and the tail.
     pub fn behind(&self) -> u64 {
         self.workspace.tail().seq.0.saturating_sub(self.at.seq.0)
@@ -436,7 +441,8 @@ impl Feed {
         }
         let queued = self.behind() <= QUEUE_MAX as u64;
         let recent = self.workspace.recent(self.at.seq, limit);
-        if (!queued || recent.is_none()) && self.was_live && !self.lagging {
+        let dropped = !queued || (recent.is_none() && !self.skims);
+        if dropped && self.was_live && !self.lagging {
             self.lagging = true;
             self.skims = false;
             page.items.push(Item::Lagging);
@@ -505,7 +511,7 @@ impl Feed {
     }
 }
 
-async fn place_of(workspace: &Workspace, from: &From) -> Result<Position, Problem> {
+pub(crate) async fn place_of(workspace: &Workspace, from: &From) -> Result<Position, Problem> {
     match from {
         From::Now | From::Snapshot => Ok(workspace.tail()),
         From::Cursor(cursor) => workspace.resume(cursor).await,

@@ -9,6 +9,7 @@
 //! the records behind it.
 
 mod body;
+pub mod durable;
 mod feed;
 mod held;
 mod item;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use syncline_api::Problem;
 use syncline_model::change::Change;
 use syncline_model::conflict::Conflict;
-use syncline_model::ids::{Address, Kind, Seq, Version};
+use syncline_model::ids::{Address, Kind, Version};
 use syncline_rules::{KindRules, Touch, schema_address};
 use syncline_store::ConflictQuery;
 
 use crate::committer::Committer;
 use crate::heads::Cached;
-use crate::load::{rotten, store_problem};
+use crate::load::{change_at, store_problem};
 
 /// Bounds how many changes are asked who set what; an older one counts as the head's.
 const TOUCHES_MAX: usize = 256;
@@ -60,15 +60,8 @@ impl Committer {
             if row.version <= after || touches.len() >= TOUCHES_MAX {
                 break;
             }
-            let before = Seq(row.seq.0 - 1);
-            let records = shared
-                .store
-                .records(&shared.id, before, row.seq, 1, usize::MAX)
-                .await;
-            for record in records.map_err(store_problem)? {
-                let change = record.open().map_err(|rot| rotten(&*shared.store, &rot))?;
-                touches.push(Touch::of(&change));
-            }
+            let change = change_at(&*shared.store, &shared.id, row.seq).await?;
+            touches.extend(change.as_ref().map(Touch::of));
         }
         Ok(touches)
     }

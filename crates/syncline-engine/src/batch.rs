@@ -61,6 +61,8 @@ pub struct Batch {
     /// Bytes of the bases that the view holds, and of the sides that the job's answers hold.
     base_bytes: usize,
     sides_bytes: usize,
+    /// Bytes of the heads that it moves.
+    pub heads_bytes: usize,
 }
 
 impl Batch {
@@ -92,6 +94,7 @@ impl Batch {
             Effect::Gone => 0,
         };
         let cached = CachedHead::new(head.clone(), since.saturating_add(effect));
+        let weight = cached.weight;
         let whole = matches!(change.effect, Effect::Snapshot(_));
         let due = !whole && change.version.0.is_multiple_of(SNAPSHOT_EVERY);
         self.snapshots
@@ -99,6 +102,7 @@ impl Batch {
         match self.heads.insert(address.clone(), cached) {
             Some(left) => self.superseded.push(left),
             None => {
+                self.heads_bytes += weight;
                 self.touched.push(address.clone());
                 self.found.extend(before);
             }
@@ -259,6 +263,7 @@ pub fn version_row(change: &Change, seq: Seq, snapshot: Option<Arc<[u8]>>) -> Ve
         hash: change.hash,
         snapshot,
         whole: matches!(change.effect, Effect::Snapshot(_)),
+        thinned: false,
     }
 }
 

@@ -211,6 +211,7 @@ impl Committer {
         let settings = &self.shared.settings;
         self.open.bytes < settings.commit_bytes_max
             && self.open.proposals < settings.commit_proposals_max
+            && self.open.batch.heads_bytes < settings.bulk_heads_bytes_max
     }
 
     /// Waits for what comes first: what is in flight before what is asked for.

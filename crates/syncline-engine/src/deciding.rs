@@ -459,7 +459,7 @@ impl Committer {
             let head = flight.heads.get(address)?;
             BaseState::if_named(base, &head.head).or_else(|| flight.superseded(address, base))
         });
-        decided.or_else(|| self.left.base(address, base))
+        decided.or_else(|| self.left.base(address, base, self.shared.low_water()))
     }
 
     /// Returns an id that a decision derived for a parent, and that somebody sent before.

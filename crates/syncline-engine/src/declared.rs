@@ -162,6 +162,11 @@ impl Workspace {
     /// Returns the tags of a context, by name: `{"version":…,"by":…,"at":…}`.
     pub async fn tags(&self, principal: &Principal, context: &Address) -> Result<Object, Problem> {
         self.get(principal, context, When::Head).await?;
+        self.tags_of(context).await
+    }
+
+    /// Returns the tags of a context without asking who wants them.
+    pub(crate) async fn tags_of(&self, context: &Address) -> Result<Object, Problem> {
         let head = self.head_if_any(&tags_address(context)).await?;
         let data = head
             .as_ref()
@@ -219,6 +224,13 @@ impl Workspace {
                 return Ok(ConflictPage { conflicts, next });
             }
         }
+    }
+
+    /// Counts the conflicts that wait in the whole workspace.
+    pub async fn conflicts_open(&self, _principal: &Principal) -> Result<u64, Problem> {
+        let shared = &self.shared;
+        let open = shared.store.conflicts_open(&shared.id).await;
+        open.map_err(store_problem)
     }
 
     /// Says whether a conflict's context may be seen, and the conflict is acknowledged.

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use syncline_model::head::Head;
-use syncline_model::ids::Address;
+use syncline_model::ids::{Address, Seq};
 use syncline_model::proposal::Base;
 use syncline_rules::BaseState;
 
@@ -39,8 +39,8 @@ impl Left {
     /// Returns what a base stands for, if it is held.
     ///
     /// A base that names a change is not answered: what its writer saw is not always what the
-    /// change made.
-    pub fn base(&self, line: &Address, base: &Base) -> Option<BaseState> {
+    /// change made. What stands at or below the low-water mark may have been thinned since.
+    pub fn base(&self, line: &Address, base: &Base, low_water: Seq) -> Option<BaseState> {
         if matches!(base, Base::Change(_)) {
             return None;
         }
@@ -48,7 +48,7 @@ impl Left {
             .heads
             .iter()
             .rev()
-            .filter(|(head, _)| head.address == *line);
+            .filter(|(head, _)| head.address == *line && head.seq > low_water);
         of_line
             .into_iter()
             .find_map(|(head, _)| BaseState::if_named(base, head))

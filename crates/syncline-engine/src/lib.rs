@@ -9,6 +9,7 @@ mod asked;
 mod batch;
 pub mod clock;
 mod committer;
+mod compact;
 mod deciding;
 mod declared;
 mod heads;
@@ -21,6 +22,7 @@ mod reads;
 mod recent_ids;
 pub mod settings;
 mod stats;
+mod subscriptions;
 mod subtree;
 pub mod tail;
 mod workspace;
@@ -42,13 +44,15 @@ use tokio::task::JoinHandle;
 
 pub use aside::aside;
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use compact::{Compacted, Compaction};
 pub use declared::ConflictPage;
 pub use lines::{Blame, Branch, BranchMerge};
 pub use reads::{Diff, ListAnswer, VersionPage, When};
 pub use settings::{Settings, TestFaults};
 pub use stats::{Health, Stats};
+pub use subscriptions::{SUBSCRIPTION_KIND, subscription_address};
 pub use subtree::SubtreeAnswer;
-pub use syncline_rules::{Principal, Role, SCHEMA_KIND, schema_address};
+pub use syncline_rules::{Principal, Retention, Role, SCHEMA_KIND, schema_address};
 pub use tail::Entry;
 pub use workspace::{BulkAnswer, Workspace};
 
@@ -61,6 +65,8 @@ use workspace::{Parts, Shared, Totals, fresh_id};
 
 /// Bounds the jobs that wait for one committer; their bytes are bounded over all workspaces.
 const JOBS_MAX: usize = 4_096;
+
+const COMPACTOR: &str = "nothing panics while the compactor is locked";
 
 /// A node's engine. Cheap to clone.
 #[derive(Clone)]
@@ -77,6 +83,8 @@ struct Inner {
     totals: Arc<Totals>,
     workspaces: RwLock<HashMap<WorkspaceId, Workspace>>,
     committers: Mutex<Vec<JoinHandle<()>>>,
+    /// Thins old versions now and then.
+    compactor: Mutex<Option<JoinHandle<()>>>,
     creating: tokio::sync::Mutex<()>,
 }
 
@@ -97,6 +105,7 @@ impl Engine {
             settings: Arc::new(settings),
             workspaces: RwLock::default(),
             committers: Mutex::default(),
+            compactor: Mutex::default(),
             creating: tokio::sync::Mutex::default(),
         };
         let engine = Engine {
@@ -111,6 +120,8 @@ impl Engine {
                 .create_workspace(&Principal::owner(), &default)
                 .await?;
         }
+        let compactor = tokio::spawn(compact::run(Arc::downgrade(&engine.inner)));
+        *engine.inner.compactor.lock().expect(COMPACTOR) = Some(compactor);
         Ok(engine)
     }
 
@@ -322,6 +333,11 @@ impl Engine {
             .expect("nothing panics while the workspaces are locked")
             .clear();
         self.inner.room.close();
+        let compactor = self.inner.compactor.lock().expect(COMPACTOR).take();
+        if let Some(compactor) = compactor {
+            // Each of its steps is whole or not done.
+            compactor.abort();
+        }
         let tasks: Vec<_> = {
             let mut tasks = self
                 .inner

@@ -7,12 +7,12 @@ use syncline_merge::{KeyedPath, MergeLimits, MergeRules, Side, Sides, merge};
 use syncline_model::change::{Change, Effect, Receipt};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
-use syncline_model::ids::{Address, BranchName, Kind, Version};
+use syncline_model::ids::{Address, BranchName, Kind, Seq, Version};
 use syncline_model::json::{Json, JsonWriter, Limits, Object, Pointer};
 use syncline_model::proposal::{Actor, Base, Operation, Own, Proposal};
 use syncline_rules::{KindRules, Principal, Subject, schema_address, visible};
 
-use crate::load::{rotten, store_problem};
+use crate::load::{rotten, store_problem, version_as_head};
 use crate::outcome::{Settled, reused};
 use crate::reads::{When, not_found};
 use crate::tail::Entry;
@@ -94,7 +94,7 @@ impl Workspace {
     }
 
     /// Returns changes of a line below a version, newest first.
-    async fn changes_of(
+    pub(crate) async fn changes_of(
         &self,
         line: &Address,
         below: Option<Version>,
@@ -107,8 +107,7 @@ impl Workspace {
             if row.seq > self.tail().seq {
                 continue;
             }
-            let before = syncline_model::ids::Seq(row.seq.0 - 1);
-            entries.extend(shared.read_store(before, row.seq, 1).await?);
+            entries.extend(shared.entry_at(row.seq).await?);
         }
         Ok(entries)
     }
@@ -237,7 +236,7 @@ impl Workspace {
     }
 
     /// Returns what is declared for a context's kind.
-    async fn declared_for(&self, context: &Address) -> Result<KindRules, Problem> {
+    pub(crate) async fn declared_for(&self, context: &Address) -> Result<KindRules, Problem> {
         let kind = Kind::parse(context.kind()).expect("an address has a kind");
         let head = self.head_if_any(&schema_address(&kind)).await?;
         match head.filter(|head| !head.deleted) {
@@ -345,16 +344,48 @@ impl Workspace {
                     .iter()
                     .any(|p| p.starts_with(&place) || place.starts_with(p))
         };
-        let entry = self
-            .find_back(line, set)
-            .await?
-            .ok_or_else(|| not_found(line))?;
+        let value = keyed.get(&document);
+        let found = self.find_back(line, set).await?;
+        let entry = self.unless_thinned(line, found, (&keyed, value)).await?;
         let subject = Subject::of_change(&entry.change);
         if !visible(principal, &subject, &self.shared.settings.rules) {
             return Err(not_found(line));
         }
         let (rule, beat) = decided_at(&entry.change, path);
         Ok(Blame { entry, rule, beat })
+    }
+}
+
+impl Workspace {
+    /// Returns the change that was found to have set a field last, unless one after it did that is
+    /// no longer kept: then the field holds something else.
+    async fn unless_thinned(
+        &self,
+        line: &Address,
+        found: Option<Arc<Entry>>,
+        (place, value): (&KeyedPath, Option<&Json>),
+    ) -> Result<Arc<Entry>, Problem> {
+        let thinned = self.low_water() > Seq::ZERO;
+        let gone = || {
+            let detail = format!("the change that last set {place} is no longer kept");
+            Problem::new(Code::Thinned, detail).hint("`syncline log` shows which versions are kept")
+        };
+        let entry = match found {
+            Some(entry) => entry,
+            None if thinned => return Err(gone()),
+            None => return Err(not_found(line)),
+        };
+        if !thinned {
+            return Ok(entry);
+        }
+        let shared = &self.shared;
+        let version = entry.change.version;
+        let then = version_as_head(&*shared.store, &shared.id, line, version).await?;
+        let then = then.map(|head| head.document.to_json());
+        match then.as_ref().and_then(|then| place.get(then)) == value {
+            true => Ok(entry),
+            false => Err(gone()),
+        }
     }
 }
 

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
-use syncline_api::{Code, Problem};
+use syncline_api::{Code, Problem, ResetReason};
 use syncline_model::change::{Change, Outcome};
 use syncline_model::document::Document;
+use syncline_model::etag::Etag;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, Seq, Version, WorkspaceId};
 use syncline_model::proposal::{Base, Proposal};
 use syncline_model::record::RotError;
 use syncline_rules::{BaseState, Rules, propose};
-use syncline_store::{HeadRow, Rebuild, Store, StoreError, read_body, replay};
+use syncline_store::{HeadRow, Rebuild, Store, StoreError, VersionRow, read_body, replay};
 
 use crate::aside::aside;
 use crate::heads::CachedHead;
+use crate::reads::named;
 
 /// Turns a store's failure into what a door may say.
 pub fn store_problem(error: StoreError) -> Problem {
@@ -36,6 +38,7 @@ pub fn store_problem(error: StoreError) -> Problem {
             )
             .hint("try again; `syncline status` says how the store is")
         }
+        StoreError::Compacted { .. } => Problem::reset(ResetReason::Compacted),
         other => {
             tracing::error!(error = %other, "the store failed");
             Problem::new(Code::Internal, "the store failed")
@@ -125,27 +128,85 @@ pub async fn head_of_row(
     Ok(CachedHead::new(Arc::new(head), effects))
 }
 
+/// What is kept of a version.
+pub enum Past {
+    /// It as a head of its time.
+    Kept(Box<Head>),
+    /// Its place alone: its document was taken away.
+    Thinned(VersionRow),
+    /// There is no such version.
+    Absent,
+}
+
 /// Rebuilds one version as a head of its time; `None` where the context has no such version.
+///
+/// One that was thinned is [`Code::Thinned`], and the nearest that are kept are named.
 pub async fn version_as_head(
     store: &dyn Store,
     workspace: &WorkspaceId,
     address: &Address,
     version: Version,
 ) -> Result<Option<Head>, Problem> {
+    match past(store, workspace, address, version).await? {
+        Past::Kept(head) => Ok(Some(*head)),
+        Past::Absent => Ok(None),
+        Past::Thinned(row) => Err(thinned(store, workspace, &row).await?),
+    }
+}
+
+/// Bounds how far a version that is kept is looked for after one that is not.
+const NEAREST_MAX: u64 = 256;
+
+/// Makes the answer for a version that was thinned.
+async fn thinned(
+    store: &dyn Store,
+    workspace: &WorkspaceId,
+    row: &VersionRow,
+) -> Result<Problem, Problem> {
+    let (line, version) = (&row.address, row.version);
+    let before = store.versions(workspace, line, Some(version), 1).await;
+    let before = before.map_err(store_problem)?;
+    let mut nearest: Vec<_> = before.iter().map(|row| row.version.to_string()).collect();
+    for after in (version.0 + 1..=version.0 + NEAREST_MAX).map(Version) {
+        let found = store.version(workspace, line, after).await;
+        match found.map_err(store_problem)? {
+            Some(row) if row.thinned => continue,
+            Some(row) => nearest.push(row.version.to_string()),
+            None => {}
+        }
+        break;
+    }
+    let detail = format!("version {version} of {} is no longer kept", named(line));
+    Ok(Problem::new(Code::Thinned, detail).hint(format!(
+        "the nearest that are kept: {}",
+        nearest.join(" and ")
+    )))
+}
+
+/// Returns what is kept of a version.
+pub async fn past(
+    store: &dyn Store,
+    workspace: &WorkspaceId,
+    address: &Address,
+    version: Version,
+) -> Result<Past, Problem> {
     let Some(row) = store
         .version(workspace, address, version)
         .await
         .map_err(store_problem)?
     else {
-        return Ok(None);
+        return Ok(Past::Absent);
     };
+    if row.thinned {
+        return Ok(Past::Thinned(row));
+    }
     let rebuild = store
         .rebuild(workspace, address, version)
         .await
         .map_err(store_problem)?;
     let replayed = aside(bytes_of(&rebuild), || replay(&rebuild));
     let Some((document, last)) = replayed.map_err(|rot| rotten(store, &rot))? else {
-        return Ok(None);
+        return Ok(Past::Absent);
     };
     if aside(document.weight(), || document.hash()) != row.hash {
         return Err(rotten(
@@ -153,28 +214,19 @@ pub async fn version_as_head(
             &RotError::Document(format!("{address} v{version}")),
         ));
     }
-    let before = Seq(row.seq.0 - 1);
     let change = match last {
-        Some(change) => change,
-        None => {
-            let records = store
-                .records(workspace, before, row.seq, 1, usize::MAX)
-                .await
-                .map_err(store_problem)?;
-            let record = records.first().ok_or_else(|| {
-                rotten(
-                    store,
-                    &RotError::Decode(format!("record {} is missing", row.seq)),
-                )
-            })?;
-            record.open().map_err(|rot| rotten(store, &rot))?
-        }
+        Some(change) => Some(change),
+        None => change_at(store, workspace, row.seq).await?,
+    };
+    // It was there a moment ago.
+    let Some(change) = change else {
+        return Ok(Past::Thinned(row));
     };
     let first = store
         .version(workspace, address, Version(1))
         .await
         .map_err(store_problem)?;
-    Ok(Some(Head {
+    let head = Head {
         address: address.clone(),
         version,
         seq: row.seq,
@@ -187,7 +239,19 @@ pub async fn version_as_head(
         updated_at: row.committed_at,
         // What waited then is told by the conflicts themselves.
         conflicts: Arc::default(),
-    }))
+    };
+    Ok(Past::Kept(Box::new(head)))
+}
+
+/// Returns the change of one record; `None` where that was thinned.
+pub async fn change_at(
+    store: &dyn Store,
+    workspace: &WorkspaceId,
+    seq: Seq,
+) -> Result<Option<Change>, Problem> {
+    let record = store.record(workspace, seq).await.map_err(store_problem)?;
+    let change = record.map(|record| record.open()).transpose();
+    change.map_err(|rot| rotten(store, &rot))
 }
 
 /// Finds what a base that is not the head stands for.
@@ -206,8 +270,10 @@ pub async fn base_state(
             None => return Ok(BaseState::Unknown),
         },
     };
-    let Some(head) = version_as_head(store, workspace, address, version).await? else {
-        return Ok(BaseState::Unknown);
+    let head = match past(store, workspace, address, version).await? {
+        Past::Kept(head) => *head,
+        Past::Absent => return Ok(BaseState::Unknown),
+        Past::Thinned(row) => return Ok(thinned_base(base, &row)),
     };
     let same = match base {
         Base::Etag(etag) => *etag == head.etag(),
@@ -232,6 +298,24 @@ pub async fn base_state(
     })
 }
 
+/// Returns what a base stands for whose version was thinned: its number and ETag are still known,
+/// and what the writer of a change saw is not.
+fn thinned_base(base: &Base, row: &VersionRow) -> BaseState {
+    let etag = || Etag::new(row.version, row.change, &[], row.hash);
+    let known = match base {
+        Base::Version(_) => true,
+        Base::Etag(named) => *named == etag(),
+        Base::Change(_) => false,
+    };
+    match known {
+        true => BaseState::Thinned {
+            version: row.version,
+            at: row.committed_at,
+        },
+        false => BaseState::Unknown,
+    }
+}
+
 /// Returns the document that the writer of a version saw: its base with its intent applied, which
 /// is not the version where that was merged. `None` where the intent is not kept.
 async fn as_its_writer_saw(
@@ -240,19 +324,13 @@ async fn as_its_writer_saw(
     head: &Head,
     rules: &Rules,
 ) -> Result<Option<Document>, Problem> {
-    let before = Seq(head.seq.0 - 1);
-    let records = store
-        .records(workspace, before, head.seq, 1, usize::MAX)
-        .await
-        .map_err(store_problem)?;
-    let Some(record) = records.first() else {
+    let Some(change) = change_at(store, workspace, head.seq).await? else {
         return Ok(None);
     };
-    let change = record.open().map_err(|rot| rotten(store, &rot))?;
     let (Some(base), true) = (change.base, change.outcome != Outcome::Applied) else {
         return Ok(Some(head.document.clone()));
     };
-    let Some(seen) = version_as_head(store, workspace, &head.address, base).await? else {
+    let Past::Kept(seen) = past(store, workspace, &head.address, base).await? else {
         return Ok(None);
     };
     Ok(intended(&change, &seen.document, rules))

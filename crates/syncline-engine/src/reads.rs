@@ -15,7 +15,7 @@ use syncline_store::{ContextList, HeadRow, ListQuery, PageKey, Sort};
 
 use crate::aside::aside;
 use crate::heads::{Cached, CachedHead};
-use crate::load::{head_of_row, store_problem, version_as_head};
+use crate::load::{change_at, head_of_row, store_problem, version_as_head};
 use crate::tail::Entry;
 use crate::workspace::{BulkAnswer, Workspace};
 
@@ -75,7 +75,7 @@ pub(crate) fn not_found(address: &Address) -> Problem {
 }
 
 /// Names a line of versions for people.
-fn named(line: &Address) -> String {
+pub(crate) fn named(line: &Address) -> String {
     match line.of_line() {
         (context, Some(branch)) => format!("branch \"{branch}\" of context \"{context}\""),
         (context, None) => format!("context \"{context}\""),
@@ -396,8 +396,7 @@ impl Workspace {
                 let next = changes.last().map(|entry| entry.change.version);
                 return Ok(VersionPage { changes, next });
             }
-            let before = Seq(row.seq.0 - 1);
-            for entry in self.read_log(before, 1).await? {
+            if let Some(entry) = self.shared.entry_at(row.seq).await? {
                 bytes += entry.weight();
                 changes.push(entry);
             }
@@ -518,19 +517,13 @@ impl Workspace {
             let answers = vec![(bulk, Ok(receipt))];
             return Ok(Some(BulkAnswer { bulk, answers }));
         };
-        let first = Seq(last.0.saturating_sub(shared.settings.bulk_max as u64));
-        let limit = shared.settings.bulk_max;
+        let first = last.0.saturating_sub(shared.settings.bulk_max as u64);
         let mut answers = Vec::new();
-        let mut after = first;
-        while after < last {
-            let page = shared.read_store(after, last, limit).await?;
-            let Some(end) = page.last() else { break };
-            after = end.seq;
-            for entry in page.iter().filter(|entry| entry.change.bulk == Some(bulk)) {
-                answers.push((
-                    entry.change.id,
-                    Ok(Receipt::of_change(&entry.change, entry.seq)),
-                ));
+        // One by one, since below the low-water mark deletions are kept and others may be gone.
+        for seq in (first + 1..=last.0).map(Seq) {
+            let change = change_at(&*shared.store, &shared.id, seq).await?;
+            if let Some(change) = change.filter(|change| change.bulk == Some(bulk)) {
+                answers.push((change.id, Ok(Receipt::of_change(&change, seq))));
             }
         }
         Ok(Some(BulkAnswer { bulk, answers }))

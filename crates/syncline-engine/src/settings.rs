@@ -11,7 +11,8 @@ pub struct Settings {
     pub rules: Rules,
     /// Bounds a bulk.
     pub bulk_max: usize,
-    /// Bounds the documents that the parts of one bulk are decided on.
+    /// Bounds the documents that the parts of one bulk are decided on, and those that one commit
+    /// moves.
     pub bulk_heads_bytes_max: usize,
     /// Bounds the memory of one commit: proposals are taken until their bodies reach this.
     pub commit_bytes_max: usize,
@@ -31,6 +32,8 @@ pub struct Settings {
     pub workspaces_max: usize,
     /// A commit that takes longer makes the node unhealthy.
     pub commit_slow: Duration,
+    /// How often old versions are thinned, where a policy says so.
+    pub compact_every: Duration,
     /// Faults for the harnesses that must catch them; never set by a user.
     pub faults: TestFaults,
 }
@@ -65,6 +68,7 @@ impl Default for Settings {
             page_max: 1_000,
             workspaces_max: 1_000,
             commit_slow: Duration::from_secs(5),
+            compact_every: Duration::from_secs(86_400),
             faults: TestFaults::default(),
         }
     }

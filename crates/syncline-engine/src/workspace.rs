@@ -19,9 +19,10 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use crate::aside::aside;
 use crate::clock::Clock;
 use crate::committer::{Answers, Job};
+use crate::compact::Compacted;
 use crate::deciding::BULK_HEADS;
 use crate::heads::Heads;
-use crate::load::{rotten, store_problem, version_as_head};
+use crate::load::{Past, past, rotten, store_problem};
 use crate::outcome::reused;
 use crate::settings::Settings;
 use crate::tail::{Entry, Tail};
@@ -35,7 +36,10 @@ pub struct Shared {
     pub(crate) heads: Arc<Heads>,
     pub(crate) key: Arc<CursorKey>,
     pub(crate) tail: Tail,
-    pub(crate) low_water: Seq,
+    low_water: AtomicU64,
+    /// Held while old versions are thinned, and what became of that.
+    pub(crate) compacting: tokio::sync::Mutex<()>,
+    pub(crate) compacted: Mutex<Option<Compacted>>,
     pub(crate) recovering: AtomicBool,
     pub(crate) committing: Committing,
     pub(crate) totals: Arc<Totals>,
@@ -113,7 +117,9 @@ impl Shared {
             heads: parts.heads,
             key: Arc::new(parts.key),
             tail,
-            low_water: parts.low_water,
+            low_water: AtomicU64::new(parts.low_water.0),
+            compacting: tokio::sync::Mutex::default(),
+            compacted: Mutex::default(),
             recovering: AtomicBool::new(false),
             committing: Committing::default(),
             totals: parts.totals,
@@ -129,6 +135,29 @@ impl Shared {
             .epoch
             .lock()
             .expect("nothing panics while the epoch is locked")
+    }
+
+    pub(crate) fn low_water(&self) -> Seq {
+        Seq(self.low_water.load(Ordering::SeqCst))
+    }
+
+    /// Takes note of where the log can be read from now.
+    pub(crate) fn raise_low_water(&self, to: Seq) {
+        self.low_water.fetch_max(to.0, Ordering::SeqCst);
+    }
+
+    /// Returns one record, from those at hand or from the store; `None` where it was thinned.
+    pub(crate) async fn entry_at(&self, seq: Seq) -> Result<Option<Arc<Entry>>, Problem> {
+        let recent = self.tail.recent(Seq(seq.0 - 1), 1);
+        if let Some(entry) = recent.as_deref().and_then(<[_]>::first) {
+            return Ok(Some(entry.clone()));
+        }
+        let record = self.store.record(&self.id, seq).await;
+        let Some(record) = record.map_err(store_problem)? else {
+            return Ok(None);
+        };
+        let change = record.open().map_err(|rot| rotten(&*self.store, &rot))?;
+        Ok(Some(self.entry(seq, record.header.hash.tag(), change)))
     }
 
     pub(crate) fn entry(&self, seq: Seq, tag: Tag8, change: Change) -> Arc<Entry> {
@@ -191,9 +220,13 @@ impl Shared {
         }
         let mut heads = Vec::with_capacity(2);
         for version in [refusal.base, refusal.theirs] {
+            // A side that was thinned is left out.
             heads.push(match version {
                 Some(version) => {
-                    version_as_head(&*self.store, &self.id, &proposal.line(), version).await?
+                    match past(&*self.store, &self.id, &proposal.line(), version).await? {
+                        Past::Kept(head) => Some(*head),
+                        Past::Thinned(_) | Past::Absent => None,
+                    }
                 }
                 None => None,
             });
@@ -435,7 +468,7 @@ impl Workspace {
         Ok(position.map(|position| self.seal(&position)))
     }
 
-    async fn position_at(&self, seq: Seq) -> Result<Option<Position>, Problem> {
+    pub(crate) async fn position_at(&self, seq: Seq) -> Result<Option<Position>, Problem> {
         let shared = &self.shared;
         let epoch = shared.epoch();
         if seq == Seq::ZERO {
@@ -454,12 +487,10 @@ impl Workspace {
         {
             return Ok(Some(entry.position()));
         }
-        let records = shared
-            .store
-            .records(&shared.id, before, seq, 1, usize::MAX)
-            .await
-            .map_err(store_problem)?;
-        let tag = records.first().map(|record| record.header.hash.tag());
+        let header = shared.store.header(&shared.id, seq).await;
+        let tag = header
+            .map_err(store_problem)?
+            .map(|header| header.hash.tag());
         Ok(tag.map(|tag| Position { epoch, seq, tag }))
     }
 
@@ -474,7 +505,7 @@ impl Workspace {
         if position.epoch != shared.epoch() {
             return Err(Problem::reset(ResetReason::Epoch));
         }
-        if position.seq < shared.low_water {
+        if position.seq < shared.low_water() {
             return Err(Problem::reset(ResetReason::Compacted));
         }
         let here = match position.seq <= self.tail().seq {
@@ -490,7 +521,7 @@ impl Workspace {
 
     /// Returns the place before the first record, unless it was compacted away.
     pub fn beginning(&self) -> Result<Position, Problem> {
-        if self.shared.low_water > Seq::ZERO {
+        if self.low_water() > Seq::ZERO {
             return Err(Problem::reset(ResetReason::Compacted));
         }
         Ok(Position {
@@ -513,7 +544,7 @@ impl Workspace {
             return Ok(tail);
         }
         match self.position_at(seq).await? {
-            Some(position) if seq >= shared.low_water => Ok(position),
+            Some(position) if seq >= shared.low_water() => Ok(position),
             _ => Err(Problem::reset(ResetReason::Compacted)),
         }
     }
@@ -534,7 +565,7 @@ impl Workspace {
 
     /// Returns the oldest place that can still be read.
     pub fn low_water(&self) -> Seq {
-        self.shared.low_water
+        self.shared.low_water()
     }
 }
 

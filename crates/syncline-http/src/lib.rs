@@ -7,6 +7,7 @@
 
 mod answer;
 mod ask;
+mod asyncapi;
 mod calls;
 mod conflicts;
 mod contexts;
@@ -28,10 +29,13 @@ mod serve;
 mod shown;
 mod socket;
 mod stall;
+mod subscriptions;
 mod tags;
 mod webhooks;
 
+pub use asyncapi::document as asyncapi_document;
 pub use doors::{DoorLimits, Doors, NodeInfo};
 pub use keys::Keys;
 pub use openapi::document as openapi_document;
 pub use serve::{Listeners, serve};
+pub use socket::serve_echo;

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use syncline_api::{Code, Problem};
-use syncline_engine::Health;
+use syncline_engine::{Compacted, Compaction, Health};
 use syncline_model::ids::WorkspaceId;
 use syncline_model::json::{Fields, JsonWriter, Pointer};
 
@@ -45,10 +45,11 @@ fn write_reasons(w: &mut JsonWriter, health: &Health) {
 
 /// `GET /v1/status`
 pub(crate) async fn status(ask: Ask) -> Answer {
-    ask.principal()?;
-    let workspace = ask.workspace()?;
+    let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let doors = &ask.node.doors;
     let health = doors.engine.health();
+    // A node whose store cannot be read still says how it is.
+    let open = workspace.conflicts_open(&principal).await.ok();
     Ok(answer::written(|w| {
         w.begin_object();
         w.field_str("node", &doors.node.name);
@@ -61,6 +62,56 @@ pub(crate) async fn status(ask: Ask) -> Answer {
         w.field_bool("healthy", health.healthy);
         w.field_bool("ready", health.ready);
         write_reasons(w, &health);
+        if let Some(open) = open {
+            w.field_u64("conflicts_open", open);
+        }
+        if let Some(compacted) = workspace.compacted() {
+            write_compacted(w, &compacted);
+        }
+        w.end_object();
+    }))
+}
+
+/// Writes how far the last thinning of old versions came.
+fn write_compacted(w: &mut JsonWriter, compacted: &Compacted) {
+    w.key("compaction");
+    w.begin_object();
+    w.field_str("began_at", &compacted.began_at.to_string());
+    if let Some(at) = compacted.ended_at {
+        w.field_str("ended_at", &at.to_string());
+    }
+    if let Some(why) = &compacted.failed {
+        w.field_str("failed", why);
+    }
+    write_compaction(w, &compacted.so_far);
+    w.end_object();
+}
+
+fn write_compaction(w: &mut JsonWriter, done: &Compaction) {
+    w.field_u64("contexts", done.contexts);
+    w.field_u64("looked_at", done.looked_at);
+    w.field_u64("thinned", done.thinned);
+    w.field_u64("bytes", done.bytes);
+}
+
+/// `POST /v1/compact`
+pub(crate) async fn compact(mut ask: Ask) -> Answer {
+    let (workspace, principal) = (ask.workspace()?, ask.principal()?);
+    let (_, body) = ask.json(&[JSON]).await?;
+    let mut fields = Fields::new(&body, &Pointer::root())?;
+    let dry_run = fields.bool("dry_run")?.unwrap_or(false);
+    fields.finish()?;
+    // A caller that has gone ends the run too, between two steps.
+    let done = tokio::select! {
+        done = workspace.compact(&principal, dry_run) => done?,
+        () = ask.node.stopped() => {
+            return Err(Problem::new(Code::Unavailable, "the node is stopping"));
+        }
+    };
+    Ok(answer::written(|w| {
+        w.begin_object();
+        w.field_bool("dry_run", dry_run);
+        write_compaction(w, &done);
         w.end_object();
     }))
 }

@@ -15,7 +15,7 @@ use crate::contexts::view;
 use crate::lists::{read_page, write_page};
 
 /// What may be declared.
-const DECLARED: [&str; 3] = ["schema", "strategy", "fallback"];
+const DECLARED: [&str; 4] = ["schema", "strategy", "fallback", "retention"];
 
 /// `GET /v1/schemas`
 pub(crate) async fn list(ask: Ask) -> Answer {
@@ -130,7 +130,7 @@ fn declared(body: &Json, kind: &Kind) -> Result<Json, Problem> {
     }
     fields.finish()?;
     if declared.is_empty() {
-        let detail = "a declaration has a schema, a strategy or a fallback";
+        let detail = "a declaration has a schema, a strategy, a fallback or a retention";
         return Err(Problem::new(Code::Invalid, detail).at(Pointer::from_static("/schema")));
     }
     Ok(Json::Object(declared))

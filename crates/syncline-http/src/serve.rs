@@ -21,7 +21,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt as _;
 
 use crate::answer;
-use crate::doors::{Doors, Node, Shared};
+use crate::doors::{DoorLimits, Doors, Node, Shared};
 use crate::gate::{self, Door, Peer};
 use crate::routes;
 use crate::seats::Seats;
@@ -30,6 +30,8 @@ use crate::stall::Watched;
 
 /// Bounds the head of a request, and what is buffered of a body or an answer.
 const HTTP_BUFFER_MAX: usize = 64 << 10;
+/// Nearer than any wait that a connection begins.
+const ALARM: Duration = Duration::from_millis(900);
 /// How long to wait when the system has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -57,6 +59,7 @@ pub async fn serve(
         verifying: Mutex::new(()),
         shown: Shown::new(),
         router: syncline_delivery::Router::default(),
+        durables: syncline_delivery::durable::Durables::default(),
         seats: Seats::new(limits.subscriptions_max),
     });
     let house = House {
@@ -69,6 +72,7 @@ pub async fn serve(
         tokio::join!(
             accept_tcp(&house, listeners.tcp, &rooms[0]),
             accept_unix(&house, listeners.unix, &rooms[1]),
+            keep_an_alarm_near(),
         )
     };
     tokio::select! {
@@ -120,6 +124,17 @@ async fn accept_tcp(house: &House, listener: Option<TcpListener>, room: &Arc<Sem
             }
             Err(_) => turn_away(&stream),
         }
+    }
+}
+
+/// Keeps some timer less than a second away.
+///
+/// A timer that is to go off before all others wakes the runtime's sleeping thread, only for it to
+/// sleep again until then; and each request sets one, in case its header comes slowly. One that
+/// is always earlier makes those cheap.
+async fn keep_an_alarm_near() {
+    loop {
+        tokio::time::sleep(ALARM).await;
     }
 }
 
@@ -176,12 +191,7 @@ where
     let shared = house.shared.clone();
     let limits = &shared.doors.limits;
     let io = TokioIo::new(Watched::new(stream, limits.write_stall_max));
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_time_max)
-        .max_header_size(HTTP_BUFFER_MAX)
-        .max_buf_size(HTTP_BUFFER_MAX);
+    let builder = connections(limits);
     let service = service_fn(move |request| answer_request(house.clone(), peer.clone(), request));
     let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
     let ended = tokio::select! {
@@ -194,6 +204,17 @@ where
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
+}
+
+/// Bounds what a connection may hold before a request is read.
+pub(crate) fn connections(limits: &DoorLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_time_max)
+        .max_header_size(HTTP_BUFFER_MAX)
+        .max_buf_size(HTTP_BUFFER_MAX);
+    builder
 }
 
 async fn answer_request(

@@ -212,6 +212,17 @@ impl StoredRecord {
         }
     }
 
+    /// Takes body and salt away. The header stays, and the chain still verifies.
+    pub fn thin(&mut self) {
+        self.salt = [0; 16];
+        self.body = Arc::default();
+    }
+
+    /// Says whether body and salt were taken away: a body that is there has its format byte.
+    pub fn is_thinned(&self) -> bool {
+        self.body.is_empty()
+    }
+
     /// Checks the body against the commitment, and reads the change.
     pub fn open(&self) -> Result<Change, RotError> {
         let text = unpack(&self.body)?;

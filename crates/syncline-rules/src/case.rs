@@ -80,8 +80,10 @@ impl Case<'_> {
     /// Returns what the proposal wants, merged with what it met.
     pub fn wanted(&self) -> Result<Wanted, Stop> {
         let (proposal, head) = (self.proposal, self.head);
-        if let (Some(head), Seen::Old { document, .. }) = (head, self.seen) {
-            return self.met(head, document);
+        match (head, self.seen) {
+            (Some(head), Seen::Old { document, .. }) => return self.met(head, document),
+            (Some(head), Seen::Gone { .. }) => return self.met(head, &head.document),
+            _ => {}
         }
         let kind = check_operation(proposal, head)?;
         let before = match (kind, head) {
@@ -112,6 +114,16 @@ impl Case<'_> {
         };
         let target = match view.base(&line, &Base::Version(version)) {
             BaseState::Known { document, .. } => document,
+            BaseState::Thinned { .. } => {
+                let detail = format!(
+                    "version {version} of context \"{}\" was thinned",
+                    proposal.context
+                );
+                return Err(Problem::new(Code::Thinned, detail)
+                    .at(Pointer::from_static("/version"))
+                    .hint("`syncline log` shows which versions are kept")
+                    .into());
+            }
             BaseState::Unknown => {
                 let detail = format!("context \"{}\" has no version {version}", proposal.context);
                 return Err(Problem::new(Code::NotFound, detail)
@@ -135,8 +147,9 @@ impl Case<'_> {
         Ok(wanted)
     }
 
-    /// Returns what is wanted where the head moved on since the writer looked.
-    fn met(&self, head: &Arc<Head>, base: &Arc<Document>) -> Result<Wanted, Stop> {
+    /// Returns what is wanted where the head moved on since the writer looked. Where what it saw is
+    /// gone, what it asks for is asked of the head.
+    fn met(&self, head: &Arc<Head>, base: &Document) -> Result<Wanted, Stop> {
         let proposal = self.proposal;
         match proposal.operation {
             Operation::Restore | Operation::Create if head.deleted => {
@@ -187,7 +200,7 @@ impl Case<'_> {
         ours: Option<&Document>,
     ) -> Result<Wanted, Stop> {
         let (proposal, line) = (self.proposal, self.proposal.line());
-        let Seen::Old { version, .. } = self.seen else {
+        let (Seen::Old { version, .. } | Seen::Gone { version, .. }) = self.seen else {
             unreachable!("only what is old is merged")
         };
         let strategy =
@@ -196,7 +209,10 @@ impl Case<'_> {
             })?;
         let meeting = Meeting {
             proposal,
-            base,
+            base: match self.seen {
+                Seen::Gone { .. } => None,
+                _ => Some(base),
+            },
             head,
             touches: self.view.touches(&line, *version)?,
             kind: self.kind_rules,
@@ -268,7 +284,7 @@ impl Case<'_> {
         if let Some(why) = why {
             let mut conflict = meeting.conflict("", met.strategy);
             conflict.reason = why.into();
-            conflict.base = Some(meeting.base.to_json());
+            conflict.base = meeting.base.map(Document::to_json);
             conflict.ours = ours.map(Document::to_json);
             conflict.theirs = Some(head.to_json());
             met.document = Some(head.to_json());
@@ -296,7 +312,8 @@ impl Case<'_> {
         }
         let mut conflict = meeting.conflict("/parent", met.strategy);
         conflict.reason = "circle".into();
-        conflict.base = meeting.base.object().get("parent").cloned();
+        let base = meeting.base.and_then(|base| base.object().get("parent"));
+        conflict.base = base.cloned();
         conflict.ours = document.get("parent").cloned();
         conflict.theirs = meeting.head.document.object().get("parent").cloned();
         let mut document = document.clone();
@@ -353,14 +370,15 @@ impl Case<'_> {
     /// Makes the branch that keeps the proposal, where the strategy keeps both and they clash.
     pub fn kept_both(&self, wanted: &Wanted) -> Result<Option<KeptBoth>, Stop> {
         let keeps = |c: &Conflict| c.strategy == Strategy::KeepBoth;
-        let (
-            Some(head),
+        let Some(head) = self.head else {
+            return Ok(None);
+        };
+        let (document, version) = match self.seen {
             Seen::Old {
                 document, version, ..
-            },
-        ) = (self.head, self.seen)
-        else {
-            return Ok(None);
+            } => (&**document, version),
+            Seen::Gone { version, .. } => (&head.document, version),
+            Seen::Head { .. } | Seen::Nothing => return Ok(None),
         };
         if !wanted.opened.iter().any(keeps) || self.proposal.operation == Operation::Delete {
             return Ok(None);
@@ -410,6 +428,13 @@ impl Case<'_> {
                 if guarded.iter().any(moved) {
                     kinds.push(ConflictKind::Access);
                 }
+                Some(*at)
+            }
+            Seen::Gone { at, .. } => {
+                kinds.push(match outcome {
+                    Outcome::Conflict => ConflictKind::Data,
+                    _ => ConflictKind::Version,
+                });
                 Some(*at)
             }
             Seen::Head { at, .. } => Some(*at),
@@ -477,7 +502,9 @@ impl Case<'_> {
         let mut step = parts.step(document);
         step.change.base = match self.seen {
             Seen::Nothing => None,
-            Seen::Head { version, .. } | Seen::Old { version, .. } => Some(*version),
+            Seen::Head { version, .. } | Seen::Old { version, .. } | Seen::Gone { version, .. } => {
+                Some(*version)
+            }
         };
         step.change.blind = blind;
         step.change.outcome = wanted.outcome;

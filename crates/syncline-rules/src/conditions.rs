@@ -144,6 +144,13 @@ pub enum Seen {
         /// When it was committed.
         at: Timestamp,
     },
+    /// A version that was taken away.
+    Gone {
+        /// Which.
+        version: Version,
+        /// When it was committed.
+        at: Timestamp,
+    },
 }
 
 /// Resolves the base.
@@ -211,6 +218,7 @@ pub fn seen_base(view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> 
             document,
             at,
         }),
+        BaseState::Thinned { version, at } => Ok(Seen::Gone { version, at }),
         BaseState::Unknown => refuse(
             Problem::new(
                 Code::BaseUnknown,
@@ -324,7 +332,7 @@ fn seen(view: &View, proposal: &Proposal) -> Option<(Version, Arc<Document>)> {
         BaseState::Known {
             version, document, ..
         } => Some((version, document)),
-        BaseState::Unknown => None,
+        BaseState::Thinned { .. } | BaseState::Unknown => None,
     }
 }
 

@@ -1,5 +1,7 @@
-//! What is declared for a kind: its schema, how its fields merge, how its clashes are resolved.
+//! What is declared for a kind: its schema, how its fields merge, how its clashes are resolved, how
+//! long its versions are kept.
 
+use crate::retention::Retention;
 use syncline_api::{Code, Problem};
 use syncline_merge::{MergePolicy, MergeRules};
 use syncline_model::conflict::Strategy;
@@ -27,6 +29,8 @@ pub struct KindRules {
     pub strategy: Option<Strategy>,
     /// How clashes are resolved that the strategy leaves.
     pub fallback: Option<Strategy>,
+    /// Which old versions are taken away.
+    pub retention: Option<Retention>,
 }
 
 impl KindRules {
@@ -39,19 +43,23 @@ impl KindRules {
         }
     }
 
-    /// Reads `{"schema":…,"strategy":…,"fallback":…}`.
+    /// Reads `{"schema":…,"strategy":…,"fallback":…,"retention":…}`.
     pub fn read(declared: &Json, at: &Pointer) -> Result<KindRules, Problem> {
         let word = |name: &str| match declared.get(name) {
             None => Ok(None),
             Some(word) => parse_strategy(word, at.child(name)).map(Some),
         };
         let (strategy, fallback) = (word("strategy")?, word("fallback")?);
+        let retention = declared.get("retention");
+        let retention = retention.map(|policy| Retention::read(policy, &at.child("retention")));
+        let rules = KindRules {
+            strategy,
+            fallback,
+            retention: retention.transpose()?,
+            ..KindRules::default()
+        };
         let Some(source) = declared.get("schema") else {
-            return Ok(KindRules {
-                strategy,
-                fallback,
-                ..KindRules::default()
-            });
+            return Ok(rules);
         };
         let schema = Schema::compile(source, SchemaLimits::default()).map_err(|error| {
             let mut place = at.child("schema");
@@ -66,8 +74,7 @@ impl KindRules {
         Ok(KindRules {
             schema: Some(schema),
             merge,
-            strategy,
-            fallback,
+            ..rules
         })
     }
 }

@@ -9,9 +9,13 @@ mod conditions;
 mod decide;
 mod document;
 mod filter;
+#[doc(hidden)]
+pub mod fuzz;
+mod gone;
 mod hierarchy;
 mod kinds;
 mod merging;
+mod retention;
 mod scope;
 mod settle;
 mod step;
@@ -21,9 +25,10 @@ pub use access::{Principal, Role, Subject, may_write, visible};
 pub use conditions::sides;
 pub use decide::{Decision, Now, Refusal, Step, decide};
 pub use document::propose;
-pub use filter::{Answer, Facts, Index, Matcher};
+pub use filter::{Answer, Clause, Facts, Index, Matcher, Wrong};
 pub use hierarchy::{ANCESTORS_MAX, place_of};
 pub use kinds::{KindRules, SCHEMA_KIND, schema_address};
+pub use retention::{Aged, KEEP_ALL_DAYS_MIN, Retention, Then};
 pub use scope::{Verdict, judge, place_in};
 pub use step::genesis;
 pub use view::{BaseState, Need, Touch, View};
@@ -45,6 +50,8 @@ pub struct Rules {
     pub strategy: Strategy,
     /// How clashes are resolved that the strategy leaves.
     pub fallback: Strategy,
+    /// Which old versions are taken away, where a kind says nothing; `None` keeps all for ever.
+    pub retention: Option<Retention>,
     /// Ranks of sources, by principal or `agent/<name>`; others have rank 0.
     pub ranks: Vec<(String, i64)>,
     /// How long a conflict may wait before it is more urgent, in milliseconds.
@@ -61,6 +68,7 @@ impl Default for Rules {
             patch_operations_max: 4_096,
             strategy: Strategy::Merge,
             fallback: Strategy::Manual,
+            retention: None,
             ranks: Vec::new(),
             conflict_deadline_ms: 300_000,
             clock_ahead_max_ms: 60_000,

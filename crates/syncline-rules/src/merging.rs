@@ -16,6 +16,7 @@ use syncline_model::time::{Hlc, Timestamp};
 
 use crate::Rules;
 use crate::decide::Now;
+use crate::gone::stand_in;
 use crate::kinds::KindRules;
 use crate::view::Touch;
 
@@ -23,8 +24,8 @@ use crate::view::Touch;
 pub struct Meeting<'a> {
     /// The proposal.
     pub proposal: &'a Proposal,
-    /// What its writer had seen.
-    pub base: &'a Document,
+    /// What its writer had seen; `None` where that is gone.
+    pub base: Option<&'a Document>,
     /// The head that it meets.
     pub head: &'a Arc<Head>,
     /// What touched the line since the base, newest first.
@@ -81,15 +82,24 @@ pub fn strategy_of(
 impl Meeting<'_> {
     /// Merges the proposal's document, or its deletion, with the head.
     pub fn merge(&self, ours: Option<&Document>, strategy: Strategy) -> Met {
-        let (base, theirs) = (self.base.to_json(), self.head.document.to_json());
+        let theirs = self.head.document.to_json();
         let ours = ours.map(Document::to_json);
+        let base = match self.base {
+            Some(base) => base.to_json(),
+            None => stand_in(ours.as_ref().unwrap_or(&Json::Null), &theirs),
+        };
         let sides = Sides {
             base: Some(&base),
             ours: ours.as_ref(),
             theirs: (!self.head.deleted).then_some(&theirs),
             earlier: Side::Theirs,
         };
-        let merged = merge(sides, &self.kind.merge, &MergeLimits::default());
+        let mut merged = merge(sides, &self.kind.merge, &MergeLimits::default());
+        if self.base.is_none() {
+            // What stood for the base is nothing that anybody saw.
+            let decisions = merged.decisions.iter_mut();
+            decisions.for_each(|decision| decision.base = None);
+        }
         self.resolve(merged, strategy)
     }
 

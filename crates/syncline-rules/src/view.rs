@@ -28,6 +28,13 @@ pub enum BaseState {
         /// When the version was committed.
         at: Timestamp,
     },
+    /// A version of this history whose document was taken away.
+    Thinned {
+        /// Which version.
+        version: Version,
+        /// When it was committed.
+        at: Timestamp,
+    },
     /// Nothing that this history holds.
     Unknown,
 }

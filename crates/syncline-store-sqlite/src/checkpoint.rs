@@ -1,12 +1,19 @@
 //! Checkpoints: a thread moves the write-ahead log into the database, so that no commit waits for it.
+//!
+//! It also keeps the log's file at some length: overwriting it in place syncs in half the time that
+//! growing it takes, since a file that grows syncs its length and its blocks too.
 
-use std::sync::PoisonError;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::connection;
 use crate::shared::{RESTART_PAGES, Shared};
+use crate::writer::Writer;
 
 /// With nothing to write for this long, the write-ahead log is emptied.
 const IDLE: Duration = Duration::from_secs(3);
@@ -17,9 +24,17 @@ const RESTART_WAIT: Duration = Duration::from_secs(2);
 /// How long emptying an idle log waits.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
 
+/// What the log's file keeps when it is idle: a burst of some thousand small updates.
+const READY_BYTES: u64 = 8 << 20;
+/// What is made ready at once, while the writer waits.
+const READY_STEP: u64 = 1 << 20;
+/// On a disk with less room than this, no room is set aside.
+const READY_ROOM_MIN: u64 = 1 << 30;
+
 /// Runs until the store is closed.
-pub(crate) fn run(shared: &Shared) {
+pub(crate) fn run(shared: &Shared, writer: &Mutex<Writer>) {
     let mut failing = false;
+    make_ready_if_roomy(shared, writer);
     while let Some(due) = wait(shared) {
         let _gate = shared
             .checkpointing
@@ -27,13 +42,15 @@ pub(crate) fn run(shared: &Shared) {
             .unwrap_or_else(PoisonError::into_inner);
         let done = match due {
             Due::Nothing => continue,
-            // Under load the file keeps its length: overwriting it in place syncs in half the time
-            // that growing it again takes.
             Due::Wanted if shared.wal_pages() >= RESTART_PAGES => {
                 checkpoint(shared, Some("RESTART"), RESTART_WAIT)
             }
             Due::Wanted => checkpoint(shared, None, RESTART_WAIT),
-            Due::Idle => checkpoint(shared, Some("TRUNCATE"), IDLE_WAIT),
+            Due::Idle => {
+                let done = checkpoint(shared, Some(rest_mode(shared)), IDLE_WAIT);
+                make_ready_if_roomy(shared, writer);
+                done
+            }
         };
         if !matches!(done, Ok(true)) {
             shared
@@ -69,8 +86,67 @@ fn checkpoint(shared: &Shared, begin_anew: Option<&str>, wait: Duration) -> rusq
     };
     // The bulk was moved beside the writer; what is left is short.
     let done = connection::checkpoint(&conn, mode)?;
-    // A restarted file is still long: emptying it is left to an idle moment.
-    Ok(done.whole && mode == "TRUNCATE")
+    // A file that stayed long is left to an idle moment.
+    Ok(done.whole && (mode == "TRUNCATE" || wal_bytes(shared) <= READY_BYTES))
+}
+
+/// Returns how an idle log is emptied: a file that is long gives its room back.
+fn rest_mode(shared: &Shared) -> &'static str {
+    match wal_bytes(shared) <= READY_BYTES {
+        true => "RESTART",
+        false => "TRUNCATE",
+    }
+}
+
+fn wal_bytes(shared: &Shared) -> u64 {
+    let found = std::fs::metadata(connection::write_ahead_log(&shared.dir));
+    found.map_or(0, |found| found.len())
+}
+
+fn make_ready_if_roomy(shared: &Shared, writer: &Mutex<Writer>) {
+    let room = rustix::fs::statvfs(&shared.dir).map(|disk| disk.f_bavail * disk.f_frsize);
+    if shared.is_full() || room.is_ok_and(|room| room < READY_ROOM_MIN) {
+        return;
+    }
+    if let Err(error) = make_ready(shared, writer) {
+        debug!(%error, "the write-ahead log grows as it is written");
+    }
+}
+
+/// Writes zeros from the end of the log's file on. They are no frames: where SQLite finds one whose
+/// salt is not the log's, the log ends.
+fn make_ready(shared: &Shared, writer: &Mutex<Writer>) -> io::Result<()> {
+    if wal_bytes(shared) >= READY_BYTES {
+        return Ok(());
+    }
+    let path = connection::write_ahead_log(&shared.dir);
+    let file = OpenOptions::new().write(true).open(path)?;
+    let zeros = vec![0; usize::try_from(READY_STEP).unwrap_or(0)];
+    while extend(&file, &zeros, writer)? {
+        // Here, so that no commit has to.
+        file.sync_data()?;
+    }
+    Ok(())
+}
+
+/// Extends the file by one step; false when it is long enough. Whoever writes waits meanwhile, for
+/// its frames would be overwritten.
+fn extend(file: &File, zeros: &[u8], writer: &Mutex<Writer>) -> io::Result<bool> {
+    let _kept_out = writer
+        .lock()
+        .map_err(|_| io::Error::other("the writer is gone"))?;
+    let end = file.metadata()?.len();
+    if end >= READY_BYTES {
+        return Ok(false);
+    }
+    match file.write_all_at(zeros, end) {
+        Ok(()) => Ok(true),
+        Err(error) => {
+            // A frame may need the room more.
+            file.set_len(end)?;
+            Err(error)
+        }
+    }
 }
 
 /// Waits until there may be something to do; `None` when the store is closed.

@@ -11,7 +11,7 @@ use syncline_model::json::{JsonWriter, Pointer};
 use syncline_model::record::{pack, unpack_json};
 use syncline_store::{ConflictQuery, HeadRow, StoreError};
 
-use crate::errors::rot;
+use crate::errors::{reading, rot};
 use crate::rows::{self, blob};
 use crate::{append, read};
 
@@ -88,6 +88,14 @@ pub(crate) fn open_of(
         branch.as_ref().map(BranchName::as_str),
     );
     read::all(conn, SQL, params, |row| from_body(row, 0))
+}
+
+/// Counts those that wait, along an index of nothing else.
+pub(crate) fn count_open(conn: &Connection, ws: i64) -> Result<u64, StoreError> {
+    const SQL: &str = "SELECT count(*) FROM conflict INDEXED BY conflict_open \
+        WHERE ws = ?1 AND state = 'open'";
+    let count = read::first(conn, SQL, [ws], |row| row.get::<_, i64>(0).map_err(reading))?;
+    Ok(count.unwrap_or(0).cast_unsigned())
 }
 
 /// Returns a page; each form of query is a range of an index of its own.

@@ -22,6 +22,7 @@ mod rows;
 mod shared;
 mod store;
 mod subtree;
+mod thin;
 mod untouched;
 mod verify;
 mod writer;

@@ -11,6 +11,9 @@ pub struct SqliteOptions {
     pub dir: PathBuf,
     /// How many threads read.
     pub readers: usize,
+    /// A small append may be committed on the thread that asks, which waits for the disk then: so
+    /// only where other threads go on meanwhile.
+    pub write_here: bool,
     /// What tests break on purpose.
     pub faults: TestFaults,
 }
@@ -21,6 +24,7 @@ impl SqliteOptions {
         SqliteOptions {
             dir: dir.into(),
             readers: 4,
+            write_here: true,
             faults: TestFaults::default(),
         }
     }

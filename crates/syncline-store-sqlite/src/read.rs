@@ -187,15 +187,34 @@ pub(crate) fn records(
     Ok(records)
 }
 
-fn committed_at(conn: &Connection, ws: i64, seq: Seq) -> Result<Timestamp, StoreError> {
+/// One record, unless it was thinned.
+pub(crate) fn record(
+    conn: &Connection,
+    ws: i64,
+    seq: Seq,
+) -> Result<Option<StoredRecord>, StoreError> {
+    const SQL: &str = "SELECT header, salt, body FROM log WHERE pos = ?1 AND length(body) > 0";
+    first(conn, SQL, [pos(ws, seq)], |row| rows::record(row, 0, seq))
+}
+
+/// A record's header, be it thinned.
+pub(crate) fn header(
+    conn: &Connection,
+    ws: i64,
+    seq: Seq,
+) -> Result<Option<RecordHeader>, StoreError> {
     const SQL: &str = "SELECT header FROM log WHERE pos = ?1";
-    let header = first(conn, SQL, [pos(ws, seq)], |row| {
+    first(conn, SQL, [pos(ws, seq)], |row| {
         let bytes = row
             .get_ref(0)
             .and_then(|value| Ok(value.as_blob()?))
             .map_err(reading)?;
         Ok(RecordHeader::from_bytes(seq, bytes)?)
-    })?;
+    })
+}
+
+fn committed_at(conn: &Connection, ws: i64, seq: Seq) -> Result<Timestamp, StoreError> {
+    let header = header(conn, ws, seq)?;
     Ok(header.ok_or(RotError::Chain(seq))?.committed_at)
 }
 
@@ -205,11 +224,11 @@ pub(crate) fn seq_at(
     (ws, row): &(i64, WorkspaceRow),
     at: Timestamp,
 ) -> Result<Seq, StoreError> {
-    let (mut low, mut high) = (row.low_water, row.last);
-    if low < high && row.last_committed_at <= at {
+    let (mut low, mut high) = (Seq::ZERO, row.last);
+    if row.last_committed_at <= at {
         return Ok(high);
     }
-    // `low` was committed by then (or is not kept), everything above `high` was not.
+    // `low` was committed by then, everything above `high` was not.
     while low < high {
         let middle = Seq(low.0 + (high.0 - low.0).div_ceil(2));
         if committed_at(conn, *ws, middle)? <= at {
@@ -221,27 +240,23 @@ pub(crate) fn seq_at(
     Ok(low)
 }
 
-/// Returns what a record's row says of the version that it made; `None` if the log no longer
-/// reaches back to it.
+/// Returns what a record's row says of the version that it made.
 pub(crate) fn version_of(
     conn: &Connection,
-    (ws, row): &(i64, WorkspaceRow),
+    ws: i64,
     context: (i64, &Address),
     (version, seq): (Version, Seq),
-) -> Result<Option<VersionRow>, StoreError> {
+) -> Result<VersionRow, StoreError> {
     let sql = format!("SELECT {} FROM log WHERE pos = ?1", rows::VERSION);
-    let found = first(conn, &sql, [pos(*ws, seq)], |row| {
+    let found = first(conn, &sql, [pos(ws, seq)], |row| {
         rows::version(row, context, (version, seq))
     })?;
-    match found {
-        None if seq > row.low_water => Err(RotError::Chain(seq).into()),
-        found => Ok(found),
-    }
+    found.ok_or_else(|| RotError::Chain(seq).into())
 }
 
 pub(crate) fn versions(
     conn: &Connection,
-    ws: &(i64, WorkspaceRow),
+    ws: i64,
     context: (i64, &Address),
     below: Option<Version>,
     limit: usize,
@@ -255,9 +270,9 @@ pub(crate) fn versions(
         let Some(seq) = history.seq(Version(next))? else {
             break;
         };
-        match version_of(conn, ws, context, (Version(next), seq))? {
-            Some(row) => found.push(row),
-            None => break,
+        let row = version_of(conn, ws, context, (Version(next), seq))?;
+        if !row.thinned {
+            found.push(row);
         }
     }
     Ok(found)
@@ -265,24 +280,24 @@ pub(crate) fn versions(
 
 pub(crate) fn version(
     conn: &Connection,
-    ws: &(i64, WorkspaceRow),
+    ws: i64,
     context: (i64, &Address),
     version: Version,
 ) -> Result<Option<VersionRow>, StoreError> {
     match History::of(conn, context.0)?.seq(version)? {
-        Some(seq) => version_of(conn, ws, context, (version, seq)),
+        Some(seq) => version_of(conn, ws, context, (version, seq)).map(Some),
         None => Ok(None),
     }
 }
 
 pub(crate) fn version_at(
     conn: &Connection,
-    ws: &(i64, WorkspaceRow),
+    ws: i64,
     context: (i64, &Address),
     seq: Seq,
 ) -> Result<Option<VersionRow>, StoreError> {
     match History::of(conn, context.0)?.at(seq)? {
-        Some(found) => version_of(conn, ws, context, found),
+        Some(found) => version_of(conn, ws, context, found).map(Some),
         None => Ok(None),
     }
 }
@@ -301,7 +316,10 @@ pub(crate) fn rebuild(
     let compacted = || StoreError::Compacted {
         oldest: ws.1.low_water.next(),
     };
-    let asked = version_of(conn, ws, context, (version, seq))?.ok_or_else(compacted)?;
+    let asked = version_of(conn, ws.0, context, (version, seq))?;
+    if asked.thinned {
+        return Err(compacted());
+    }
     let start = nearest(conn, context.0, version)?;
     let above = start.as_ref().map_or(Version::ZERO, |body| body.version);
     let mut rebuild = Rebuild {
@@ -315,7 +333,6 @@ pub(crate) fn rebuild(
         let seq = history.seq(next)?.ok_or_else(broken)?;
         let (record, whole) = match record_of(conn, ws.0, context.0, (next, seq))? {
             Some(found) => found,
-            None if seq <= ws.1.low_water => return Err(compacted()),
             None => return Err(RotError::Chain(seq).into()),
         };
         rebuild.records.push(record);
@@ -331,6 +348,20 @@ pub(crate) fn rebuild(
     }
     rebuild.records.reverse();
     Ok(rebuild)
+}
+
+/// Says whether a version needs none before it to be rebuilt, or is gone itself.
+pub(crate) fn stands_alone(
+    conn: &Connection,
+    ws: i64,
+    ctx: i64,
+    (version, seq): (Version, Seq),
+) -> Result<bool, StoreError> {
+    const SQL: &str = "SELECT whole OR length(body) = 0 OR EXISTS \
+        (SELECT 1 FROM snapshot WHERE ctx = ?2 AND version = ?3) FROM log WHERE pos = ?1";
+    let params = (pos(ws, seq), ctx, version.0.cast_signed());
+    let alone = first(conn, SQL, params, |row| row.get(0).map_err(reading))?;
+    Ok(alone.unwrap_or(false))
 }
 
 /// Returns the newest stored document at or below a version.
@@ -352,14 +383,16 @@ fn nearest(conn: &Connection, ctx: i64, version: Version) -> Result<Option<HeadB
     Ok(both.max_by_key(|body| body.version))
 }
 
-/// Returns the record that made a version, and whether it holds the whole document.
+/// Returns the record that made a version, and whether it holds the whole document; `None` where
+/// it is missing or thinned, which no version after it may be rebuilt through.
 fn record_of(
     conn: &Connection,
     ws: i64,
     ctx: i64,
     (version, seq): (Version, Seq),
 ) -> Result<Option<(StoredRecord, bool)>, StoreError> {
-    const SQL: &str = "SELECT header, salt, body, ctx, version, whole FROM log WHERE pos = ?1";
+    const SQL: &str = "SELECT header, salt, body, ctx, version, whole FROM log \
+        WHERE pos = ?1 AND length(body) > 0";
     first(conn, SQL, [pos(ws, seq)], |row| {
         let number = |at| row.get::<_, i64>(at).map_err(reading);
         if (number(3)?, number(4)?) != (ctx, version.0.cast_signed()) {

@@ -199,7 +199,7 @@ pub(crate) fn change_id(row: &Row<'_>, at: usize) -> Result<ChangeId, StoreError
 }
 
 /// The columns of `log` that [`version`] reads.
-pub(crate) const VERSION: &str = "ctx, version, header, change_id, hash, whole";
+pub(crate) const VERSION: &str = "ctx, version, header, change_id, hash, whole, length(body) = 0";
 
 /// Reads from a record's row what it says of the version that it made.
 pub(crate) fn version(
@@ -226,10 +226,11 @@ pub(crate) fn version(
         hash: DocumentHash(array(row, 4)?),
         snapshot: None,
         whole: column(row, 5)?,
+        thinned: column(row, 6)?,
     })
 }
 
-/// Reads a record from the columns `header, salt, body` that begin at `from`.
+/// Reads a record from the columns `header, salt, body` that begin at `from`; it is not thinned.
 pub(crate) fn record(row: &Row<'_>, from: usize, seq: Seq) -> Result<StoredRecord, StoreError> {
     let header = row
         .get_ref(from)

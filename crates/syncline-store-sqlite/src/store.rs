@@ -9,12 +9,12 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
-use syncline_model::record::{IdRow, StoredRecord};
+use syncline_model::record::{IdRow, RecordHeader, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{
     Append, Appended, ConflictQuery, HeadRow, Kept, KeptQuery, KeptValue, ListPage, ListQuery,
-    NewWorkspace, Rebuild, Store, StoreError, StoreHealth, StoreStats, SubtreePage, TreePlace,
-    VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
+    NewWorkspace, Rebuild, Store, StoreError, StoreHealth, StoreStats, SubtreePage, Thinned,
+    Thinning, TreePlace, VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -34,6 +34,8 @@ use crate::{checkpoint, conflicts, kept, list, subtree, verify};
 /// it does so too, and waits.
 pub struct SqliteStore {
     jobs: mpsc::Sender<Job>,
+    /// Where a little may be written on the thread of whoever asks.
+    writer: Option<Arc<Mutex<Writer>>>,
     readers: Arc<Readers>,
     shared: Arc<Shared>,
     lock: Arc<Lock>,
@@ -53,26 +55,27 @@ impl SqliteStore {
         let opened = prepare(&options.dir, &options.faults)?;
         let shared = Arc::new(Shared::new(options.dir.clone(), options.faults));
         let readers = Arc::new(Readers::start(
-            options.dir,
+            options.dir.clone(),
             options.readers,
             connection::reader,
             &lock,
         ));
-        let writer = Writer::open(shared.clone(), readers.clone())?;
+        let writer = Arc::new(Mutex::new(Writer::open(shared.clone(), readers.clone())?));
         let (jobs, waiting) = mpsc::channel(WAITING_MAX);
-        let keep = lock.clone();
+        let (keep, runs) = (lock.clone(), writer.clone());
         let write = spawn("store-write", move || {
-            writer.run(waiting);
+            Writer::run(&runs, waiting);
             drop(keep);
         })?;
-        let (keep, watched) = (lock.clone(), shared.clone());
+        let (keep, watched, held) = (lock.clone(), shared.clone(), writer.clone());
         let move_log = spawn("store-checkpoint", move || {
-            checkpoint::run(&watched);
+            checkpoint::run(&watched, &held);
             drop(keep);
         })?;
         let threads = Mutex::new(vec![write, move_log]);
         Ok(SqliteStore {
             jobs,
+            writer: options.write_here.then_some(writer),
             readers,
             shared,
             lock,
@@ -91,7 +94,16 @@ impl SqliteStore {
         self.lock.tell(holder)
     }
 
-    async fn write(&self, write: Write) -> Result<Written, StoreError> {
+    async fn write(&self, mut write: Write) -> Result<Written, StoreError> {
+        if let Some(writer) = &self.writer
+            && write.is_little()
+            && self.jobs.capacity() == WAITING_MAX
+        {
+            match Writer::write_here(writer, write) {
+                Ok(written) => return written,
+                Err(back) => write = back,
+            }
+        }
         let (reply, answer) = oneshot::channel();
         self.jobs
             .send(Job::Write(write, reply))
@@ -191,7 +203,7 @@ impl Store for SqliteStore {
     async fn create_workspace(&self, new: NewWorkspace) -> Result<WorkspaceRow, StoreError> {
         match self.write(Write::Create(Box::new(new))).await? {
             Written::Created(row) => Ok(*row),
-            Written::Appended(_) | Written::Done => Err(StoreError::Closed),
+            _ => Err(StoreError::Closed),
         }
     }
 
@@ -217,7 +229,7 @@ impl Store for SqliteStore {
             .await?
         {
             Written::Appended(appended) => Ok(appended),
-            Written::Created(_) | Written::Done => Err(StoreError::Closed),
+            _ => Err(StoreError::Closed),
         }
     }
 
@@ -333,6 +345,24 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn record(
+        &self,
+        workspace: &WorkspaceId,
+        seq: Seq,
+    ) -> Result<Option<StoredRecord>, StoreError> {
+        self.read(workspace, move |conn, (ws, _)| read::record(conn, *ws, seq))
+            .await
+    }
+
+    async fn header(
+        &self,
+        workspace: &WorkspaceId,
+        seq: Seq,
+    ) -> Result<Option<RecordHeader>, StoreError> {
+        self.read(workspace, move |conn, (ws, _)| read::header(conn, *ws, seq))
+            .await
+    }
+
     async fn seq_at(&self, workspace: &WorkspaceId, at: Timestamp) -> Result<Seq, StoreError> {
         self.read(workspace, move |conn, ws| read::seq_at(conn, ws, at))
             .await
@@ -346,7 +376,7 @@ impl Store for SqliteStore {
         limit: usize,
     ) -> Result<Vec<VersionRow>, StoreError> {
         self.read_context(workspace, address, move |conn, ws, context| {
-            read::versions(conn, ws, context, below, limit)
+            read::versions(conn, ws.0, context, below, limit)
         })
         .await
     }
@@ -358,7 +388,7 @@ impl Store for SqliteStore {
         version: Version,
     ) -> Result<Option<VersionRow>, StoreError> {
         self.read_context(workspace, address, move |conn, ws, context| {
-            read::version(conn, ws, context, version)
+            read::version(conn, ws.0, context, version)
         })
         .await
     }
@@ -370,7 +400,7 @@ impl Store for SqliteStore {
         seq: Seq,
     ) -> Result<Option<VersionRow>, StoreError> {
         self.read_context(workspace, address, move |conn, ws, context| {
-            read::version_at(conn, ws, context, seq)
+            read::version_at(conn, ws.0, context, seq)
         })
         .await
     }
@@ -411,6 +441,11 @@ impl Store for SqliteStore {
         .await
     }
 
+    async fn conflicts_open(&self, workspace: &WorkspaceId) -> Result<u64, StoreError> {
+        self.read(workspace, |conn, (ws, _)| conflicts::count_open(conn, *ws))
+            .await
+    }
+
     async fn branches(
         &self,
         workspace: &WorkspaceId,
@@ -421,6 +456,18 @@ impl Store for SqliteStore {
             conflicts::branches(conn, *ws, &address)
         })
         .await
+    }
+
+    async fn thin(
+        &self,
+        workspace: &WorkspaceId,
+        thinning: Thinning,
+    ) -> Result<Thinned, StoreError> {
+        let thin = Write::Thin(workspace.clone(), Box::new(thinning));
+        match self.write(thin).await? {
+            Written::Thinned(thinned) => Ok(thinned),
+            _ => Err(StoreError::Closed),
+        }
     }
 
     fn note_rot(&self, why: &str) {

@@ -207,17 +207,11 @@ fn tail(
         "SELECT count(*) FROM context WHERE ws = ?1 AND deleted = 0 AND branch IS NULL";
     let number = |row: &rusqlite::Row<'_>, at| row.get::<_, i64>(at).map_err(reading);
     let (_, row) = read::workspace(conn, id)?;
-    let from = pos(ws, row.low_water);
-    let span = (from, pos(ws + 1, Seq::ZERO));
+    let span = (pos(ws, Seq::ZERO), pos(ws + 1, Seq::ZERO));
     let newest = read::first(conn, NEWEST, span, |row| {
         Ok((number(row, 0)?, number(row, 1)?))
     })?;
-    if newest
-        != Some((
-            (row.last.0 - row.low_water.0).cast_signed(),
-            pos(ws, row.last),
-        ))
-    {
+    if newest != Some((row.last.0.cast_signed(), pos(ws, row.last))) {
         let line = format!(
             "workspace {id}: its log does not hold the records up to {}",
             row.last

@@ -1,17 +1,22 @@
 //! The writer: one thread that takes everything that waits, and commits it with one sync.
 //!
+//! Where nothing waits, whoever has a little to write may borrow the writer and commit on its own
+//! thread ([`Writer::write_here`]): two hops between threads take longer than the sync.
+//!
 //! Each write of a group has a savepoint, so it fails alone. From COMMIT on, an error leaves the
 //! outcome unknown (P1): the page cache, and so a reopened database, may hold what the disk does
 //! not. Then nothing more is written until [`Writer::recover`] has made true what it finds.
 
 use std::fs::File;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use syncline_model::ids::{Epoch, Seq, WorkspaceId};
-use syncline_store::{Append, Appended, Kept, NewWorkspace, StoreError, WorkspaceRow};
+use syncline_store::{
+    Append, Appended, Kept, NewWorkspace, StoreError, Thinned, Thinning, WorkspaceRow,
+};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
@@ -23,6 +28,7 @@ use crate::memory::Memory;
 use crate::open::sync_dir;
 use crate::readers::Readers;
 use crate::shared::Shared;
+use crate::thin;
 
 /// Bounds the writes that wait; whoever comes later waits outside.
 pub(crate) const WAITING_MAX: usize = 1_024;
@@ -32,6 +38,10 @@ const GROUP_BYTES_MAX: usize = 4 << 20;
 const GROUP_WRITES_MAX: usize = 1_024;
 /// What a full disk is tried with: more than a usual commit takes.
 const PROBE_BYTES: i64 = 64 << 10;
+
+/// Bounds what is committed on the caller's thread, in records and bytes.
+const HERE_RECORDS_MAX: u64 = 2;
+const HERE_BYTES_MAX: usize = 16 << 10;
 
 /// Something to write.
 pub(crate) enum Write {
@@ -43,12 +53,14 @@ pub(crate) enum Write {
     Create(Box<NewWorkspace>),
     Epoch(WorkspaceId, Epoch),
     Keep(WorkspaceId, Vec<Kept>),
+    Thin(WorkspaceId, Box<Thinning>),
 }
 
 /// What came of it.
 pub(crate) enum Written {
     Appended(Appended),
     Created(Box<WorkspaceRow>),
+    Thinned(Thinned),
     Done,
 }
 
@@ -68,14 +80,21 @@ impl Write {
             Write::Append { batch, .. } => batch.weight(),
             Write::Create(_) | Write::Epoch(..) => 300,
             Write::Keep(_, values) => values.iter().map(Kept::weight).sum(),
+            Write::Thin(_, thinning) => thinning.weight(),
         }
     }
 
     fn records(&self) -> u64 {
         match self {
             Write::Append { batch, .. } => batch.records.len() as u64,
-            Write::Create(_) | Write::Epoch(..) | Write::Keep(..) => 0,
+            Write::Create(_) | Write::Epoch(..) | Write::Keep(..) | Write::Thin(..) => 0,
         }
+    }
+
+    /// Says whether it is so little that its sync is most of what it takes.
+    pub(crate) fn is_little(&self) -> bool {
+        let may = matches!(self, Write::Append { .. } | Write::Keep(..));
+        may && self.records() <= HERE_RECORDS_MAX && self.weight() <= HERE_BYTES_MAX
     }
 }
 
@@ -88,6 +107,9 @@ pub(crate) struct Writer {
     /// Why nothing is written any more.
     unknown: Option<String>,
     commits_begun: u64,
+    /// The group before had several writes: then they wait for each other again.
+    crowded: bool,
+    closed: bool,
 }
 
 impl Writer {
@@ -101,33 +123,53 @@ impl Writer {
             memory,
             unknown: None,
             commits_begun: 0,
+            crowded: false,
+            closed: false,
         })
     }
 
-    /// Runs until the store is closed or gone.
-    pub(crate) fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
+    /// Runs until the store is closed or gone. The writer is free while nothing waits.
+    pub(crate) fn run(writer: &Mutex<Writer>, mut jobs: mpsc::Receiver<Job>) {
         let mut next = jobs.blocking_recv();
         while let Some(job) = next.take() {
+            let mut writer = lock(writer);
             match job {
-                Job::Write(write, reply) => next = self.gather(&mut jobs, (write, reply)),
-                Job::Recover(reply) => drop(reply.send(self.recover())),
-                Job::Probe => self.probe(),
+                Job::Write(write, reply) => next = writer.gather(&mut jobs, (write, reply)),
+                Job::Recover(reply) => drop(reply.send(writer.recover())),
+                Job::Probe => writer.probe(),
                 Job::Close(reply) => {
                     jobs.close();
                     while let Ok(job) = jobs.try_recv() {
                         drop(job);
                     }
-                    return drop(reply.send(self.close()));
+                    return drop(reply.send(writer.close()));
                 }
             }
+            drop(writer);
             if next.is_none() {
                 next = jobs.blocking_recv();
             }
         }
         // Nobody is left who could be told.
-        if let Err(error) = self.close() {
+        if let Err(error) = lock(writer).close() {
             warn!(%error, "the store was not closed cleanly");
         }
+    }
+
+    /// Commits one write on the caller's thread, if the writer is free; else gives it back.
+    pub(crate) fn write_here(
+        writer: &Mutex<Writer>,
+        write: Write,
+    ) -> Result<Result<Written, StoreError>, Write> {
+        let Ok(mut writer) = writer.try_lock() else {
+            return Err(write);
+        };
+        if writer.crowded || writer.closed {
+            return Err(write);
+        }
+        let (reply, mut answer) = oneshot::channel();
+        writer.write(vec![(write, reply)]);
+        Ok(answer.try_recv().unwrap_or(Err(StoreError::Closed)))
     }
 
     /// Commits what waits together with `first`; returns the job that ended the group.
@@ -148,6 +190,7 @@ impl Writer {
                 Err(_) => break,
             }
         }
+        self.crowded = group.len() > 1;
         self.write(group);
         rest
     }
@@ -355,6 +398,7 @@ impl Writer {
     /// Empties the write-ahead log and removes it, so that one file is everything.
     fn close(&mut self) -> Result<(), StoreError> {
         use rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+        self.closed = true;
         self.readers.close();
         let _gate = self
             .shared
@@ -373,6 +417,12 @@ impl Writer {
             .map_err(writing)?;
         conn.close().map_err(|(_, error)| writing(error))
     }
+}
+
+fn lock(writer: &Mutex<Writer>) -> MutexGuard<'_, Writer> {
+    writer
+        .lock()
+        .expect("whoever panicked while writing left the store as it is: nothing more is written")
 }
 
 fn connect(shared: &Arc<Shared>) -> Result<(Connection, Memory), StoreError> {
@@ -453,6 +503,7 @@ fn apply(conn: &Connection, memory: &mut Memory, write: Write) -> Result<Written
             append::set_epoch(conn, memory, &id, epoch).map(|()| Written::Done)
         }
         Write::Keep(id, values) => kept::keep(conn, memory, &id, &values).map(|()| Written::Done),
+        Write::Thin(id, thinning) => thin::thin(conn, memory, &id, &thinning).map(Written::Thinned),
     }
 }
 

@@ -15,6 +15,7 @@ mod memory;
 mod replay;
 mod rows;
 mod subtree;
+pub mod thin;
 mod traits;
 
 pub use check::check_append;
@@ -32,4 +33,5 @@ pub use rows::{
     StoreStats, VersionRow, WorkspaceRow,
 };
 pub use subtree::{SubtreePage, Tree, TreePlace, subtree_page};
+pub use thin::{Thinned, Thinning};
 pub use traits::{Store, VerifyReport, VerifyStep};

@@ -2,6 +2,7 @@
 
 mod kept;
 mod list;
+mod thin;
 mod verify;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -11,7 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
-use syncline_model::record::{IdRow, RecordHash, StoredRecord};
+use syncline_model::record::{IdRow, RecordHash, RecordHeader, StoredRecord};
 use syncline_model::time::Timestamp;
 
 use crate::check::check_append;
@@ -24,6 +25,7 @@ use crate::rows::{
     StoreStats, VersionRow, WorkspaceRow,
 };
 use crate::subtree::{SubtreePage, TreePlace, subtree_page};
+use crate::thin::{Thinned, Thinning};
 use crate::traits::{Store, VerifyReport, VerifyStep};
 
 use list::Family;
@@ -277,14 +279,18 @@ impl Workspace {
             .collect()
     }
 
-    fn rebuild(&self, address: &Address, version: Version) -> Rebuild {
+    fn rebuild(&self, address: &Address, version: Version) -> Result<Rebuild, StoreError> {
         let Some(context) = self.contexts.get(address) else {
-            return Rebuild::default();
+            return Ok(Rebuild::default());
         };
         let rows = &context.versions;
         let Some(upto) = rows.iter().position(|row| row.version == version) else {
-            return Rebuild::default();
+            return Ok(Rebuild::default());
         };
+        if rows[upto].thinned {
+            let oldest = self.row.low_water.next();
+            return Err(StoreError::Compacted { oldest });
+        }
         let stored = |row: &VersionRow| {
             let snapshot = row.snapshot.clone().map(|bytes| HeadBody {
                 version: row.version,
@@ -308,11 +314,11 @@ impl Workspace {
             .iter()
             .filter_map(|row| self.record(row.seq));
         let records = records.cloned().collect();
-        Rebuild {
+        Ok(Rebuild {
             start,
             records,
             hash: Some(rows[upto].hash),
-        }
+        })
     }
 }
 
@@ -489,6 +495,10 @@ impl Store for MemoryStore {
     ) -> Result<Vec<StoredRecord>, StoreError> {
         let state = self.lock();
         let found = state.workspace(workspace)?;
+        if after < found.row.low_water {
+            let oldest = found.row.low_water.next();
+            return Err(StoreError::Compacted { oldest });
+        }
         let mut records = Vec::new();
         let mut bytes = 0;
         let mut seq = after.next();
@@ -501,6 +511,26 @@ impl Store for MemoryStore {
             seq = seq.next();
         }
         Ok(records)
+    }
+
+    async fn record(
+        &self,
+        workspace: &WorkspaceId,
+        seq: Seq,
+    ) -> Result<Option<StoredRecord>, StoreError> {
+        let state = self.lock();
+        let found = state.workspace(workspace)?.record(seq);
+        Ok(found.filter(|record| !record.is_thinned()).cloned())
+    }
+
+    async fn header(
+        &self,
+        workspace: &WorkspaceId,
+        seq: Seq,
+    ) -> Result<Option<RecordHeader>, StoreError> {
+        let state = self.lock();
+        let found = state.workspace(workspace)?.record(seq);
+        Ok(found.map(|record| record.header))
     }
 
     async fn seq_at(&self, workspace: &WorkspaceId, at: Timestamp) -> Result<Seq, StoreError> {
@@ -521,6 +551,7 @@ impl Store for MemoryStore {
         let state = self.lock();
         let rows = state.workspace(workspace)?.versions(address).iter().rev();
         let rows = rows.filter(|row| below.is_none_or(|below| row.version < below));
+        let rows = rows.filter(|row| !row.thinned);
         Ok(rows.take(limit).map(bare).collect())
     }
 
@@ -552,7 +583,7 @@ impl Store for MemoryStore {
         address: &Address,
         version: Version,
     ) -> Result<Rebuild, StoreError> {
-        Ok(self.lock().workspace(workspace)?.rebuild(address, version))
+        self.lock().workspace(workspace)?.rebuild(address, version)
     }
 
     async fn conflict(
@@ -572,12 +603,32 @@ impl Store for MemoryStore {
         Ok(self.lock().workspace(workspace)?.conflicts(query))
     }
 
+    async fn conflicts_open(&self, workspace: &WorkspaceId) -> Result<u64, StoreError> {
+        let state = self.lock();
+        let all = state.workspace(workspace)?.conflicts.values();
+        Ok(all.filter(|conflict| conflict.is_open()).count() as u64)
+    }
+
     async fn branches(
         &self,
         workspace: &WorkspaceId,
         address: &Address,
     ) -> Result<Vec<HeadRow>, StoreError> {
         Ok(self.lock().workspace(workspace)?.branches(address))
+    }
+
+    async fn thin(
+        &self,
+        workspace: &WorkspaceId,
+        thinning: Thinning,
+    ) -> Result<Thinned, StoreError> {
+        let mut state = self.lock();
+        state.writable()?;
+        state.workspace(workspace)?;
+        match state.workspaces.get_mut(workspace) {
+            Some(found) => found.thin(&thinning),
+            None => Err(StoreError::NoWorkspace(workspace.to_string())),
+        }
     }
 
     fn health(&self) -> StoreHealth {

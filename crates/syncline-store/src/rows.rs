@@ -42,7 +42,8 @@ pub struct WorkspaceRow {
     pub last_hash: RecordHash,
     /// When the last record was committed; the next is never earlier.
     pub last_committed_at: Timestamp,
-    /// The oldest place that can still be read: records after it are kept. 0 unless compacted.
+    /// The oldest place that the log can be read from: all records after it are kept, and of those
+    /// up to it some. 0 unless something was thinned.
     pub low_water: Seq,
     /// Contexts that are not deleted.
     pub contexts: u64,
@@ -122,6 +123,8 @@ pub struct VersionRow {
     pub snapshot: Option<Arc<[u8]>>,
     /// The record's own effect is the whole document.
     pub whole: bool,
+    /// Its record's body and its document were taken away ([`crate::Store::thin`]).
+    pub thinned: bool,
 }
 
 /// What one workspace wants written: all of it or nothing.

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
-use syncline_model::record::{IdRow, StoredRecord};
+use syncline_model::record::{IdRow, RecordHeader, StoredRecord};
 use syncline_model::time::Timestamp;
 
 use crate::error::StoreError;
@@ -14,6 +14,7 @@ use crate::rows::{
     VersionRow, WorkspaceRow,
 };
 use crate::subtree::{SubtreePage, TreePlace};
+use crate::thin::{Thinned, Thinning};
 
 /// Keeps logs and what is derived from them.
 ///
@@ -115,6 +116,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Returns records after `after` up to `until`, in order, without a gap: at most `limit`, and
     /// no more once their bodies passed `bytes_max` (but at least one).
+    ///
+    /// Below the low-water mark not all are kept: an `after` there is [`StoreError::Compacted`].
     async fn records(
         &self,
         workspace: &WorkspaceId,
@@ -124,10 +127,25 @@ pub trait Store: Send + Sync + 'static {
         bytes_max: usize,
     ) -> Result<Vec<StoredRecord>, StoreError>;
 
+    /// Returns one record, below the low-water mark too; `None` where it was thinned or is not there.
+    async fn record(
+        &self,
+        workspace: &WorkspaceId,
+        seq: Seq,
+    ) -> Result<Option<StoredRecord>, StoreError>;
+
+    /// Returns a record's header, of thinned records too; `None` where there is no such record.
+    async fn header(
+        &self,
+        workspace: &WorkspaceId,
+        seq: Seq,
+    ) -> Result<Option<RecordHeader>, StoreError>;
+
     /// Returns the last seq that was committed at or before `at`; 0 if none was.
     async fn seq_at(&self, workspace: &WorkspaceId, at: Timestamp) -> Result<Seq, StoreError>;
 
-    /// Returns a context's versions below `below` (or from the newest), newest first.
+    /// Returns a context's versions below `below` (or from the newest), newest first; thinned ones
+    /// are left out.
     async fn versions(
         &self,
         workspace: &WorkspaceId,
@@ -136,7 +154,7 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<VersionRow>, StoreError>;
 
-    /// Returns one version's row.
+    /// Returns one version's row, be it thinned.
     async fn version(
         &self,
         workspace: &WorkspaceId,
@@ -144,7 +162,7 @@ pub trait Store: Send + Sync + 'static {
         version: Version,
     ) -> Result<Option<VersionRow>, StoreError>;
 
-    /// Returns the row of the newest version whose seq is at or below `seq`.
+    /// Returns the row of the newest version whose seq is at or below `seq`, be it thinned.
     async fn version_at(
         &self,
         workspace: &WorkspaceId,
@@ -153,7 +171,7 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Option<VersionRow>, StoreError>;
 
     /// Returns what a version is rebuilt from; nothing (`start` and `records` empty) when the
-    /// context has no such version.
+    /// context has no such version. One that was thinned is [`StoreError::Compacted`].
     async fn rebuild(
         &self,
         workspace: &WorkspaceId,
@@ -175,12 +193,29 @@ pub trait Store: Send + Sync + 'static {
         query: &ConflictQuery,
     ) -> Result<Vec<Conflict>, StoreError>;
 
+    /// Counts the conflicts that wait.
+    async fn conflicts_open(&self, workspace: &WorkspaceId) -> Result<u64, StoreError>;
+
     /// Returns the heads of a context's branches without their bodies, deleted ones too, by name.
     async fn branches(
         &self,
         workspace: &WorkspaceId,
         address: &Address,
     ) -> Result<Vec<HeadRow>, StoreError>;
+
+    /// Takes the bodies and documents of old versions away, in one transaction, durably, and moves
+    /// the low-water mark to the newest of their records.
+    ///
+    /// Their headers, places and times stay, and so do change ids, conflicts and everything that
+    /// is told of versions that are not named: each reads as before. A version that is thinned
+    /// already is passed over. What would take the newest version, one that is not there, or leave
+    /// a version without a document to rebuild it from is [`StoreError::NotWritten`], and nothing
+    /// is changed.
+    async fn thin(
+        &self,
+        workspace: &WorkspaceId,
+        thinning: Thinning,
+    ) -> Result<Thinned, StoreError>;
 
     /// Returns whether the store takes writes.
     fn health(&self) -> StoreHealth;

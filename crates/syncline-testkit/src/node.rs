@@ -125,7 +125,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The end says why; the beginning is what it said each time before.
         let lines: Vec<&str> = self.log.lines().collect();
-        let end = lines[lines.len().saturating_sub(12)..].join("\n");
+        let end = lines[lines.len().saturating_sub(4)..].join("\n");
         write!(f, "the node did not start: {}\n{end}", self.what)
     }
 }
@@ -352,6 +352,8 @@ impl Node {
         command.args(&self.options.args);
         command.env("XDG_CONFIG_HOME", self.home.path());
         command.env("RUST_BACKTRACE", "1");
+        // All harnesses act as the owner, with more subscribers than one principal has in life.
+        command.env("SYNCLINE_MAX_SUBSCRIPTIONS", "100000");
         command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
         if let Some(fault) = self.options.fault {
             command.env("SYNCLINE_TEST_FAULT", fault.word());

@@ -124,6 +124,8 @@ pub enum Command {
     Stats(commands::stats::StatsArgs),
     /// Check all that is stored against its hashes.
     Verify(commands::verify::VerifyArgs),
+    /// Thin old versions now, where a policy says so.
+    Compact(commands::compact::CompactArgs),
     /// Show the settings and where each came from.
     Config(commands::config::ConfigArgs),
     /// See it work: agents on one feature, on a node of its own.
@@ -137,4 +139,7 @@ pub enum Command {
     /// One agent of a demo.
     #[command(hide = true)]
     DemoAgent(commands::demo::agent::AgentArgs),
+    /// A part of the node alone, for suites of others.
+    #[command(hide = true)]
+    Fixture(commands::fixture::FixtureArgs),
 }

@@ -1,9 +1,11 @@
 //! Feeds over the memory store: seeded writers, and followers that drop and resume at random.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, missing_docs)]
 
+mod durable;
 mod follower;
 mod p5;
 mod pages;
+mod router;
 mod webhooks;
 
 use std::sync::Arc;

@@ -9,12 +9,12 @@ use syncline_engine::{Engine, ManualClock, Principal, Settings, When};
 use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
 use syncline_model::proposal::{Base, Operation, Precondition};
-use syncline_model::record::{IdRow, StoredRecord};
+use syncline_model::record::{IdRow, RecordHeader, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{
     Append, Appended, CommitFault, ConflictQuery, HeadRow, ListPage, ListQuery, MemoryStore,
-    NewWorkspace, Rebuild, Store, StoreError, StoreHealth, StoreStats, SubtreePage, TreePlace,
-    VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
+    NewWorkspace, Rebuild, Store, StoreError, StoreHealth, StoreStats, SubtreePage, Thinned,
+    Thinning, TreePlace, VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
 };
 
 use crate::{Bench, address, based, choosing, code, json, when};
@@ -453,6 +453,9 @@ impl Store for Stuck {
     ) -> Result<Vec<Conflict>, StoreError> {
         self.inner.conflicts(workspace, query).await
     }
+    async fn conflicts_open(&self, workspace: &WorkspaceId) -> Result<u64, StoreError> {
+        self.inner.conflicts_open(workspace).await
+    }
     async fn branches(
         &self,
         workspace: &WorkspaceId,
@@ -462,6 +465,27 @@ impl Store for Stuck {
     }
     async fn newest_id(&self, workspace: &WorkspaceId) -> Result<Option<ChangeId>, StoreError> {
         self.inner.newest_id(workspace).await
+    }
+    async fn record(
+        &self,
+        workspace: &WorkspaceId,
+        seq: Seq,
+    ) -> Result<Option<StoredRecord>, StoreError> {
+        self.inner.record(workspace, seq).await
+    }
+    async fn header(
+        &self,
+        workspace: &WorkspaceId,
+        seq: Seq,
+    ) -> Result<Option<RecordHeader>, StoreError> {
+        self.inner.header(workspace, seq).await
+    }
+    async fn thin(
+        &self,
+        workspace: &WorkspaceId,
+        thinning: Thinning,
+    ) -> Result<Thinned, StoreError> {
+        self.inner.thin(workspace, thinning).await
     }
     async fn heads(
         &self,

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod bulk;
+mod compact;
 mod depth;
 mod lines;
 mod once;

@@ -5,6 +5,7 @@ mod contexts;
 mod declared;
 mod lines;
 mod node;
+mod subscriptions;
 mod webhooks;
 
 use http::Method;
@@ -62,6 +63,7 @@ pub(crate) fn calls() -> Vec<Call> {
         declared::calls(),
         webhooks::calls(),
         node::calls(),
+        subscriptions::calls(),
     ];
     parts.into_iter().flatten().collect()
 }

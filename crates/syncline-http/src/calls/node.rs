@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::{Call, JSON, READ_HEADERS, handler, plain};
-use crate::{feeds, node, openapi, socket};
+use crate::{asyncapi, feeds, node, openapi, socket};
 
 /// Returns the calls.
 pub(super) fn calls() -> Vec<Call> {
@@ -127,6 +127,17 @@ fn health() -> Vec<Call> {
             )
         },
         Call {
+            body: &[JSON],
+            answers: &[(200, "Compaction")],
+            problems: &[415, 422, 429],
+            ..plain(
+                Method::POST,
+                "/v1/compact",
+                "Thin old versions now, where a policy says so, or with dry_run only count them",
+                handler!(node::compact),
+            )
+        },
+        Call {
             answers: &[(200, "Probe"), (503, "Probe")],
             ..plain(
                 Method::GET,
@@ -144,6 +155,12 @@ fn health() -> Vec<Call> {
                 handler!(node::readyz),
             )
         },
+        plain(
+            Method::GET,
+            "/asyncapi.json",
+            "The WebSocket's messages and the stream's events, as AsyncAPI",
+            handler!(asyncapi::get),
+        ),
         plain(
             Method::GET,
             "/openapi.json",

@@ -1,6 +1,7 @@
 //! The OpenAPI document, made from the table of calls.
 
 mod schemas;
+mod subscriptions;
 mod webhooks;
 
 use syncline_api::Code;
@@ -9,7 +10,8 @@ use syncline_model::json::{Json, Object};
 use crate::answer;
 use crate::ask::{Answer, Ask};
 use crate::calls::{Call, calls};
-use schemas::{empty, schemas};
+use schemas::empty;
+pub(crate) use schemas::schemas;
 
 /// `GET /openapi.json`
 pub(crate) async fn get(_ask: Ask) -> Answer {
@@ -120,7 +122,7 @@ fn parameters(call: &Call) -> Json {
 
 fn parameter(name: &str, place: &str) -> Json {
     let kind = match name {
-        "limit" | "wait_ms" | "max_tokens" | "version" | "from" | "to" => "integer",
+        "limit" | "wait_ms" | "batch_ms" | "max_bytes" | "max_tokens" | "version" | "from" | "to" => "integer",
         "create" | "create_parents" | "subtree" | "deleted" | "resolved" | "old"
         | "exclude_self" | "open" => "boolean",
         "label" => "array",
@@ -146,8 +148,14 @@ fn body_schema(kind: &str, path: &str) -> Json {
         (crate::ask::JSON_PATCH, _) => reference("JsonPatch"),
         (_, "/v1/contexts:batch") => reference("Batch"),
         (_, "/v1/workspaces") => reference("NewWorkspace"),
+        (_, "/v1/compact") => reference("CompactionAsked"),
         (_, "/v1/conflicts/{id}") => reference("Settlement"),
         (_, "/v1/schemas/{kind}") => reference("Declaration"),
+        (_, "/v1/subscriptions") => reference("NewSubscription"),
+        (_, "/v1/subscriptions/{name}/ack") => reference("Ack"),
+        (_, "/v1/subscriptions/{name}/nack") => reference("Nack"),
+        (_, "/v1/subscriptions/{name}/extend") => reference("Extend"),
+        (_, "/v1/subscriptions/{name}/seek") => reference("Seek"),
         (_, "/v1/webhooks" | "/v1/webhooks/{id}") => reference("WebhookDefinition"),
         (_, "/v1/webhooks/{id}/rotate") => reference("GivenSecret"),
         (_, "/v1/webhooks/{id}/replay") => reference("Again"),
@@ -222,7 +230,7 @@ fn media(schema: Json) -> Json {
     object([("schema", schema)])
 }
 
-fn reference(name: &str) -> Json {
+pub(crate) fn reference(name: &str) -> Json {
     object([("$ref", Json::from(format!("#/components/schemas/{name}")))])
 }
 
@@ -234,11 +242,11 @@ fn security() -> Json {
     object([("key", key)])
 }
 
-fn list<const N: usize>(items: [Json; N]) -> Json {
+pub(crate) fn list<const N: usize>(items: [Json; N]) -> Json {
     Json::from(Vec::from(items))
 }
 
-fn object<K: Into<syncline_model::json::Key>>(
+pub(crate) fn object<K: Into<syncline_model::json::Key>>(
     members: impl IntoIterator<Item = (K, Json)>,
 ) -> Json {
     Json::Object(members.into_iter().collect())

@@ -3,17 +3,19 @@
 use syncline_api::Code;
 use syncline_model::json::{Json, Object};
 
-use super::{list, object, reference};
+use super::{list, object, reference, subscriptions};
 
 /// Returns all schemas by name.
-pub(super) fn schemas() -> Json {
+pub(crate) fn schemas() -> Json {
     let parts = [
         documents(),
         writes(),
         log(),
+        choices(),
         lines(),
-        super::webhooks::schemas(),
         node(),
+        subscriptions::schemas(),
+        super::webhooks::schemas(),
     ];
     object(parts.into_iter().flatten())
 }
@@ -49,7 +51,6 @@ fn problem() -> Json {
 
 fn writes() -> Named {
     let modes = ["atomic", "independent"].map(Json::from);
-    let receipts = object([("anyOf", list([reference("Receipt"), reference("Refusal")]))]);
     vec![
         ("Receipt", record(&RECEIPT, &["change_id", "outcome"])),
         (
@@ -58,7 +59,14 @@ fn writes() -> Named {
         ),
         (
             "Receipts",
-            object_schema([("bulk", text()), ("receipts", array(receipts))]),
+            object_schema([
+                ("bulk", text()),
+                ("receipts", array(reference("ReceiptOrRefusal"))),
+            ]),
+        ),
+        (
+            "ReceiptOrRefusal",
+            any_of([reference("Receipt"), reference("Refusal")]),
         ),
         ("JsonPatch", array(object([("type", Json::from("object"))]))),
         (
@@ -92,6 +100,85 @@ fn log() -> Named {
         ),
         ("Blame", record(&BLAME, &["path", "version", "change"])),
     ]
+}
+
+/// What a subscription names: which contexts, which of their changes, from where.
+fn choices() -> Named {
+    let words = |words: &[&str]| {
+        object([(
+            "enum",
+            words.iter().map(|w| Json::from(*w)).collect::<Json>(),
+        )])
+    };
+    let yes = object([("const", Json::from(true))]);
+    let labels = || {
+        object([
+            ("type", Json::from("object")),
+            ("additionalProperties", text()),
+            ("minProperties", Json::from(1)),
+        ])
+    };
+    let term = object_schema([
+        ("workspace", yes),
+        ("context", text()),
+        ("subtree", text()),
+        ("inherited", text()),
+        ("label", labels()),
+    ]);
+    let by_name = |value: Json| {
+        object([
+            ("type", Json::from("object")),
+            ("additionalProperties", value),
+            ("minProperties", Json::from(1)),
+        ])
+    };
+    let filter = || reference("Filter");
+    let operators = object_schema([
+        ("all", array(filter())),
+        ("any", array(filter())),
+        ("not", filter()),
+        ("exact", by_name(empty())),
+        ("prefix", by_name(text())),
+        ("suffix", by_name(text())),
+        ("in", by_name(array(empty()))),
+        ("exists", any_of([text(), by_name(boolean())])),
+        ("changed", text()),
+        (
+            "min_priority",
+            object([("enum", (1..=4).map(Json::from).collect())]),
+        ),
+    ]);
+    let place = |name: &'static str| closed(object_schema([(name, text())]), &[name]);
+    vec![
+        ("Scope", array(reference("ScopeTerm"))),
+        ("ScopeTerm", closed(term, &[])),
+        ("Filters", any_of([filter(), array(filter())])),
+        ("Filter", closed(operators, &[])),
+        (
+            "From",
+            any_of([
+                words(&["now", "snapshot", "start"]),
+                place("cursor"),
+                place("time"),
+            ]),
+        ),
+    ]
+}
+
+fn any_of<const N: usize>(schemas: [Json; N]) -> Json {
+    object([("anyOf", list(schemas))])
+}
+
+/// Refuses other members, as the node does.
+fn closed(mut schema: Json, required: &[&str]) -> Json {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("additionalProperties", Json::from(false));
+        if !required.is_empty() {
+            let names = required.iter().map(|name| Json::from(*name));
+            schema.insert("required", names.collect());
+        }
+    }
+    schema
 }
 
 fn lines() -> Named {
@@ -162,7 +249,7 @@ fn lines() -> Named {
                 &["version"],
             ),
         ),
-        ("Declaration", record(&SCHEMA[1..4], &[])),
+        ("Declaration", record(&SCHEMA[1..5], &[])),
         ("Schema", record(&SCHEMA, &["kind", "version", "etag"])),
         ("Schemas", page("schemas", "Schema")),
     ]
@@ -190,6 +277,17 @@ fn node() -> Named {
                 ("contexts", integer()),
                 ("documents", integer()),
                 ("problems", array(text())),
+            ]),
+        ),
+        ("CompactionAsked", record(&[("dry_run", "boolean")], &[])),
+        (
+            "Compaction",
+            object_schema([
+                ("dry_run", boolean()),
+                ("contexts", integer()),
+                ("looked_at", integer()),
+                ("thinned", integer()),
+                ("bytes", integer()),
             ]),
         ),
         (
@@ -292,7 +390,7 @@ const PROPOSAL: [(&str, &str); 14] = [
     ("priority", "integer"),
     ("branch", "string"),
 ];
-const STATUS: [(&str, &str); 10] = [
+const STATUS: [(&str, &str); 12] = [
     ("node", "string"),
     ("version", "string"),
     ("started_at", "string"),
@@ -303,6 +401,8 @@ const STATUS: [(&str, &str); 10] = [
     ("healthy", "boolean"),
     ("ready", "boolean"),
     ("reasons", "array"),
+    ("conflicts_open", "integer"),
+    ("compaction", "object"),
 ];
 const PROBLEM: [(&str, &str); 13] = [
     ("type", "string"),
@@ -361,11 +461,12 @@ const BLAME: [(&str, &str); 8] = [
     ("rule", "string"),
     ("beat", "array"),
 ];
-const SCHEMA: [(&str, &str); 6] = [
+const SCHEMA: [(&str, &str); 7] = [
     ("kind", "string"),
     ("schema", "any"),
     ("strategy", "string"),
     ("fallback", "string"),
+    ("retention", "object"),
     ("version", "integer"),
     ("etag", "string"),
 ];
@@ -407,7 +508,7 @@ pub(super) fn text() -> Json {
     typed("string")
 }
 
-fn integer() -> Json {
+pub(super) fn integer() -> Json {
     typed("integer")
 }
 

@@ -2,12 +2,16 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod aside;
+mod asyncapi;
 mod bad_input;
 mod branches;
+mod compact;
 mod conflicts;
+mod echo;
 mod feeds;
 mod gate;
 mod limits;
+mod live;
 mod merge;
 mod node;
 mod openapi;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use syncline_engine::{Engine, Settings, SystemClock};
+use syncline_engine::{Clock, Engine, Settings, SystemClock};
 use syncline_http::{DoorLimits, Doors, Keys, Listeners, NodeInfo, serve};
 use syncline_model::json::{Json, Limits};
 use syncline_model::time::Timestamp;
@@ -41,11 +41,21 @@ impl Node {
         Node::of(settings, |_| {}).await
     }
 
+    pub async fn with_clock(settings: Settings, clock: Arc<dyn Clock>) -> Node {
+        let store = Arc::new(MemoryStore::new());
+        let engine = Engine::open(store, clock, settings).await.unwrap();
+        Node::on(engine, |_| {}).await
+    }
+
     async fn of(settings: Settings, change: impl FnOnce(&mut Doors)) -> Node {
         let store = Arc::new(MemoryStore::new());
         let engine = Engine::open(store, Arc::new(SystemClock), settings)
             .await
             .unwrap();
+        Node::on(engine, change).await
+    }
+
+    async fn on(engine: Engine, change: impl FnOnce(&mut Doors)) -> Node {
         let node = NodeInfo {
             name: "test".into(),
             version: "0.0.0".into(),

@@ -76,6 +76,11 @@ async fn a_wrong_declaration_names_its_field() {
         ),
         (r#"{"strategy":"coin_toss"}"#, "/strategy"),
         (r#"{"fallback":7}"#, "/fallback"),
+        (
+            r#"{"retention":{"keep_all_days":7,"then":"daily"}}"#,
+            "/retention/keep_all_days",
+        ),
+        (r#"{"retention":{"then":"weekly"}}"#, "/retention/then"),
         (r#"{"schema":{},"shema":{}}"#, "/shema"),
         (r#"{}"#, "/schema"),
         (r#"{"schema":{},"kind":"project"}"#, "/kind"),

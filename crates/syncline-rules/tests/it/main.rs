@@ -1,7 +1,9 @@
 //! Decisions as laws: what holds of `decide` whatever is proposed on whatever head.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod filter;
 mod merging;
+mod retention;
 
 use std::sync::Arc;
 

@@ -23,9 +23,18 @@ const CHUNK_ROWS: i64 = 256;
 /// What the records of one log tell of conflicts, as far as the walk along it has come.
 #[derive(Default)]
 pub(super) struct Told {
-    /// Until when a later record may tell of it again, and whether the row is what the last said.
-    waiting: BTreeMap<ConflictId, (Seq, bool)>,
+    waiting: BTreeMap<ConflictId, Waiting>,
     matched: i64,
+}
+
+/// A conflict of which a record of the append told that wrote its row.
+struct Waiting {
+    /// The append's first record.
+    first: Seq,
+    /// Its last: until then a later record may tell of it again.
+    last: Seq,
+    /// The row is what the record said that told of it last.
+    same: bool,
 }
 
 impl Told {
@@ -48,23 +57,32 @@ impl Told {
             } else if found.first > seq {
                 // A later append tells of it.
                 self.waiting.remove(&id);
-            } else {
-                let same = found.conflict.is_ok_and(|stored| stored == *conflict);
-                self.waiting.insert(id, (found.last, same));
+            } else if found.first > row.low_water {
+                let waiting = Waiting {
+                    first: found.first,
+                    last: found.last,
+                    same: found.conflict.is_ok_and(|stored| stored == *conflict),
+                };
+                self.waiting.insert(id, waiting);
             }
         }
         Ok(problems)
     }
 
+    /// Forgets the conflicts of which a thinned record may have told last.
+    pub(super) fn thinned(&mut self, low_water: Seq) {
+        self.waiting.retain(|_, waiting| waiting.first > low_water);
+    }
+
     /// Ends the waiting for conflicts that no record after `seq` tells of in the same append.
     pub(super) fn passed(&mut self, seq: Seq, id: &WorkspaceId, findings: &mut Findings) {
         let matched = &mut self.matched;
-        self.waiting.retain(|conflict, (until, same)| {
-            if *until > seq {
+        self.waiting.retain(|conflict, waiting| {
+            if waiting.last > seq {
                 return true;
             }
             *matched += 1;
-            if !*same {
+            if !waiting.same {
                 let what = format!("conflict {conflict}");
                 findings.failed(id, &what, &"it is not what the last record of it says");
             }
@@ -80,7 +98,7 @@ impl Told {
         findings: &mut Findings,
     ) -> Result<(), StoreError> {
         const COUNT: &str =
-            "SELECT count(*) FROM conflict WHERE ws = ?1 AND last_seq > ?2 AND last_seq <= ?3";
+            "SELECT count(*) FROM conflict WHERE ws = ?1 AND first_seq > ?2 AND last_seq <= ?3";
         self.passed(row.last, &row.id, findings);
         let span = (row.low_water.0.cast_signed(), row.last.0.cast_signed());
         let rows = read::first(conn, COUNT, (ws, span.0, span.1), |row| {

@@ -158,7 +158,7 @@ impl Check<'_> {
     fn history(&mut self, head: &HeadRow) -> Result<(), StoreError> {
         const CHUNKS: &str = "SELECT count(*) FROM version_chunk WHERE ctx = ?1";
         let mut history = History::of(self.conn, self.ctx)?;
-        let mut before = Seq::ZERO;
+        let (mut before, mut gap) = (Seq::ZERO, false);
         // A context has no more versions than its log has records, whatever its row says.
         for number in 1..=head.version.0.min(self.ws.1.last.0) {
             let version = Version(number);
@@ -176,7 +176,16 @@ impl Check<'_> {
                 self.failed(&format!("version {version} does not follow the one before"));
             }
             before = seq;
-            self.version(head, (version, seq));
+            let thinned = self.version(head, (version, seq));
+            if gap
+                && !thinned
+                && !read::stands_alone(self.conn, self.ws.0, self.ctx, (version, seq))?
+            {
+                self.failed(&format!(
+                    "version {version} has no document to be rebuilt from"
+                ));
+            }
+            gap = thinned;
         }
         let chunks = read::first(self.conn, CHUNKS, [self.ctx], |row| {
             row.get::<_, i64>(0).map_err(reading)
@@ -190,18 +199,23 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Checks one version's record against the head.
-    fn version(&mut self, head: &HeadRow, (version, seq): (Version, Seq)) {
+    /// Checks one version's record against the head; says whether it was thinned.
+    fn version(&mut self, head: &HeadRow, (version, seq): (Version, Seq)) -> bool {
         let context = (self.ctx, &head.address);
-        let row = match read::version_of(self.conn, self.ws, context, (version, seq)) {
-            Ok(Some(row)) => row,
-            // Compacted.
-            Ok(None) => return,
+        let row = match read::version_of(self.conn, self.ws.0, context, (version, seq)) {
+            Ok(row) => row,
             Err(StoreError::Rot(RotError::Chain(_))) => {
-                return self.failed(&format!("version {version} has no record {seq}"));
+                self.failed(&format!("version {version} has no record {seq}"));
+                return false;
             }
-            Err(error) => return self.failed(&format!("version {version}: {error}")),
+            Err(error) => {
+                self.failed(&format!("version {version}: {error}"));
+                return false;
+            }
         };
+        if row.thinned && seq > self.ws.1.low_water {
+            self.failed(&format!("version {version} has an empty record {seq}"));
+        }
         if version == Version(1) && row.committed_at != head.created_at {
             self.failed(&"its head says another time of creation");
         }
@@ -212,6 +226,7 @@ impl Check<'_> {
         if version == head.version && !same {
             self.failed(&"its head is not its newest version");
         }
+        row.thinned
     }
 
     /// The head's document is the one whose hash was recorded, and the columns show it.
@@ -244,7 +259,7 @@ impl Check<'_> {
             for body in found {
                 self.findings.0.documents += 1;
                 let context = (self.ctx, &head.address);
-                let row = read::version(self.conn, self.ws, context, body.version);
+                let row = read::version(self.conn, self.ws.0, context, body.version);
                 let why = match (read_body(&body), row) {
                     (Err(error), _) => error.to_string(),
                     (_, Err(error)) => error.to_string(),

@@ -40,12 +40,10 @@ struct Raw {
 
 impl Walk {
     pub(super) fn new((ws, row): (i64, WorkspaceRow)) -> Walk {
-        let whole = row.low_water == Seq::ZERO;
-        let before = whole.then(|| RecordHash::genesis(&row.log));
         Walk {
             ws,
-            checked: row.low_water,
-            before,
+            checked: Seq::ZERO,
+            before: Some(RecordHash::genesis(&row.log)),
             committed_at: Timestamp(i64::MIN),
             told: Told::default(),
             row,
@@ -75,6 +73,9 @@ impl Walk {
     ) -> Result<(), StoreError> {
         const SQL: &str = "SELECT pos, header, salt, body FROM log \
             WHERE pos > ?1 AND pos <= ?2 ORDER BY pos LIMIT ?3";
+        // As it is now: something may have been thinned since the walk began.
+        self.row.low_water = read::workspace(conn, &self.row.id)?.1.low_water;
+        self.told.thinned(self.row.low_water);
         let span = (
             pos(self.ws, self.checked),
             pos(self.ws, self.row.last),
@@ -118,7 +119,9 @@ impl Walk {
         let what = format!("record {}", self.checked);
         let place = (self.checked, change);
         let mut problems = self.against(conn, change)?;
-        problems.extend(self.told.record(conn, (self.ws, &self.row), place)?);
+        if self.checked > self.row.low_water {
+            problems.extend(self.told.record(conn, (self.ws, &self.row), place)?);
+        }
         if let Effect::Snapshot(json) = &change.effect {
             findings.0.documents += 1;
             if !hashes_to(json, change) {
@@ -169,6 +172,10 @@ impl Walk {
         if raw.seq == self.row.last && header.hash != self.row.last_hash {
             findings.failed(id, &what, &"it is not the one that the workspace ends with");
         }
+        // Below the mark records may be thinned: of those the chain and the version say enough.
+        if raw.body.is_empty() && raw.seq <= self.row.low_water {
+            return None;
+        }
         let opened = match raw.salt {
             Ok(salt) => StoredRecord {
                 header,
@@ -192,10 +199,7 @@ impl Walk {
         let line = change.line();
         let ctx = read::context(conn, self.ws, &line)?;
         let version = match ctx {
-            Some(ctx) => {
-                let ws = (self.ws, self.row.clone());
-                read::version(conn, &ws, (ctx, &line), change.version)
-            }
+            Some(ctx) => read::version(conn, self.ws, (ctx, &line), change.version),
             None => Ok(None),
         };
         let name = format!("{} v{}", line_name(&line), change.version);

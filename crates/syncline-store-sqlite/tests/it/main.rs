@@ -6,6 +6,7 @@ mod formats;
 mod full;
 mod opening;
 mod rot;
+mod thinning;
 mod untouched;
 mod writing;
 

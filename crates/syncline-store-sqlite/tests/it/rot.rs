@@ -8,7 +8,7 @@ use syncline_store::conformance::scribe::{
     Form, Scribe, address, branch, conflict, line, workspace_id,
 };
 use syncline_store::{
-    ConflictQuery, Kept, KeptQuery, Store, StoreError, StoreHealth, VerifyReport, replay,
+    ConflictQuery, Kept, KeptQuery, Store, StoreError, StoreHealth, VerifyReport, replay, thin,
 };
 use syncline_store_sqlite::SqliteStore;
 
@@ -414,5 +414,46 @@ async fn p1_kept_values_that_rot_are_named_and_not_served() {
             let rotten = moved == (space == "others");
             assert_eq!(rotten, matches!(found, Err(StoreError::Rot(_))), "{sql}");
         }
+    }
+}
+
+#[tokio::test]
+async fn what_thinning_left_is_checked() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let mut scribe = Scribe::start(&store, "alpha").await;
+    for number in 1..=9 {
+        let text = format!(r#"{{"data":{{"n":{number}}}}}"#);
+        let form = Form {
+            without_body: number > 1,
+            snapshot: false,
+        };
+        scribe.put_as(&store, "task/a", &text, form).await;
+    }
+    let versions = vec![Version(2), Version(3), Version(6)];
+    let thinning = thin::ready(&store, &scribe.id, &address("task/a"), versions).await;
+    store.thin(&scribe.id, thinning.unwrap()).await.unwrap();
+    let problems = store.verify(&|_| ()).await.unwrap().problems;
+    assert_eq!(problems, Vec::<String>::new());
+    store.close().await.unwrap();
+    drop(store);
+    // An empty body says that its record was thinned only below the mark; and what follows a
+    // thinned version needs its document.
+    assert_eq!(
+        tamper(dir.path(), "UPDATE log SET body = x'' WHERE version = 8"),
+        1
+    );
+    assert_eq!(
+        tamper(dir.path(), "DELETE FROM snapshot WHERE version = 4"),
+        1
+    );
+    let problems = open(dir.path()).verify(&|_| ()).await.unwrap().problems;
+    for found in [
+        "context task/a: version 8 has an empty record 8",
+        "context task/a: version 4 has no document to be rebuilt from",
+        "record 8: stored bytes have the unknown format None",
+    ] {
+        let line = format!("workspace alpha: {found}");
+        assert!(problems.contains(&line), "{problems:#?}");
     }
 }

@@ -33,10 +33,11 @@ async fn what_waits_shares_a_commit() {
         }
         let calls = sent.into_iter().map(|(id, after, append)| {
             let store = store.clone();
-            async move { store.append(&id, after, append).await }
+            tokio::spawn(async move { store.append(&id, after, append).await })
         });
+        // Tasks of their own, as connections are: while one commits by itself, others come to wait.
         for answer in join_all(calls.collect()).await {
-            answer.unwrap();
+            answer.unwrap().unwrap();
         }
     }
     let after = store.stats().await.unwrap();
@@ -182,12 +183,12 @@ async fn the_write_ahead_log_does_not_grow_for_ever() {
     }
     assert!(largest < 96 << 20, "{largest} bytes");
     check_shown(&store, &scribe).await;
-    // Idle, it is emptied.
+    // Idle, it gives its room back, but for what the next burst is written to in place.
     let began = Instant::now();
     while std::fs::metadata(dir.path().join("syncline.db-wal"))
         .unwrap()
         .len()
-        > 0
+        > 8 << 20
     {
         assert!(
             began.elapsed() < Duration::from_secs(10),

@@ -15,6 +15,7 @@ mod oracle;
 mod reads;
 pub mod scribe;
 mod subtrees;
+mod thinning;
 
 pub use appends::*;
 pub use conflicts::*;
@@ -22,6 +23,7 @@ pub use kept::*;
 pub use lists::*;
 pub use reads::*;
 pub use subtrees::*;
+pub use thinning::*;
 
 /// Makes a test of each promise.
 ///
@@ -69,6 +71,8 @@ macro_rules! conformance_tests {
             kept_values_are_bounded,
             keeping_waits_with_appends,
             all_is_well_when_nothing_is_rotten,
+            p3_thinning_takes_what_is_named_alone,
+            p2_a_thinning_that_would_harm_is_refused,
         }
         #[tokio::test]
         async fn p1_an_unknown_commit_that_was_written_is_found() {

@@ -360,6 +360,9 @@ pub async fn check_shown(store: &dyn Store, scribe: &Scribe) {
         scribe.ids.iter().cloned().map(Some).collect::<Vec<_>>()
     );
     assert!(found.conflicts.iter().eq(scribe.conflicts.values()));
+    let open = scribe.conflicts.values().filter(|c| c.is_open()).count();
+    let counted = store.conflicts_open(&scribe.id).await.expect("a count");
+    assert_eq!(counted, open as u64);
     for (history, mut versions) in scribe.contexts.values().zip(found.versions) {
         versions.reverse();
         assert_eq!(versions, history.versions);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::document::DocumentHash;
-use syncline_model::ids::{Address, Version};
+use syncline_model::ids::{Address, Seq, Version};
 use syncline_model::record::{RecordHash, RotError};
 
 use super::{Workspace, is_main};
@@ -20,12 +20,18 @@ impl Workspace {
         let mut told = BTreeMap::new();
         for record in &self.records {
             report.records += 1;
-            let checked = record
-                .header
-                .check_follows(&before)
-                .and_then(|()| record.open());
+            let seq = record.header.seq;
+            let thinned = record.is_thinned() && seq <= self.row.low_water;
+            let checked = record.header.check_follows(&before);
+            let checked = checked.and_then(|()| match thinned {
+                true => Ok(Vec::new()),
+                false => record.open().map(|change| change.conflicts),
+            });
             match checked {
-                Ok(change) => told.extend(change.conflicts.into_iter().map(|c| (c.id, c))),
+                Ok(conflicts) if seq > self.row.low_water => {
+                    told.extend(conflicts.into_iter().map(|c| (c.id, c)));
+                }
+                Ok(_) => {}
                 Err(error) => report.problems.push(format!("workspace {name}: {error}")),
             }
             before = record.header.hash;
@@ -33,7 +39,8 @@ impl Workspace {
         self.verify_conflicts(&told, report);
         for (address, context) in &self.contexts {
             report.contexts += u64::from(is_main(address));
-            let checked = crate::replay(&self.rebuild(address, context.head.version));
+            let rebuild = self.rebuild(address, context.head.version);
+            let checked = rebuild.and_then(|rebuild| Ok(crate::replay(&rebuild)?));
             report.documents += 1;
             if let Err(error) = checked {
                 report
@@ -57,10 +64,14 @@ impl Workspace {
         }
     }
 
-    /// Compares the conflicts with what the records tell of them, and the heads' with them.
+    /// Compares the conflicts with what the records above the low-water mark tell of them, and the
+    /// heads' with them.
     fn verify_conflicts(&self, told: &BTreeMap<ConflictId, Conflict>, report: &mut VerifyReport) {
         let name = &self.row.id;
-        let all: BTreeSet<_> = told.keys().chain(self.conflicts.keys()).collect();
+        // Once something was thinned, the record that told of a conflict may be gone.
+        let whole = self.row.low_water == Seq::ZERO;
+        let kept = self.conflicts.keys().filter(|_| whole);
+        let all: BTreeSet<_> = told.keys().chain(kept).collect();
         for id in all {
             if told.get(id) != self.conflicts.get(id) {
                 let line = format!("workspace {name}: conflict {id} is not what its record says");

@@ -29,6 +29,23 @@ pub async fn run_beside_nodes(plan: Plan) -> Report {
     report
 }
 
+/// Runs a simulation where no other thread decides what comes first.
+async fn on_one_thread<F>(run: impl FnOnce() -> F + Send + 'static) -> sim::Outcome
+where
+    F: Future<Output = sim::Outcome>,
+{
+    let work = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        runtime
+            .expect("a runtime needs no more than a thread")
+            .block_on(run())
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    done.expect("a simulation does not panic")
+}
+
 /// Runs one simulation after the other, each from a seed of its own, until one goes wrong.
 pub async fn run(plan: Plan) -> Report {
     let mut report = Report::new("p5-sim", &plan);
@@ -40,21 +57,29 @@ pub async fn run(plan: Plan) -> Report {
         ack_before_send: plan.fault == Some(Fault::AckBeforeSend),
         ..TestFaults::default()
     };
-    for run in 0..plan.runs {
-        report.runs = run + 1;
-        let seed = plan.seed.wrapping_add(run);
-        let outcome = sim::run(seed, faults).await;
-        for (name, count) in outcome.counts {
-            *counts.entry(name).or_default() += count;
+    let at_once = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    while report.runs < plan.runs && found.is_empty() {
+        let runs = report.runs..plan.runs.min(report.runs + at_once);
+        let begin = |run| {
+            let seed = plan.seed.wrapping_add(run);
+            (
+                seed,
+                tokio::spawn(on_one_thread(move || sim::run(seed, faults))),
+            )
+        };
+        let under_way: Vec<_> = runs.map(begin).collect();
+        for (seed, outcome) in under_way {
+            let outcome = outcome.await.expect("a simulation does not panic");
+            report.runs += 1;
+            for (name, count) in outcome.counts {
+                *counts.entry(name).or_default() += count;
+            }
+            for wrong in outcome.wrong {
+                found.add(format!("seed {seed}: {wrong}"));
+            }
         }
-        for wrong in outcome.wrong {
-            found.add(format!("seed {seed}: {wrong}"));
-        }
-        if !found.is_empty() {
-            break;
-        }
-        if report.runs.is_multiple_of(500) {
-            plan.say(|| format!("p5-sim: {} runs", run + 1));
+        if report.runs % 500 < at_once {
+            plan.say(|| format!("p5-sim: {} runs", report.runs));
         }
     }
     for (name, count) in counts {

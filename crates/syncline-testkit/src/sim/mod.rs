@@ -72,6 +72,5 @@ pub async fn run(seed: u64, faults: TestFaults) -> Outcome {
         outcome.count("enters and leaves", reader.crossings);
     }
     outcome.count("changes written", world.workspace().tail().seq.0);
-    world.stop().await;
     outcome
 }

@@ -108,7 +108,8 @@ impl Oracle {
             let made_one = choice.coalesces && session.got.iter().any(later);
             let shown = session.shown.get(&change.context);
             let was_shown = shown.is_some_and(|shown| *shown >= change.version);
-            if !made_one && !was_shown && !(shows_nothing && meaning == Meaning::Told) {
+            let shows_nothing = shows_nothing && meaning == Meaning::Told;
+            if !(made_one || was_shown || shows_nothing) {
                 let (context, version, kept) = (&change.context, change.version, session.kept);
                 wrong.push(format!(
                     "{seq} ({context} v{version}, {meaning:?}) was not told up to {kept}, from {}: \
@@ -117,6 +118,14 @@ impl Oracle {
                 ));
             }
         }
+    }
+
+    /// Says whether a change leaves the parts that are shown as they were.
+    fn changes_nothing(&self, choice: &Choice, record: &Record) -> bool {
+        let part = choice.part(&record.document);
+        record.entry.change.kind == ChangeType::Update
+            && !choice.fields.is_empty()
+            && self.before(record).map(|before| choice.part(before)) == Some(part)
     }
 
     fn before(&self, record: &Record) -> Option<&Json> {
@@ -135,15 +144,21 @@ impl Oracle {
         let (start, choice) = (reader.sessions[began].start, &reader.choice);
         let shown = &reader.sessions[reader.sessions.len() - 1].shown;
         let mut told: BTreeMap<&Address, Option<Version>> = BTreeMap::new();
+        let mut may: BTreeMap<&Address, Version> = BTreeMap::new();
         for record in self.records.iter().filter(|r| r.entry.seq > start) {
             let change = &record.entry.change;
             let gone = change.kind == ChangeType::Delete;
             match meaning(choice, record) {
                 Meaning::Nothing => {}
+                // What touches none of the parts may be told, and need not be.
+                Meaning::Told if self.changes_nothing(choice, record) => {
+                    may.insert(&change.context, change.version);
+                }
                 Meaning::Told if !gone => {
                     told.insert(&change.context, Some(change.version));
                 }
                 Meaning::Told | Meaning::Leaves => {
+                    may.remove(&change.context);
                     told.insert(&change.context, None);
                 }
             }
@@ -167,6 +182,12 @@ impl Oracle {
             };
             let held = reader.held.get(context);
             let version = held.map(|(version, _)| *version);
+            // What need not be told counts only if it was.
+            let may = may
+                .get(context)
+                .copied()
+                .filter(|may| version <= Some(*may));
+            let last = last.or(version.filter(|_| may.is_some()));
             if !self.agree(choice, context, version, last) {
                 wrong.push(format!(
                     "{context} is held as {version:?}, and should be as {last:?}: {choice:?}"
@@ -191,9 +212,10 @@ impl Oracle {
         last: Option<Version>,
     ) -> bool {
         match (held, last) {
-            (Some(held), Some(last)) if held != last && !choice.fields.is_empty() => {
+            // What is held exactly is checked on its own.
+            (Some(held), Some(last)) if !choice.fields.is_empty() => {
                 let part = |version| self.document(context, version).map(|d| choice.part(d));
-                part(held) == part(last)
+                held >= last || part(held) == part(last)
             }
             _ => held == last,
         }

@@ -67,14 +67,9 @@ impl World {
 
     /// Starts the node again on what it has stored.
     pub async fn restart(&mut self) {
-        self.stop().await;
+        // A shutdown would close the store, which outlives this.
         self.router = Router::default();
         self.engine = open(&self.store, &self.clock, &self.settings).await;
-    }
-
-    /// Stops the node.
-    pub async fn stop(&self) {
-        self.engine.shutdown().await;
     }
 
     fn proposal(

@@ -23,7 +23,8 @@ const CONFLICTS_MAX: usize = 1_000;
 
 /// Show a context's history, the newest version first.
 ///
-/// × marks a version that left a conflict; `merged from v5` one that was made on v5 and merged.
+/// × marks a version that left a conflict; `merged from v5` one that was made on v5 and merged; ○ the
+/// newest version of a branch, above the version that it began as.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  syncline log task/auth-42 --limit 5\n  syncline log task/auth-42 --branch try-b"
@@ -64,16 +65,27 @@ pub async fn run(args: &LogArgs, run: &Run) -> Result {
     let (changes, wrong): (Vec<_>, Vec<_>) = read.partition(Result::is_ok);
     let changes: Vec<_> = changes.into_iter().flatten().collect();
     let around = Around::of(&client, args, &changes).await;
+    let next = answer.get("next").filter(|next| !next.is_null());
     let mut pages = Pages::start(run.output);
-    for change in &changes {
+    for (at, change) in changes.iter().enumerate() {
+        for drawn in around.branches.get(&change.version).into_iter().flatten() {
+            pages.line(drawn.clone())?;
+        }
         pages.line(line(change, &around))?;
+        let below = match (changes.get(at + 1), next) {
+            (Some(older), _) => older.version,
+            (None, None) => Version::ZERO,
+            (None, Some(_)) => continue,
+        };
+        if let Some(gap) = thinned(change.version, below) {
+            pages.line(gap)?;
+        }
     }
     for error in wrong.into_iter().filter_map(Result::err) {
         run.output
             .warn(format!("a version cannot be shown: {error}"));
     }
     drop(pages);
-    let next = answer.get("next").filter(|next| !next.is_null());
     if let Some(next) = next {
         let next = next.as_str().map_or_else(|| next.to_text(), str::to_owned);
         run.output
@@ -86,6 +98,8 @@ pub async fn run(args: &LogArgs, run: &Run) -> Result {
 #[derive(Default)]
 struct Around {
     marks: BTreeMap<Version, Vec<String>>,
+    /// What is drawn above the version that branches began as.
+    branches: BTreeMap<Version, Vec<Line>>,
     places: BTreeMap<ConflictId, String>,
 }
 
@@ -116,10 +130,8 @@ impl Around {
             .and_then(|b| b.get("branches")?.as_array());
         for branch in branches.unwrap_or_default() {
             if let Some(from) = branch.get("from").and_then(Json::as_u64) {
-                mark(
-                    Version(from),
-                    format!("branch:{}", show::text(branch, "name")),
-                );
+                let drawn = self.branches.entry(Version(from)).or_default();
+                drawn.extend(branch_lines(branch));
             }
         }
     }
@@ -154,6 +166,27 @@ impl Around {
         }
         named.join(", ")
     }
+}
+
+/// Draws a branch where it left main: its newest version, and the way to it.
+fn branch_lines(branch: &Json) -> [Line; 2] {
+    let version = branch.get("version").and_then(Json::as_u64).unwrap_or(0);
+    let ago = show::time(branch, "updated_at").map(|time| show::ago(time, show::now()));
+    let head = Line::new()
+        .text("│ ○  ")
+        .cell(Style::Bold, format!("v{version}"), 6)
+        .cell(Style::Dim, ago.unwrap_or_default(), 8)
+        .cell(Style::Plain, show::actor_of(branch), 10)
+        .text("  ")
+        .styled(Style::Yellow, show::text(branch, "name"));
+    [head, Line::new().text("├─╯")]
+}
+
+/// Says how many versions between two are no longer kept.
+fn thinned(above: Version, below: Version) -> Option<Line> {
+    let gone = above.0.saturating_sub(below.0 + 1);
+    let told = format!("~  {} thinned", show::count(gone, "version"));
+    (gone > 0).then(|| Line::new().styled(Style::Dim, told))
 }
 
 fn line(change: &WireChange, around: &Around) -> Line {

@@ -2,12 +2,14 @@
 
 pub mod blame;
 pub mod branch;
+pub mod compact;
 pub mod completions;
 pub mod config;
 pub mod conflicts;
 pub mod demo;
 pub mod diff;
 pub mod export;
+pub mod fixture;
 pub mod get;
 pub mod help;
 pub mod import;
@@ -68,11 +70,13 @@ pub fn run(command: Command, run: &Run) -> Result {
         Command::Status(args) => run.block_on(status::run(&args, run)),
         Command::Stats(args) => run.block_on(stats::run(&args, run)),
         Command::Verify(args) => run.block_on(verify::run(&args, run)),
+        Command::Compact(args) => run.block_on(compact::run(&args, run)),
         Command::Config(args) => config::run(&args, run),
         Command::Demo(args) => run.block_on(demo::run(&args, run)),
         Command::Mcp(args) => run.block_on(mcp::run(&args, run)),
         Command::Completions(args) => completions::run(&args, run),
         Command::Help(args) => help::run(&args, run),
         Command::DemoAgent(args) => run.block_on(demo::agent::run(&args, run)),
+        Command::Fixture(args) => run.block_on(fixture::run(&args, run)),
     }
 }

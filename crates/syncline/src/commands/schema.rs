@@ -44,7 +44,7 @@ pub enum SchemaVerb {
 /// Declare a kind: its JSON Schema, and how its contexts merge.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  syncline schema add business_rule -f rule.schema.json --fallback latest_wins"
+    after_help = "Example:\n  syncline schema add business_rule -f rule.schema.json --fallback latest_wins --retention 90,daily"
 )]
 pub struct AddArgs {
     /// Which kind.
@@ -59,9 +59,20 @@ pub struct AddArgs {
     /// What is done with a clash that the strategy leaves.
     #[arg(long, value_name = "STRATEGY", value_parser = Strategy::from_str)]
     pub fallback: Option<Strategy>,
+    /// Thin versions older than DAYS, at least 30: keep the last of each day (daily), what has a
+    /// tag (tagged), or so many.
+    #[arg(long, value_name = "DAYS,daily|tagged|N", value_parser = parse_retention)]
+    pub retention: Option<Retention>,
     /// Why, and under which id.
     #[command(flatten)]
     pub note: NoteArgs,
+}
+
+/// How long versions are kept.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    keep_all_days: u64,
+    then: Json,
 }
 
 /// List the kinds that are declared.
@@ -121,6 +132,12 @@ async fn add(args: &AddArgs, run: &Run) -> Result {
             declared.insert(name, Json::from(strategy.as_str()));
         }
     }
+    if let Some(retention) = &args.retention {
+        let mut policy = Object::new();
+        policy.insert("keep_all_days", Json::from(retention.keep_all_days));
+        policy.insert("then", retention.then.clone());
+        declared.insert("retention", Json::Object(policy));
+    }
     let write = args.note.to_write()?;
     let declared = Json::Object(declared);
     let client = run.client()?;
@@ -159,6 +176,22 @@ async fn ls(run: &Run) -> Result {
         )?;
     }
     Ok(())
+}
+
+/// Reads `90,daily`; the node says what is wrong with a policy.
+fn parse_retention(text: &str) -> Result<Retention, String> {
+    let parts = text.split_once(',').and_then(|(days, then)| {
+        let keep_all_days = days.trim().parse().ok()?;
+        let then = then.trim();
+        let then = then
+            .parse::<u64>()
+            .map_or_else(|_| Json::from(then), Json::from);
+        Some(Retention {
+            keep_all_days,
+            then,
+        })
+    });
+    parts.ok_or_else(|| "a retention looks like 30,daily".to_owned())
 }
 
 fn parse_kind(text: &str) -> Result<Kind, String> {

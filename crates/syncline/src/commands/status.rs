@@ -1,7 +1,6 @@
 //! `syncline status`
 
 use clap::Args;
-use syncline_client::{Client, ConflictsQuery};
 use syncline_model::json::Json;
 
 use crate::failure::{Failure, Result};
@@ -16,11 +15,7 @@ pub struct StatusArgs {}
 
 /// Runs the command.
 pub async fn run(_: &StatusArgs, run: &Run) -> Result {
-    let client = run.client()?;
-    let mut status = client.status().await?;
-    if let (Some(open), Some(members)) = (open(&client).await, status.as_object_mut()) {
-        members.insert(OPEN, Json::from(open));
-    }
+    let status = run.client()?.status().await?;
     let healthy = status
         .get("healthy")
         .and_then(Json::as_bool)
@@ -33,33 +28,23 @@ pub async fn run(_: &StatusArgs, run: &Run) -> Result {
     if healthy { Ok(()) } else { Err(Failure::No) }
 }
 
-/// The conflicts that wait, at most as many as one page holds.
+/// The conflicts that wait.
 const OPEN: &str = "conflicts_open";
-const OPEN_MAX: usize = 1_000;
-
-/// Counts the conflicts that wait; a node whose queue cannot be read still has a status.
-async fn open(client: &Client) -> Option<u64> {
-    let query = ConflictsQuery {
-        open: Some(true),
-        limit: Some(OPEN_MAX),
-        ..ConflictsQuery::default()
-    };
-    let page = client.conflicts(&query).await.ok()?;
-    u64::try_from(page.conflicts.len()).ok()
-}
+/// How far the last thinning came.
+const COMPACTION: &str = "compaction";
 
 /// Says how many conflicts wait.
 fn conflicts(status: &Json) -> String {
     match status.get(OPEN).and_then(Json::as_u64) {
         None => String::new(),
-        Some(open) if open >= OPEN_MAX as u64 => format!("   {OPEN_MAX} or more conflicts open"),
         Some(open) => format!("   {} open", show::count(open, "conflict")),
     }
 }
 
 /// What has a word of its own, or none; whatever a newer node tells besides is shown as it is.
-const SHOWN: [&str; 11] = [
+const SHOWN: [&str; 12] = [
     OPEN,
+    COMPACTION,
     "node",
     "version",
     "started_at",
@@ -82,6 +67,24 @@ fn since(status: &Json) -> String {
     let ago = show::ago(started, now);
     let word = if ago.contains('-') { "since" } else { "for" };
     format!("   up {word} {ago}")
+}
+
+/// Says what the last thinning took, or why it ended early.
+fn show_compaction(run: &Run, compaction: &Json) -> Result {
+    let thinned = compaction.get("thinned").and_then(Json::as_u64);
+    let thinned = show::count(thinned.unwrap_or(0), "old version");
+    let ended = show::time(compaction, "ended_at").map(|at| show::ago(at, show::now()));
+    let line = match (ended, compaction.get("failed").and_then(Json::as_str)) {
+        (None, _) => Line::new().text(format!("   thinning: {thinned} so far")),
+        (Some(ago), None) => {
+            Line::new().styled(Style::Dim, format!("   thinned {thinned}   {ago} ago"))
+        }
+        (Some(ago), Some(why)) => Line::new().styled(
+            Style::Red,
+            format!("   thinning ended early {ago} ago, after {thinned}: {why}"),
+        ),
+    };
+    run.output.line(line)
 }
 
 fn show_status(run: &Run, status: &Json, healthy: bool) -> Result {
@@ -118,6 +121,9 @@ fn show_status(run: &Run, status: &Json, healthy: bool) -> Result {
             .map_or_else(|| reason.to_text(), str::to_owned);
         run.output
             .line(Line::new().styled(Style::Red, "   ").text(reason))?;
+    }
+    if let Some(compaction) = status.get(COMPACTION) {
+        show_compaction(run, compaction)?;
     }
     let others = status
         .as_object()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use syncline_engine::TestFaults;
+use syncline_engine::{Retention, TestFaults};
 use syncline_http::DoorLimits;
 
 use crate::settings::{Settings, rank};
@@ -32,6 +32,13 @@ pub fn engine(settings: &Settings, faults: TestFaults) -> syncline_engine::Setti
     engine.rules.conflict_deadline_ms = i64::try_from(settings.number("conflict_deadline_s"))
         .unwrap_or(i64::MAX / 1_000)
         .saturating_mul(1_000);
+    let then = settings
+        .text("retention")
+        .and_then(|word| word.parse().ok());
+    engine.rules.retention = then.map(|then| Retention {
+        keep_all_days: settings.number("keep_all_days"),
+        then,
+    });
     engine.faults = faults;
     engine
 }

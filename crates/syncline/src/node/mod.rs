@@ -145,6 +145,7 @@ fn open_store(
     let options = SqliteOptions {
         readers,
         faults,
+        write_here: std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1),
         ..SqliteOptions::new(data)
     };
     SqliteStore::open(options).map_err(|error| refused(data, error))

@@ -6,7 +6,7 @@ use syncline::args::Cli;
 use crate::node::{Node, parse};
 
 /// Every command with arguments that answer; what runs for long or starts nodes is tested apart.
-const CALLS: [&[&str]; 37] = [
+const CALLS: [&[&str]; 38] = [
     &["key"],
     &["put", "task/j", "title=J", "data.n=1"],
     &["patch", "task/j", "data.n=2"],
@@ -48,7 +48,15 @@ const CALLS: [&[&str]; 37] = [
 ];
 
 /// Tested in files of their own.
-const APART: [&str; 6] = ["settle", "up", "demo", "mcp", "verify", "demo-agent"];
+const APART: [&str; 7] = [
+    "settle",
+    "up",
+    "demo",
+    "mcp",
+    "verify",
+    "demo-agent",
+    "fixture",
+];
 
 #[test]
 fn every_command_answers_in_json() {

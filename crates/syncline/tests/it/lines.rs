@@ -40,10 +40,12 @@ fn a_branch_is_written_tried_and_merged() {
     let log = node.ok(&["log", "task/a", "--branch", "try-b"]);
     assert_eq!(log.lines().count(), 2, "{log}");
     let log = node.ok(&["log", "task/a"]);
-    assert!(
-        log.lines().nth(1).unwrap().ends_with("branch:try-b"),
-        "{log}"
-    );
+    let lines: Vec<_> = log.lines().collect();
+    assert_eq!(lines.len(), 4, "{log}");
+    assert!(lines[1].starts_with("│ ○  v2"), "{log}");
+    assert!(lines[1].ends_with("  try-b"), "{log}");
+    assert_eq!(lines[2], "├─╯");
+    assert!(lines[3].starts_with("●  v1"), "{log}");
     assert_eq!(
         node.run(&["diff", "task/a", "1..2", "--branch", "try-b"])
             .code,

@@ -106,6 +106,7 @@ impl Batch<'_> {
             hash: change.hash,
             snapshot: form.snapshot.then(|| bytes.clone()),
             whole: matches!(change.effect, Effect::Snapshot(_)),
+            thinned: false,
         };
         let body = HeadBody {
             version: change.version,

@@ -1,0 +1,687 @@
+//! The window of a durable subscription: what was read and is not done, who has it, until when.
+//!
+//! Pure: it is told what was read, who asks, who acknowledges and what time it is, and says what
+//! is delivered, to whom, and what is given up. Whoever drives it keeps [`Window::saved`] before
+//! anything that follows from it leaves the node.
+//!
+//! What keeps it small is that, of one context, what is done always comes before what is not: the
+//! first thing that is not done says of all that follows on that context that it is not done
+//! either. So a window that a stuck context fills need not hold what waits behind it: that is
+//! *deferred*, and read again once its turn comes, and other contexts go on.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use syncline_model::cursor::{Position, Tag8};
+use syncline_model::ids::{Address, Epoch, Seq};
+use syncline_model::time::Timestamp;
+
+use super::reading::{Deferred, Refill, Replay};
+use super::saved::{Counts, Saved};
+
+/// A consumer's name: whoever asks under one name is one consumer.
+pub type Consumer = Arc<str>;
+
+/// On what terms a subscription delivers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How many changes may be delivered and not acknowledged.
+    pub window: usize,
+    /// How long an acknowledgement may take, in milliseconds.
+    pub ack_wait_ms: i64,
+    /// After so many deliveries that failed it is given up.
+    pub deliveries_max: u32,
+}
+
+/// Which contexts a unit is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Touches {
+    /// These.
+    Contexts(Arc<[Address]>),
+    /// All of them: it comes after all that was before it, and before all that follows.
+    All,
+}
+
+/// What is delivered and acknowledged as one: a change, a whole bulk, or a reset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Its last record.
+    pub seq: Seq,
+    /// The first bytes of that record's hash.
+    pub tag: Tag8,
+    /// A place before its first record, after which no other unit comes before it.
+    pub before: Position,
+    /// Its contexts.
+    pub touches: Touches,
+    /// How many changes it has.
+    pub changes: usize,
+}
+
+impl Unit {
+    /// Returns the place after it, in a life of the log.
+    pub fn place(&self, epoch: Epoch) -> Position {
+        Position {
+            epoch,
+            seq: self.seq,
+            tag: self.tag,
+        }
+    }
+}
+
+/// Something that is to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// What.
+    pub unit: Unit,
+    /// How often it was delivered, this time included.
+    pub delivery: u32,
+}
+
+/// Something that was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dead {
+    /// What.
+    pub unit: Unit,
+    /// How often it was delivered.
+    pub deliveries: u32,
+    /// Why it was given up.
+    pub reason: String,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    /// It may be delivered; `late` may still acknowledge it, having taken too long.
+    Ready { late: Option<Consumer> },
+    /// It was delivered.
+    InFlight { consumer: Consumer, until: Timestamp },
+    /// It was refused for now.
+    Waiting { until: Timestamp },
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    unit: Unit,
+    state: State,
+    deliveries: u32,
+    failures: u32,
+    /// Acknowledged, while something before it on one of its contexts is not.
+    acked: bool,
+    /// Why it is given up, once all before it on its contexts is done.
+    doomed: Option<String>,
+    /// Taken back from the dead: what follows on its contexts may be done already.
+    again: bool,
+}
+
+impl Held {
+    fn consumer(&self) -> Option<&Consumer> {
+        match &self.state {
+            State::InFlight { consumer, .. } if !self.acked => Some(consumer),
+            _ => None,
+        }
+    }
+
+    /// As it will be known after a restart: what is in flight then has failed.
+    fn counts(&self) -> Counts {
+        Counts {
+            deliveries: self.deliveries,
+            failures: self.failures + u32::from(matches!(self.state, State::InFlight { .. })),
+        }
+    }
+}
+
+/// What is not done: contexts, or all of them.
+#[derive(Debug, Default)]
+pub(super) struct Undone {
+    all: bool,
+    contexts: HashSet<Address>,
+}
+
+impl Undone {
+    pub(super) fn add(&mut self, touches: &Touches) {
+        match touches {
+            Touches::All => self.all = true,
+            Touches::Contexts(contexts) => self.contexts.extend(contexts.iter().cloned()),
+        }
+    }
+
+    pub(super) fn meets(&self, touches: &Touches) -> bool {
+        match touches {
+            Touches::All => self.all || !self.contexts.is_empty(),
+            Touches::Contexts(contexts) => {
+                self.all || contexts.iter().any(|context| self.contexts.contains(context))
+            }
+        }
+    }
+}
+
+/// The window of one durable subscription.
+#[derive(Debug)]
+pub struct Window {
+    pub(super) terms: Terms,
+    /// Up to here the log was read.
+    pub(super) read: Position,
+    pub(super) held: BTreeMap<Seq, Held>,
+    /// Of each context, what is held; what was taken back from the dead stands in no line.
+    pub(super) lines: HashMap<Address, BTreeSet<Seq>>,
+    /// What is held and about all contexts.
+    barriers: BTreeSet<Seq>,
+    pub(super) deferred: HashMap<Address, Deferred>,
+    /// While what was deferred is read again: what did not fit this time either.
+    pub(super) refilling: Option<Refill>,
+    pub(super) replay: Option<Replay>,
+    /// Something was done since what was deferred was read again last.
+    pub(super) moved: bool,
+    /// Given up, and not yet told.
+    dead: Vec<Dead>,
+    redelivered: u64,
+}
+
+impl Window {
+    /// Goes on from what was saved.
+    pub fn new(terms: Terms, saved: &Saved) -> Window {
+        Window {
+            terms,
+            read: saved.read,
+            held: BTreeMap::new(),
+            lines: HashMap::new(),
+            barriers: BTreeSet::new(),
+            deferred: HashMap::new(),
+            refilling: None,
+            replay: Replay::of(saved),
+            moved: true,
+            dead: Vec::new(),
+            redelivered: 0,
+        }
+    }
+
+    /// Takes other terms; what is in flight keeps its time.
+    pub fn set_terms(&mut self, terms: Terms) {
+        self.terms = terms;
+    }
+
+    /// Returns the place that its reader goes on from.
+    pub fn reads_from(&self) -> Position {
+        self.replay.as_ref().map_or(self.read, |replay| replay.at)
+    }
+
+    /// Returns the highest place below which all is acknowledged or given up.
+    pub fn acknowledged(&self) -> Position {
+        let first = self.held.values().find(|held| !held.again);
+        if let Some(first) = first.filter(|held| held.unit.touches == Touches::All) {
+            // What came before a reset may be of another life of the log.
+            return first.unit.before;
+        }
+        let places = first.map(|held| held.unit.before).into_iter();
+        let places = places.chain(self.deferred.values().map(|deferred| deferred.before));
+        let replay = self.replay.as_ref().map(|replay| replay.at);
+        let lowest = places.chain(replay).min_by_key(|place| place.seq);
+        lowest.unwrap_or(self.read)
+    }
+
+    pub(super) fn insert(&mut self, unit: Unit, counts: Counts, again: bool) {
+        match &unit.touches {
+            _ if again => {}
+            Touches::All => drop(self.barriers.insert(unit.seq)),
+            Touches::Contexts(contexts) => {
+                for context in contexts.iter() {
+                    self.lines.entry(context.clone()).or_default().insert(unit.seq);
+                }
+            }
+        }
+        let held = Held {
+            state: State::Ready { late: None },
+            deliveries: counts.deliveries,
+            failures: counts.failures,
+            acked: false,
+            doomed: None,
+            again,
+            unit,
+        };
+        self.held.insert(held.unit.seq, held);
+    }
+
+    fn remove(&mut self, seq: Seq) -> Option<Held> {
+        let held = self.held.remove(&seq)?;
+        self.moved = true;
+        self.barriers.remove(&seq);
+        if let Touches::Contexts(contexts) = &held.unit.touches {
+            for context in contexts.iter() {
+                if let Some(line) = self.lines.get_mut(context) {
+                    line.remove(&seq);
+                    if line.is_empty() {
+                        self.lines.remove(context);
+                    }
+                }
+            }
+        }
+        Some(held)
+    }
+
+    /// Says whether nothing that is held comes before a unit on one of its contexts.
+    fn is_first(&self, held: &Held) -> bool {
+        let seq = held.unit.seq;
+        let barred = self.barriers.first().is_some_and(|first| *first < seq);
+        match &held.unit.touches {
+            _ if held.again => true,
+            _ if barred => false,
+            Touches::All => self.held.range(..seq).all(|(_, held)| held.again),
+            Touches::Contexts(contexts) => contexts.iter().all(|context| {
+                let line = self.lines.get(context);
+                line.and_then(BTreeSet::first) == Some(&seq)
+            }),
+        }
+    }
+
+    /// Delivers to a consumer what is next in turn, oldest first, up to so many changes; one unit
+    /// that is larger passes alone.
+    pub fn take(&mut self, consumer: &Consumer, changes_max: usize, now: Timestamp) -> Vec<Delivery> {
+        if self.replay.is_some() {
+            // What is done is not known of all before it was read again.
+            return Vec::new();
+        }
+        let alone = self.in_flight() == 0;
+        let mut room = self.terms.window.saturating_sub(self.in_flight());
+        let mut page = changes_max;
+        let mut taken: Vec<Delivery> = Vec::new();
+        let mut blocked = Undone::default();
+        let mut elsewhere = Undone::default();
+        let deferred = self.deferred.values().map(|d| d.seq).min();
+        let until = Timestamp(now.0 + self.terms.ack_wait_ms);
+        for held in self.held.values_mut() {
+            let touches = &held.unit.touches;
+            let behind = deferred.is_some_and(|seq| *touches == Touches::All && held.unit.seq > seq);
+            match &held.state {
+                _ if held.acked => {}
+                State::InFlight { consumer: at, .. } => match (at == consumer, touches) {
+                    // What follows on all contexts waits until this is done.
+                    (_, Touches::All) => blocked.add(touches),
+                    (true, Touches::Contexts(_)) => {}
+                    (false, Touches::Contexts(_)) => elsewhere.add(touches),
+                },
+                State::Waiting { until } if *until > now => blocked.add(touches),
+                State::Ready { .. } | State::Waiting { .. } => {
+                    let first = alone && taken.is_empty();
+                    let waits = blocked.meets(touches) || elsewhere.meets(touches) || behind;
+                    if waits || (*touches == Touches::All && !first) {
+                        blocked.add(touches);
+                        continue;
+                    }
+                    let changes = held.unit.changes;
+                    // What is too large for now is waited for: else what is small would pass it
+                    // for ever.
+                    if (changes > room && !first) || (changes > page && !taken.is_empty()) {
+                        break;
+                    }
+                    room = room.saturating_sub(changes);
+                    page = page.saturating_sub(changes);
+                    held.deliveries += 1;
+                    self.redelivered += u64::from(held.deliveries > 1);
+                    held.state = State::InFlight {
+                        consumer: consumer.clone(),
+                        until,
+                    };
+                    if *touches == Touches::All {
+                        blocked.add(touches);
+                    }
+                    taken.push(Delivery {
+                        unit: held.unit.clone(),
+                        delivery: held.deliveries,
+                    });
+                }
+            }
+        }
+        taken
+    }
+
+    /// Takes back what was taken and is not sent after all.
+    pub fn untake(&mut self, seqs: &[Seq]) {
+        for seq in seqs {
+            if let Some(held) = self.held.get_mut(seq) {
+                held.deliveries = held.deliveries.saturating_sub(1);
+                held.state = State::Ready { late: None };
+            }
+        }
+    }
+
+    /// Acknowledges all that this consumer was given up to a place; returns how many that were.
+    pub fn ack_to(&mut self, consumer: &Consumer, seq: Seq) -> usize {
+        let given = self.held.range_mut(..=seq).filter(|(_, held)| match &held.state {
+            State::InFlight { consumer: at, .. } | State::Ready { late: Some(at) } => {
+                at == consumer && !held.acked
+            }
+            State::Ready { late: None } | State::Waiting { .. } => false,
+        });
+        let acked: Vec<Seq> = given
+            .map(|(seq, held)| {
+                held.acked = true;
+                *seq
+            })
+            .collect();
+        self.settle(&acked);
+        acked.len()
+    }
+
+    /// Acknowledges units that were delivered, whoever has them; returns how many were not done.
+    pub fn ack_each(&mut self, seqs: &[Seq]) -> usize {
+        let mut acked = Vec::new();
+        for seq in seqs {
+            let given = self.held.get_mut(seq).filter(|held| held.deliveries > 0);
+            if let Some(held) = given.filter(|held| !held.acked) {
+                held.acked = true;
+                acked.push(*seq);
+            }
+        }
+        self.settle(&acked);
+        acked.len()
+    }
+
+    /// Forgets a unit that is not to be delivered any more: nobody may see it today.
+    pub fn forget(&mut self, seq: Seq) {
+        if let Some(held) = self.held.get_mut(&seq) {
+            held.acked = true;
+            self.settle(&[seq]);
+        }
+    }
+
+    /// Gives back one unit that was delivered, to be delivered again no sooner than `until`; says
+    /// whether anybody had it.
+    pub fn nack(&mut self, seq: Seq, until: Timestamp, reason: &str) -> bool {
+        let there = self.held.get(&seq).is_some_and(|held| held.consumer().is_some());
+        if there {
+            self.fail(seq, State::Waiting { until }, reason);
+        }
+        there
+    }
+
+    /// Gives a consumer the whole time again for one unit, or for all that it has; returns how
+    /// many that were.
+    pub fn extend(&mut self, consumer: &Consumer, seq: Option<Seq>, now: Timestamp) -> usize {
+        let later = Timestamp(now.0 + self.terms.ack_wait_ms);
+        let mut extended = 0;
+        for held in self.held.values_mut() {
+            let asked = seq.is_none_or(|seq| seq == held.unit.seq);
+            match &mut held.state {
+                State::InFlight { consumer: at, until } if asked && at == consumer => {
+                    *until = later;
+                    extended += 1;
+                }
+                _ => {}
+            }
+        }
+        extended
+    }
+
+    /// Takes back what was not acknowledged in time.
+    pub fn expire(&mut self, now: Timestamp) {
+        let late = |held: &Held| matches!(held.state, State::InFlight { until, .. } if until <= now);
+        self.fail_where(late, "it was not acknowledged in time");
+    }
+
+    /// Takes back what a consumer has: it is gone.
+    pub fn leave(&mut self, consumer: &Consumer) {
+        let its = |held: &Held| held.consumer() == Some(consumer);
+        self.fail_where(its, "its consumer went away");
+    }
+
+    fn fail_where(&mut self, failed: impl Fn(&Held) -> bool, reason: &str) {
+        let all: Vec<Seq> = self
+            .held
+            .values()
+            .filter(|held| !held.acked && failed(held))
+            .map(|held| held.unit.seq)
+            .collect();
+        for seq in all {
+            // One that follows another that failed was taken back with it, and has not failed.
+            let Some(consumer) = self.held.get(&seq).and_then(Held::consumer).cloned() else {
+                continue;
+            };
+            let late = Some(consumer);
+            self.fail(seq, State::Ready { late }, reason);
+        }
+    }
+
+    /// Counts a failure of one unit: it is delivered again, before all that follows on its
+    /// contexts, or given up.
+    fn fail(&mut self, seq: Seq, state: State, reason: &str) {
+        let Some(held) = self.held.get_mut(&seq) else {
+            return;
+        };
+        held.failures += 1;
+        if held.failures >= self.terms.deliveries_max {
+            return self.bury(seq, reason);
+        }
+        let refused = matches!(state, State::Waiting { .. });
+        held.state = state;
+        for seq in self.followers(seq) {
+            let given = |held: &&mut Held| held.deliveries > 0 && held.doomed.is_none();
+            let Some(held) = self.held.get_mut(&seq).filter(given) else {
+                continue;
+            };
+            held.acked = false;
+            if let State::InFlight { consumer, .. } = &held.state {
+                let late = (!refused).then(|| consumer.clone());
+                held.state = State::Ready { late };
+            }
+        }
+    }
+
+    /// Gives a unit up: not before what comes before it on its contexts is done, since a restart
+    /// knows only the first of each that is not.
+    fn bury(&mut self, seq: Seq, reason: &str) {
+        if let Some(held) = self.held.get_mut(&seq) {
+            held.doomed = Some(reason.to_owned());
+            held.acked = true;
+            self.settle(&[seq]);
+        }
+    }
+
+    /// Gives up what had failed too often before a restart, once all is read again.
+    pub(super) fn bury_failed(&mut self) {
+        let max = self.terms.deliveries_max;
+        let failed = self.held.values().filter(|held| held.failures >= max);
+        let failed: Vec<Seq> = failed.map(|held| held.unit.seq).collect();
+        for seq in failed {
+            self.bury(seq, "it was not acknowledged before the node stopped");
+        }
+    }
+
+    /// Returns all that comes after a unit on one of its contexts, and after these on theirs.
+    fn followers(&self, seq: Seq) -> BTreeSet<Seq> {
+        let mut found = BTreeSet::new();
+        let mut next = vec![seq];
+        while let Some(seq) = next.pop() {
+            let Some(held) = self.held.get(&seq) else {
+                continue;
+            };
+            let Touches::Contexts(contexts) = &held.unit.touches else {
+                // Nothing is delivered after it before it is done.
+                continue;
+            };
+            for line in contexts.iter().filter_map(|context| self.lines.get(context)) {
+                let after = line.range(seq.next()..);
+                next.extend(after.filter(|after| found.insert(**after)));
+            }
+        }
+        found
+    }
+
+    /// Takes out what is acknowledged and has nothing before it on its contexts that is not, and
+    /// what waited for that.
+    fn settle(&mut self, acked: &[Seq]) {
+        let mut next: BTreeSet<Seq> = acked.iter().copied().collect();
+        while let Some(seq) = next.pop_first() {
+            let done = |held: &&Held| held.acked && self.is_first(held);
+            let replaying = self.replay.is_some();
+            if replaying || self.held.get(&seq).filter(done).is_none() {
+                continue;
+            }
+            let Some(held) = self.remove(seq) else {
+                continue;
+            };
+            next.extend(self.firsts(&held.unit.touches));
+            if let Some(reason) = held.doomed {
+                self.dead.push(Dead {
+                    unit: held.unit,
+                    deliveries: held.deliveries,
+                    reason,
+                });
+            }
+        }
+    }
+
+    /// Takes out all that is done, once all is read again.
+    pub(super) fn settle_all(&mut self) {
+        let acked = self.held.values().filter(|held| held.acked);
+        let acked: Vec<Seq> = acked.map(|held| held.unit.seq).collect();
+        self.settle(&acked);
+    }
+
+    /// Returns the first of each of these contexts.
+    fn firsts(&self, touches: &Touches) -> Vec<Seq> {
+        let Touches::Contexts(contexts) = touches else {
+            // Nothing after it was delivered.
+            return Vec::new();
+        };
+        let lines = contexts.iter().filter_map(|context| self.lines.get(context));
+        lines.filter_map(BTreeSet::first).copied().collect()
+    }
+
+    /// Holds a unit that was given up, to be delivered once more.
+    pub fn again(&mut self, unit: Unit, counts: Counts) {
+        if !self.held.contains_key(&unit.seq) {
+            self.insert(unit, counts, true);
+        }
+    }
+
+    /// Returns what was given up since it was asked last.
+    pub fn take_dead(&mut self) -> Vec<Dead> {
+        std::mem::take(&mut self.dead)
+    }
+
+    /// Returns what a restart goes on from.
+    pub fn saved(&self) -> Saved {
+        let mut undone = Undone::default();
+        let mut pending: BTreeMap<Seq, Counts> = BTreeMap::new();
+        let mut again = Vec::new();
+        for held in self.held.values() {
+            if held.again {
+                again.push((held.unit.before, held.unit.seq, held.counts()));
+            } else {
+                if !undone.meets(&held.unit.touches) {
+                    pending.insert(held.unit.seq, held.counts());
+                }
+                undone.add(&held.unit.touches);
+            }
+        }
+        for deferred in self.deferred.values() {
+            pending.entry(deferred.seq).or_default();
+        }
+        if let Some(replay) = &self.replay {
+            pending.extend(replay.listed());
+        }
+        Saved {
+            floor: self.acknowledged(),
+            read: self.read,
+            pending: pending.into_iter().collect(),
+            again,
+        }
+    }
+
+    /// Returns when something happens by itself: a time runs out, or a delay ends.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let due = self.held.values().filter(|held| !held.acked);
+        due.filter_map(|held| match held.state {
+            State::InFlight { until, .. } | State::Waiting { until } => Some(until),
+            State::Ready { .. } => None,
+        })
+        .min()
+    }
+
+    /// Returns how many changes are delivered and not acknowledged.
+    pub fn in_flight(&self) -> usize {
+        let out = self.held.values().filter(|held| held.consumer().is_some());
+        out.map(|held| held.unit.changes).sum()
+    }
+
+    /// Returns how many changes each consumer has.
+    pub fn consumers(&self) -> BTreeMap<Consumer, usize> {
+        let mut all = BTreeMap::new();
+        for held in self.held.values() {
+            if let Some(consumer) = held.consumer() {
+                *all.entry(consumer.clone()).or_default() += held.unit.changes;
+            }
+        }
+        all
+    }
+
+    /// Returns how many deliveries were not the first of theirs, since the start.
+    pub fn redelivered(&self) -> u64 {
+        self.redelivered
+    }
+
+    /// Returns the contexts that wait for something before them and are not held.
+    pub fn deferred(&self) -> usize {
+        self.deferred.len()
+    }
+
+    /// Returns the units that are held, for explanations.
+    pub fn standing(&self, seq: Seq) -> Standing {
+        match self.held.get(&seq) {
+            Some(held) => Standing::Held {
+                deliveries: held.deliveries,
+                failures: held.failures,
+                acked: held.acked,
+                until: match held.state {
+                    State::Ready { .. } => None,
+                    State::InFlight { until, .. } | State::Waiting { until } => Some(until),
+                },
+                consumer: held.consumer().cloned(),
+            },
+            None if seq > self.read.seq || self.replay.as_ref().is_some_and(|r| r.at.seq < seq) => {
+                Standing::NotRead
+            }
+            None if self.deferred.values().any(|deferred| deferred.seq == seq) => Standing::Deferred,
+            None => Standing::Done,
+        }
+    }
+
+    /// Says whether a unit is held.
+    pub fn holds(&self, seq: Seq) -> bool {
+        self.held.contains_key(&seq)
+    }
+
+    /// Says whether it is on its way back to where it was before a restart.
+    pub fn is_replaying(&self) -> bool {
+        self.replay.is_some()
+    }
+
+    /// Returns what is held, by seq.
+    pub fn held(&self) -> BTreeSet<Seq> {
+        self.held.keys().copied().collect()
+    }
+}
+
+/// How a unit stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Its place was not read yet.
+    NotRead,
+    /// It waits behind others of its context, and will be read again.
+    Deferred,
+    /// It is held: delivered or not, and not done.
+    Held {
+        /// How often it was delivered.
+        deliveries: u32,
+        /// How often that failed.
+        failures: u32,
+        /// It is acknowledged, while something before it is not.
+        acked: bool,
+        /// Until when its consumer has time, or when it is delivered again.
+        until: Option<Timestamp>,
+        /// Who has it.
+        consumer: Option<Consumer>,
+    },
+    /// It is acknowledged, given up, or was not wanted.
+    Done,
+}
+

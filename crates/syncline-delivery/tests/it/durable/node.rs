@@ -1,0 +1,253 @@
+//! Durable subscriptions over a node: whoever acknowledges gets everything at least once, in the
+//! order of each context, however often the node stops in between.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use syncline_api::{From, Scope};
+use syncline_delivery::Item;
+use syncline_delivery::durable::{Asked, Definition, Durable, Durables, Given};
+use syncline_engine::{Principal, TestFaults};
+use syncline_model::cursor::Position;
+use syncline_model::ids::{Address, Seq};
+use syncline_model::json::Json;
+use syncline_model::proposal::Operation;
+use tokio::time::Instant;
+
+use crate::{Dice, Node};
+
+async fn define(node: &Node, name: &str, definition: &Definition) {
+    let proposal = node.proposal("syncline_subscription/x", Operation::Replace, "null");
+    node.workspace
+        .put_subscription(&Principal::owner(), name, &definition.to_json(), proposal)
+        .await
+        .unwrap();
+}
+
+async fn find(node: &Node, durables: &Durables, name: &str) -> Durable {
+    let owner = Principal::owner();
+    durables.find(&node.workspace, &owner, name).await.unwrap()
+}
+
+fn asked(consumer: &str, changes_max: usize) -> Asked {
+    Asked {
+        consumer: consumer.into(),
+        changes_max,
+        bytes_max: 1 << 20,
+    }
+}
+
+async fn take(durable: &Durable, consumer: &str, max: usize) -> Vec<Given> {
+    durable.next(&asked(consumer, max), Instant::now()).await.unwrap()
+}
+
+fn place(node: &Node, given: &Given) -> Position {
+    node.workspace.position_of(&given.cursor).unwrap()
+}
+
+/// Returns what a delivery is about: seqs and contexts.
+fn told(given: &Given) -> Vec<(Seq, Address)> {
+    let told = given.items.iter().filter_map(|item| match item {
+        Item::Change(change) => Some(&change.entry),
+        Item::Enter { entry, .. } | Item::Leave { entry, .. } => Some(entry),
+        _ => None,
+    });
+    told.map(|entry| (entry.seq, entry.change.context.clone())).collect()
+}
+
+fn n(given: &Given) -> u64 {
+    let Item::Change(change) = &given.items[0] else {
+        panic!("a change")
+    };
+    let patch = Json::parse(change.body.as_bytes(), &Default::default()).unwrap();
+    patch.get("seq").unwrap().as_u64().unwrap()
+}
+
+#[tokio::test]
+async fn a_subscription_begins_with_its_definition_and_goes_on_after_a_restart() {
+    let node = Node::start(TestFaults::default()).await;
+    node.write("task/a", Operation::Create, "{}").await.unwrap();
+    define(&node, "s", &Definition::new(Scope::workspace())).await;
+    for number in 0..4 {
+        let body = format!(r#"{{"data":{{"n":{number}}}}}"#);
+        node.write("task/a", Operation::Merge, &body).await.unwrap();
+    }
+    let durables = Durables::default();
+    let durable = find(&node, &durables, "s").await;
+    let given = take(&durable, "x", 3).await;
+    assert_eq!(given.iter().map(|g| g.delivery).collect::<Vec<_>>(), [1, 1, 1]);
+    let first = n(&given[0]);
+    let acked = durable.ack(&"x".into(), Some(place(&node, &given[0])), &[]).await;
+    assert_eq!(acked.unwrap(), 1);
+    // The node stops: what was delivered and not acknowledged comes again, and is counted.
+    let durables = Durables::default();
+    let durable = find(&node, &durables, "s").await;
+    let given = take(&durable, "y", 9).await;
+    let seqs: Vec<_> = given.iter().map(|given| (n(given), given.delivery)).collect();
+    assert_eq!(seqs, [(first + 1, 2), (first + 2, 1), (first + 3, 1)]);
+    let each: Vec<_> = given.iter().map(|given| place(&node, given)).collect();
+    assert_eq!(durable.ack(&"y".into(), None, &each).await.unwrap(), 3);
+    let found = durable.inspect().await.unwrap();
+    assert_eq!((found.behind, found.in_flight, found.waiting), (0, 0, 0));
+    assert_eq!(found.acknowledged, node.workspace.tail());
+    // It is moved, and all comes again from there.
+    durable.seek(&From::Cursor(given[0].cursor.clone())).await.unwrap();
+    assert_eq!(take(&durable, "y", 9).await.len(), 2);
+    durable.seek(&From::Start).await.unwrap();
+    assert!(take(&durable, "y", 99).await.len() >= 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_is_woken_by_news() {
+    let node = Node::start(TestFaults::default()).await;
+    define(&node, "s", &Definition::new(Scope::workspace())).await;
+    let durables = Durables::default();
+    let durable = find(&node, &durables, "s").await;
+    let asked = asked("x", 9);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let (given, ()) = tokio::join!(durable.next(&asked, deadline), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        node.write("task/a", Operation::Create, "{}").await.unwrap();
+    });
+    assert_eq!(given.unwrap().len(), 1);
+    assert!(Instant::now() < deadline);
+    // What is given back at once wakes another.
+    let (given, nacked) = tokio::join!(durable.next(&asked, deadline), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let tail = node.workspace.tail();
+        durable.nack(tail, 0, "not mine").await
+    });
+    assert!(nacked.unwrap());
+    assert_eq!(given.unwrap()[0].delivery, 2);
+    assert!(Instant::now() < deadline);
+}
+
+#[tokio::test]
+async fn what_is_given_up_is_kept_with_the_reason_and_can_be_delivered_once_more() {
+    let node = Node::start(TestFaults::default()).await;
+    let definition = Definition {
+        max_deliveries: 2,
+        ..Definition::new(Scope::workspace())
+    };
+    define(&node, "s", &definition).await;
+    node.write("task/a", Operation::Create, "{}").await.unwrap();
+    node.write("task/b", Operation::Create, "{}").await.unwrap();
+    let mut durables = Durables::default();
+    for delivery in 1..=2 {
+        // Counts hold over restarts.
+        durables = Durables::default();
+        let durable = find(&node, &durables, "s").await;
+        let given = take(&durable, "x", 1).await;
+        assert_eq!(given[0].delivery, delivery);
+        let at = place(&node, &given[0]);
+        assert!(durable.nack(at, 0, "it hurts").await.unwrap());
+    }
+    let durable = find(&node, &durables, "s").await;
+    let letters = durable.dead(None, 9).await.unwrap();
+    let (cursor, letter) = &letters[0];
+    assert_eq!((letters.len(), letter.deliveries, &*letter.reason), (1, 2, "it hurts"));
+    let given = take(&durable, "x", 9).await;
+    assert_eq!(given.len(), 1, "the rest goes on");
+    durable.ack(&"x".into(), Some(place(&node, &given[0])), &[]).await.unwrap();
+    assert_eq!(durable.inspect().await.unwrap().dead, 1);
+    let at = node.workspace.position_of(cursor).unwrap();
+    durable.replay(at).await.unwrap();
+    assert!(durable.replay(at).await.is_err());
+    // What was taken back is not lost if the node stops now.
+    let durables = Durables::default();
+    let durable = find(&node, &durables, "s").await;
+    let given = take(&durable, "x", 9).await;
+    assert_eq!((given.len(), &given[0].cursor, given[0].delivery), (1, cursor, 3));
+    assert_eq!(durable.ack(&"x".into(), None, &[at]).await.unwrap(), 1);
+    let found = durable.inspect().await.unwrap();
+    assert_eq!((found.dead, found.waiting, found.acknowledged), (0, 0, node.workspace.tail()));
+}
+
+/// Consumers, writers and stops at random; returns how many were delivered.
+async fn run(seed: u64) -> usize {
+    let mut dice = Dice(seed);
+    let node = Node::start(TestFaults::default()).await;
+    let definition = Definition {
+        window: 1 + dice.roll(20),
+        max_deliveries: 100,
+        ..Definition::new(Scope::workspace())
+    };
+    define(&node, "s", &definition).await;
+    let mut scanned = node.workspace.tail().seq;
+    let mut durables = Durables::default();
+    // Per context the highest that was acknowledged, and all that was delivered.
+    let mut acked: BTreeMap<Address, Seq> = BTreeMap::new();
+    let mut delivered = BTreeSet::new();
+    for step in 0..400 {
+        if step < 300 {
+            node.act(&mut dice).await;
+        }
+        if dice.roll(30) == 0 {
+            durables = Durables::default();
+        }
+        let consumer = ["x", "y", "z"][usize::try_from(dice.roll(3)).unwrap()];
+        let durable = find(&node, &durables, "s").await;
+        let given = take(&durable, consumer, 1 + usize::try_from(dice.roll(9)).unwrap()).await;
+        for one in &given {
+            for (seq, context) in told(one) {
+                delivered.insert(seq);
+                let last = acked.get(&context).copied().unwrap_or_default();
+                assert!(seq > last, "seed {seed}: {context} at {seq} after {last}");
+            }
+        }
+        for one in given {
+            let at = place(&node, &one);
+            match dice.roll(5) {
+                0 => drop(durable.nack(at, 0, "again").await.unwrap()),
+                1 => durable.leave(&consumer.into()).await.unwrap(),
+                _ => {
+                    if durable.ack(&consumer.into(), None, &[at]).await.unwrap() == 0 {
+                        continue;
+                    }
+                }
+            }
+        }
+        let floor = durable.inspect().await.unwrap().acknowledged.seq;
+        for (seq, context) in contexts_up_to(&node, scanned, floor).await {
+            assert!(delivered.contains(&seq), "seed {seed}: {seq} was passed over");
+            acked.insert(context, seq);
+        }
+        scanned = floor;
+        if step >= 300 && floor == node.workspace.tail().seq {
+            return delivered.len();
+        }
+    }
+    for _ in 0..2_000 {
+        let durable = find(&node, &durables, "s").await;
+        for one in take(&durable, "x", 99).await {
+            delivered.extend(told(&one).into_iter().map(|(seq, _)| seq));
+            durable.ack(&"x".into(), None, &[place(&node, &one)]).await.unwrap();
+        }
+        durable.leave(&"y".into()).await.unwrap();
+        durable.leave(&"z".into()).await.unwrap();
+        let found = durable.inspect().await.unwrap();
+        if found.acknowledged.seq == node.workspace.tail().seq {
+            return delivered.len();
+        }
+    }
+    panic!("seed {seed}: it does not come to the end");
+}
+
+async fn contexts_up_to(node: &Node, after: Seq, until: Seq) -> Vec<(Seq, Address)> {
+    let mut found = Vec::new();
+    let mut at = after;
+    while at < until {
+        let entries = node.workspace.read_log(at, 256).await.unwrap();
+        at = entries.last().unwrap().seq;
+        let until = entries.into_iter().filter(|entry| entry.seq <= until);
+        found.extend(until.map(|entry| (entry.seq, entry.change.context.clone())));
+    }
+    found
+}
+
+#[tokio::test]
+async fn p5_durable_subscriptions_lose_nothing_whenever_the_node_stops() {
+    for seed in 0..6 {
+        assert!(run(seed).await > 50);
+    }
+}

@@ -1,0 +1,44 @@
+//! `syncline compact`
+
+use clap::Args;
+use syncline_model::json::Json;
+
+use crate::failure::Result;
+use crate::output::{Line, Style};
+use crate::run::Run;
+use crate::show;
+
+/// Thin old versions now, where a policy says so; the node does it daily by itself.
+///
+/// Without a policy history is kept for ever: see `syncline schema add --retention`, and the
+/// settings `retention` and `keep_all_days`. Tags, branch points and open conflicts are spared.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  syncline compact --dry-run\n  syncline compact")]
+pub struct CompactArgs {
+    /// Only count what would go.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Runs the command.
+pub async fn run(args: &CompactArgs, run: &Run) -> Result {
+    let done = run.client()?.compact(args.dry_run).await?;
+    if run.output.is_json() {
+        return run.output.document(&done);
+    }
+    let number = |name: &str| done.get(name).and_then(Json::as_u64).unwrap_or(0);
+    let (verb, freed) = match args.dry_run {
+        true => ("would go", String::new()),
+        false => ("are gone", format!("   {} bytes freed", number("bytes"))),
+    };
+    run.output.line(
+        Line::new()
+            .styled(Style::Bold, show::count(number("thinned"), "version"))
+            .text(format!(
+                " of {} old ones {verb}, in {}",
+                number("looked_at"),
+                show::count(number("contexts"), "context"),
+            ))
+            .styled(Style::Dim, freed),
+    )
+}
