@@ -13,10 +13,11 @@ use syncline_rules::{Matcher, may_write};
 use tokio::sync::oneshot;
 
 use crate::webhook::definition::{Definition, Wanted, address_of, id_of, unknown};
-use crate::webhook::desk::{Again, Command, Standing};
+use crate::webhook::desk::{Again, Command};
 use crate::webhook::machine::Logged;
 use crate::webhook::rows::{self, DeadLetter, Secrets};
 use crate::webhook::signature::Secret;
+use crate::webhook::standing::Standing;
 use crate::webhook::state::{Replay, State};
 use crate::webhook::webhooks::{Webhooks, definitions, idle};
 
@@ -69,6 +70,7 @@ impl Webhooks {
         let id = id_of(&proposal.id);
         let address = address_of(&id)?;
         may(workspace, principal, &address)?;
+        let _one_at_a_time = self.inner.making.lock().await;
         let is_new = workspace.head_if_any(&address).await?.is_none();
         let limit = self.inner.settings.webhooks_max;
         if is_new && definitions(workspace, principal).await?.len() >= limit {
@@ -218,6 +220,7 @@ impl Webhooks {
     ) -> Result<Secrets, Problem> {
         let head = defined(workspace, principal, id).await?;
         may(workspace, principal, &head.address)?;
+        let _one_at_a_time = self.inner.making.lock().await;
         let now = workspace.now();
         let for_ms = i64::try_from(self.inner.settings.rotate_for.as_millis()).unwrap_or(i64::MAX);
         let until = syncline_model::time::Timestamp(now.0.saturating_add(for_ms));

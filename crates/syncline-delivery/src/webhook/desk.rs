@@ -3,7 +3,7 @@
 //! It reads the log while there is room, keeps what the machine says, then begins attempts; each
 //! runs in a task of its own and comes back with its end. Doors ask it by message.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,16 +13,17 @@ use syncline_model::cursor::Position;
 use syncline_model::ids::{ChangeId, Seq};
 use syncline_model::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinSet};
 
+use crate::webhook::attempt::{end_of, failed, in_words, is_success, post};
 use crate::webhook::definition::Definition;
 use crate::webhook::event::{self, Message};
-use crate::webhook::exchange::{Answer, Exchange, ExchangeError, Post};
-use crate::webhook::machine::{Attempt, End, Failure, Machine, Step};
+use crate::webhook::exchange::{Answer, Exchange, ExchangeError};
+use crate::webhook::machine::{Attempt, End, Machine, Row, Step};
 use crate::webhook::reader::{Reader, Reading, Way};
 use crate::webhook::rows::{self, Secrets};
-use crate::webhook::signature::signatures;
-use crate::webhook::state::{About, Event, Replay, Slot, State};
+use crate::webhook::standing::Standing;
+use crate::webhook::state::{About, Event, Replay, Slot};
 
 /// Bounds a page of the log.
 const PAGE: usize = 32;
@@ -64,47 +65,6 @@ pub enum Again {
     Range(Replay),
 }
 
-/// How a webhook stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
-    /// What it remembers.
-    pub state: State,
-    /// Whether the endpoint has proved that it wants to hear.
-    pub proved: bool,
-    /// Events that are not settled.
-    pub outstanding: usize,
-    /// Attempts in flight.
-    pub in_flight: usize,
-    /// Records that it has not read.
-    pub behind: u64,
-}
-
-impl Standing {
-    /// Says in one word how a webhook does.
-    pub fn word(&self, definition: &Definition, now: Timestamp) -> &'static str {
-        if self.state.disabled.is_some() {
-            "disabled"
-        } else if !definition.enabled {
-            "off"
-        } else if !self.proved {
-            "unverified"
-        } else if self.state.failing_since.is_some() || self.circuit(now) != "closed" {
-            "failing"
-        } else {
-            "active"
-        }
-    }
-
-    /// Says in one word how its circuit stands.
-    pub fn circuit(&self, now: Timestamp) -> &'static str {
-        match self.state.open_until {
-            None => "closed",
-            Some(until) if until > now => "open",
-            Some(_) => "half_open",
-        }
-    }
-}
-
 /// What a desk is made of.
 pub(crate) struct Parts {
     pub id: String,
@@ -130,7 +90,9 @@ pub(crate) struct Desk {
     /// What is to be kept and begun, until the store has kept it.
     step: Option<Step>,
     ready: BTreeMap<Slot, Message>,
-    attempts: JoinSet<(Slot, End)>,
+    attempts: JoinSet<End>,
+    /// Which event each of them is at.
+    flights: HashMap<task::Id, Slot>,
     challenge: JoinSet<Result<(), String>>,
     tests: JoinSet<()>,
     /// There is more to read than a turn takes.
@@ -154,6 +116,7 @@ impl Desk {
             step: None,
             ready: BTreeMap::new(),
             attempts: JoinSet::new(),
+            flights: HashMap::new(),
             challenge: JoinSet::new(),
             tests: JoinSet::new(),
             more: false,
@@ -186,7 +149,7 @@ impl Desk {
                     Some(command) => self.answer(command).await,
                     None => break,
                 },
-                Some(ended) = self.attempts.join_next() => self.ended(ended),
+                Some(ended) = self.attempts.join_next_with_id() => self.ended(ended),
                 Some(proved) = self.challenge.join_next() => {
                     let proved = proved.unwrap_or_else(|_| Err("the challenge failed".to_owned()));
                     self.machine.challenged(proved, self.now(), dice());
@@ -197,7 +160,7 @@ impl Desk {
                 _ = keep_cursor.tick() => self.machine.keep_cursor(),
             }
             // What ended at about the same time is kept with one fsync.
-            while let Some(ended) = self.attempts.try_join_next() {
+            while let Some(ended) = self.attempts.try_join_next_with_id() {
                 self.ended(ended);
             }
         }
@@ -222,18 +185,18 @@ impl Desk {
         Duration::from_millis(wait.clamp(0, SLEEP_MAX_MS).unsigned_abs())
     }
 
-    /// Reads, keeps, and begins what is due.
+    /// Reads, keeps, and begins what is due. What cannot be read holds up nothing that was.
     async fn turn(&mut self) -> Result<(), Problem> {
+        let mut read = Ok(());
         if self.step.is_none() {
-            self.more = self.read().await?;
-            self.more |= self.read_again().await?;
+            read = self.read_on().await;
             self.step = Some(self.machine.step(self.now()));
         }
         if let Some(step) = &self.step {
             rows::keep(&self.workspace, &self.id, &step.keep).await?;
         }
         let Some(step) = self.step.take() else {
-            return Ok(());
+            return read;
         };
         self.wake_at = step.wake_at;
         if step.challenge {
@@ -245,6 +208,13 @@ impl Desk {
         if step.keep.iter().any(is_hundredth_death) {
             rows::trim_dead(&self.workspace, &self.id).await?;
         }
+        read
+    }
+
+    async fn read_on(&mut self) -> Result<(), Problem> {
+        self.more = false;
+        self.more = self.read().await?;
+        self.more |= self.read_again().await?;
         Ok(())
     }
 
@@ -332,7 +302,7 @@ impl Desk {
         let (reader, exchange) = (self.reader.clone(), self.exchange.clone());
         let (url, secrets) = (self.definition.url.clone(), self.secrets.clone());
         let workspace = self.workspace.clone();
-        self.attempts.spawn(async move {
+        let task = self.attempts.spawn(async move {
             let message = match message {
                 Some(message) => Ok(Some(message)),
                 None => reader.again(attempt.slot, attempt.id).await,
@@ -347,15 +317,18 @@ impl Desk {
                     failed(None, "the event could not be read".to_owned())
                 }
             };
-            (attempt.slot, end)
+            end
         });
+        self.flights.insert(task.id(), attempt.slot);
     }
 
-    fn ended(&mut self, ended: Result<(Slot, End), tokio::task::JoinError>) {
-        match ended {
-            Ok((slot, end)) => self.machine.ended(slot, end, self.now(), dice()),
-            // What panicked is not known to have ended: the next start takes it up.
-            Err(error) => tracing::error!(webhook = %self.id, %error, "an attempt broke off"),
+    fn ended(&mut self, ended: Result<(task::Id, End), task::JoinError>) {
+        let (task, end) = ended.unwrap_or_else(|error| {
+            tracing::error!(webhook = %self.id, %error, "an attempt broke off");
+            (error.id(), failed(None, "the attempt broke off".to_owned()))
+        });
+        if let Some(slot) = self.flights.remove(&task) {
+            self.machine.ended(slot, end, self.now(), dice());
         }
     }
 
@@ -374,7 +347,7 @@ impl Desk {
                 )),
                 Ok(answer) if event::echoes(&answer.body, &word) => Ok(()),
                 Ok(_) => Err("the endpoint did not answer with its challenge".to_owned()),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(in_words(&error)),
             }
         });
     }
@@ -425,7 +398,7 @@ impl Desk {
         self.tests.spawn(async move {
             let answer = posting.await;
             let told = answer.map(|answer| answer.status);
-            let _ = done.send(told.map_err(|error| error.to_string()));
+            let _ = done.send(told.map_err(|error| in_words(&error)));
         });
     }
 
@@ -486,7 +459,9 @@ impl Desk {
     /// Gives attempts a moment, then keeps what is known.
     async fn close(mut self) {
         let end = tokio::time::Instant::now() + CLOSE_MAX;
-        while let Ok(Some(ended)) = tokio::time::timeout_at(end, self.attempts.join_next()).await {
+        while let Ok(Some(ended)) =
+            tokio::time::timeout_at(end, self.attempts.join_next_with_id()).await
+        {
             self.ended(ended);
         }
         self.attempts.shutdown().await;
@@ -510,66 +485,8 @@ pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-async fn post(
-    exchange: &Exchange,
-    url: &str,
-    secrets: &Secrets,
-    message: Message,
-    now: Timestamp,
-) -> Result<Answer, ExchangeError> {
-    // Checked at each attempt: settings may say something else than when it was defined.
-    let target = exchange.guard().check_url(url)?;
-    let timestamp_s = now.0.div_euclid(1_000);
-    let live = secrets.live(now);
-    let signature = signatures(&live, &message.id, timestamp_s, message.body.as_bytes());
-    let posted = Post {
-        target,
-        id: message.id,
-        timestamp_s,
-        signature,
-        body: message.body,
-    };
-    exchange.post(posted).await
-}
-
-fn end_of(answer: Result<Answer, ExchangeError>) -> End {
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(ExchangeError::Stopping) => return End::Interrupted,
-        Err(error) => return failed(None, error.to_string()),
-    };
-    if is_success(answer.status) {
-        return End::Delivered(answer.status);
-    }
-    let why = match answer.status {
-        300..=399 => format!(
-            "the endpoint answered {}: redirects are not followed",
-            answer.status
-        ),
-        status => format!("the endpoint answered {status}"),
-    };
-    let asks = matches!(answer.status, 429 | 503);
-    End::Failed(Failure {
-        status: Some(answer.status),
-        why,
-        retry_after: answer.retry_after.filter(|_| asks),
-    })
-}
-
-fn failed(status: Option<u16>, why: String) -> End {
-    End::Failed(Failure {
-        status,
-        why,
-        retry_after: None,
-    })
-}
-
-fn is_success(status: u16) -> bool {
-    (200..300).contains(&status)
-}
-
-fn is_hundredth_death(row: &crate::webhook::machine::Row) -> bool {
-    matches!(row, crate::webhook::machine::Row::State(state) if state.dead > 0 && state.dead.is_multiple_of(100))
+fn is_hundredth_death(row: &Row) -> bool {
+    matches!(row, Row::State(state) if state.dead > 0 && state.dead.is_multiple_of(100))
 }
 
 fn no_change(id: &ChangeId) -> Problem {

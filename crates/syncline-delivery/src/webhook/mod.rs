@@ -5,6 +5,7 @@
 //! [`policy`] and [`machine`] when, and what becomes of it. [`exchange`] does the posting, a desk
 //! runs one machine, and [`Webhooks`] has all of a node's.
 
+mod attempt;
 pub mod calls;
 pub mod definition;
 mod desk;
@@ -16,11 +17,13 @@ pub mod policy;
 pub mod reader;
 pub mod rows;
 pub mod signature;
+mod standing;
 pub mod state;
 pub mod target;
 mod webhooks;
 
 pub use calls::{Made, Shown};
 pub use definition::{Definition, WEBHOOK_KIND, Wanted};
-pub use desk::{Again, Standing};
+pub use desk::Again;
+pub use standing::Standing;
 pub use webhooks::{WebhookSettings, Webhooks};

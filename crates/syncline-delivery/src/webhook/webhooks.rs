@@ -27,6 +27,8 @@ use crate::webhook::state::{Disabled, State};
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long a failed look at the definitions waits for the next.
 const FAILED_WAIT: Duration = Duration::from_secs(1);
+/// How often it is looked whether all are still at work.
+const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// Bounds the commands that wait for one webhook.
 const COMMANDS_MAX: usize = 16;
 /// Secrets without a definition are kept so long: one that is being made has its secret first.
@@ -66,6 +68,8 @@ pub(crate) struct Inner {
     engine: Engine,
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) settings: WebhookSettings,
+    /// Held while secrets are made: two calls must not each make one.
+    pub(crate) making: tokio::sync::Mutex<()>,
     desks: Mutex<HashMap<(WorkspaceId, String), mpsc::Sender<Command>>>,
     followers: Mutex<HashMap<WorkspaceId, JoinHandle<()>>>,
     looking: Mutex<Option<JoinHandle<()>>>,
@@ -82,6 +86,7 @@ impl Webhooks {
                 engine,
                 exchange: Arc::new(exchange),
                 settings,
+                making: tokio::sync::Mutex::default(),
                 desks: Mutex::default(),
                 followers: Mutex::default(),
                 looking: Mutex::default(),
@@ -202,6 +207,10 @@ impl Follower {
                 }
                 poked = pokes.changed() => stale |= poked.is_ok(),
                 () = tokio::time::sleep(FAILED_WAIT), if stale => {}
+                // A desk that broke off must not stay away in silence.
+                () = tokio::time::sleep(CHECK_EVERY) => {
+                    stale |= self.running.values().any(|running| running.task.is_finished());
+                }
             }
         }
         let ids: Vec<String> = self.running.keys().cloned().collect();
@@ -252,7 +261,9 @@ impl Follower {
         for head in heads {
             let id = head.address.id().to_owned();
             let running = self.running.get(&id);
-            if running.is_some_and(|running| running.version == head.version) {
+            let works =
+                |running: &Running| running.version == head.version && !running.task.is_finished();
+            if running.is_some_and(works) {
                 continue;
             }
             self.end(&id).await;

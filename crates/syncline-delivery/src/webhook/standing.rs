@@ -1,0 +1,47 @@
+//! How a webhook stands, as its owner is told.
+
+use syncline_model::time::Timestamp;
+
+use crate::webhook::definition::Definition;
+use crate::webhook::state::State;
+
+/// How a webhook stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What it remembers.
+    pub state: State,
+    /// Whether the endpoint has proved that it wants to hear.
+    pub proved: bool,
+    /// Events that are not settled.
+    pub outstanding: usize,
+    /// Attempts in flight.
+    pub in_flight: usize,
+    /// Records that it has not read.
+    pub behind: u64,
+}
+
+impl Standing {
+    /// Says in one word how a webhook does.
+    pub fn word(&self, definition: &Definition, now: Timestamp) -> &'static str {
+        if self.state.disabled.is_some() {
+            "disabled"
+        } else if !definition.enabled {
+            "off"
+        } else if !self.proved {
+            "unverified"
+        } else if self.state.failing_since.is_some() || self.circuit(now) != "closed" {
+            "failing"
+        } else {
+            "active"
+        }
+    }
+
+    /// Says in one word how its circuit stands.
+    pub fn circuit(&self, now: Timestamp) -> &'static str {
+        match self.state.open_until {
+            None => "closed",
+            Some(until) if until > now => "open",
+            Some(_) => "half_open",
+        }
+    }
+}
