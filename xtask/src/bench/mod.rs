@@ -10,11 +10,13 @@ mod contend;
 mod job;
 mod load;
 mod merge;
+mod peers;
 mod report;
 mod rows;
 mod runner;
 mod server;
 mod sys;
+mod versions;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -49,7 +51,7 @@ const STARTS: usize = 20;
 #[command(name = "cargo xtask bench")]
 struct Options {
     /// Only this row or group of rows: write, write-1k, write-1k-16, read, notify, notify-100,
-    /// deliver, contend, merge, memory, start.
+    /// deliver, contend, merge, versions, memory, start.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
     /// How long each measurement counts.
@@ -151,7 +153,7 @@ impl Bench {
         self.beside(reads)?;
         self.contend()?;
         self.follow()?;
-        self.merges();
+        self.merges()?;
         self.memory()?;
         self.filled()?;
         self.beside(large)?;
@@ -270,9 +272,13 @@ impl Bench {
     }
 
     /// Measures merges and diffs, in this process.
-    fn merges(&mut self) {
-        let rows = merge::rows(|name| self.wants(name));
+    fn merges(&mut self) -> Result {
+        let rows = merge::rows(|name| self.wants(name))?;
         self.report.sizes.extend(rows);
+        if self.wants("versions") {
+            self.report.sizes.extend(versions::rows()?);
+        }
+        Ok(())
     }
 
     /// Measures the memory of an idle node, and of idle connections.

@@ -9,10 +9,12 @@ mod names;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 8] = [
     ("json", syncline_model::json::fuzz::fuzz_json),
     ("patch", syncline_merge::fuzz::fuzz_patch),
     ("merge_patch", syncline_merge::fuzz::fuzz_merge_patch),
+    ("merge", syncline_merge::fuzz::fuzz_merge),
+    ("schema", syncline_schema::fuzz::fuzz_schema),
     ("wire", syncline_api::fuzz::fuzz_wire),
     ("request", syncline_http::fuzz::fuzz_request),
     ("names", names::fuzz_names),
@@ -26,6 +28,8 @@ const SEEDS: &[&str] = &[
     r#"{"a":[1,{"b":null}]}"#,
     "{\"a\":[1,2,3]}\n[{\"op\":\"move\",\"from\":\"/a/0\",\"path\":\"/a/2\"}]",
     "{\"a\":{\"b\":1}}\n{\"a\":{\"b\":null,\"c\":[]}}",
+    "{\"a\":[{\"id\":1},2]}\n{\"a\":[{\"id\":1,\"b\":3}]}\n{\"a\":[4,{\"id\":1}],\"c\":\"x\\ny\"}",
+    "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\",\"x-merge\":\"counter\"}},\"required\":[\"n\"]}\n{\"n\":1.5}",
     "task/auth-42",
     "\"v8-0123456789abcdef\"",
     "01a1fdf8-1e70-79b8-b4c4-202c2c946ac9",
