@@ -14,7 +14,7 @@ use syncline_rules::{KindRules, Principal, Subject, schema_address, visible};
 
 use crate::load::{rotten, store_problem, version_as_head};
 use crate::outcome::{Settled, reused};
-use crate::reads::{When, not_found};
+use crate::reads::{PAGE_BYTES_MAX, When, not_found};
 use crate::tail::Entry;
 use crate::workspace::Workspace;
 
@@ -64,27 +64,40 @@ pub struct Blame {
 }
 
 impl Workspace {
-    /// Returns the branches of a context, by name; deleted ones are left out.
+    /// Returns a page of the branches of a context, by name; deleted ones are left out. The next
+    /// page is after the name that comes with it.
     pub async fn branches(
         &self,
         principal: &Principal,
         address: &Address,
-    ) -> Result<Vec<Branch>, Problem> {
+        after: Option<&BranchName>,
+        limit: usize,
+    ) -> Result<(Vec<Branch>, Option<BranchName>), Problem> {
         self.get(principal, address, When::Head).await?;
         let shared = &self.shared;
+        let limit = limit.clamp(1, shared.settings.page_max);
         let rows = shared.store.branches(&shared.id, address).await;
-        let mut branches = Vec::new();
+        let mut branches: Vec<Branch> = Vec::new();
+        let mut bytes = 0;
         for row in rows.map_err(store_problem)? {
             let (_, Some(name)) = row.address.of_line() else {
                 continue;
             };
+            if after.is_some_and(|after| name.as_str() <= after.as_str()) {
+                continue;
+            }
+            if branches.len() == limit || bytes > PAGE_BYTES_MAX {
+                let next = branches.last().map(|branch| branch.name.clone());
+                return Ok((branches, next));
+            }
             let Some(head) = self.head(&row.address).await?.filter(|head| !head.deleted) else {
                 continue;
             };
             let from = self.forked_from(&row.address).await?;
+            bytes += head.document.weight();
             branches.push(Branch { name, from, head });
         }
-        Ok(branches)
+        Ok((branches, None))
     }
 
     /// Returns the version of `main` that a branch began as.

@@ -66,14 +66,22 @@ fn write_blame(w: &mut JsonWriter, path: &str, blame: &Blame) {
 /// `GET /v1/contexts/{kind}/{id}/branches`
 pub(crate) async fn branches(ask: Ask) -> Answer {
     let (workspace, principal, address) = (ask.workspace()?, ask.principal()?, ask.address()?);
+    let limits = &ask.node.doors.limits;
+    let limit = ask.query.limit(limits.page_default, limits.page_max)?;
+    let after = ask.query.parse("page", BranchName::parse)?;
     ask.wait_for_min_cursor(&workspace).await?;
-    let branches = workspace.branches(&principal, &address).await?;
+    let (branches, next) = workspace
+        .branches(&principal, &address, after.as_ref(), limit)
+        .await?;
     Ok(answer::written(|w| {
         w.begin_object();
         w.key("branches");
         w.begin_array();
         branches.iter().for_each(|branch| write_branch(w, branch));
         w.end_array();
+        if let Some(next) = &next {
+            w.field_str("next", next.as_str());
+        }
         w.end_object();
     }))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use syncline_api::{Code, Problem};
 
-use crate::exit;
+use crate::{exit, sides};
 
 /// Why a command did not end with exit code 0.
 #[derive(Debug)]
@@ -67,6 +67,14 @@ impl Failure {
                 Some(problem)
             }
             _ => None,
+        }
+    }
+
+    /// Returns the lines that show where a write clashes that was refused for it.
+    pub fn sides(&self) -> Vec<String> {
+        match self {
+            Failure::Problem(problem) => sides::lines(problem),
+            _ => Vec::new(),
         }
     }
 

@@ -16,6 +16,7 @@ pub mod place;
 pub mod run;
 pub mod settings;
 mod show;
+mod sides;
 mod system;
 
 use std::ffi::OsString;

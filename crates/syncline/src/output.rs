@@ -254,6 +254,9 @@ impl Output {
             return;
         };
         self.say(Line::new().styled(Style::Red, "error: ").text(text));
+        for line in failure.sides() {
+            self.say(line);
+        }
         if let Some(hint) = hint {
             self.say(Line::new().styled(Style::Cyan, "hint: ").text(hint));
         }

@@ -11,11 +11,13 @@ mod job;
 mod load;
 mod matching;
 mod merge;
+mod peers;
 mod report;
 mod rows;
 mod runner;
 mod server;
 mod sys;
+mod versions;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -50,7 +52,7 @@ const STARTS: usize = 20;
 #[command(name = "cargo xtask bench")]
 struct Options {
     /// Only this row or group of rows: write, write-1k, write-1k-16, read, notify, notify-100,
-    /// deliver, contend, match, merge, memory, start.
+    /// deliver, contend, match, merge, versions, memory, start.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
     /// How long each measurement counts.
@@ -152,7 +154,7 @@ impl Bench {
         self.beside(reads)?;
         self.contend()?;
         self.follow()?;
-        self.merges();
+        self.merges()?;
         self.matching();
         self.memory()?;
         self.filled()?;
@@ -272,9 +274,13 @@ impl Bench {
     }
 
     /// Measures merges and diffs, in this process.
-    fn merges(&mut self) {
-        let rows = merge::rows(|name| self.wants(name));
+    fn merges(&mut self) -> Result {
+        let rows = merge::rows(|name| self.wants(name))?;
         self.report.sizes.extend(rows);
+        if self.wants("versions") {
+            self.report.sizes.extend(versions::rows()?);
+        }
+        Ok(())
     }
 
     /// Measures how the subscriptions are found that a change is for, in this process.

@@ -5,7 +5,7 @@
 //! hashes and indexes. What a record holds with all of these is a column of its own.
 
 mod beside;
-mod stored;
+pub mod stored;
 mod what_if;
 
 use std::hint::black_box;

@@ -33,8 +33,9 @@ pub struct Step {
 }
 
 /// A history in memory, and what a store would hold of it.
-#[derive(Default)]
 pub struct History {
+    /// Every so many versions a whole document is kept.
+    distance: usize,
     /// The versions.
     pub steps: Vec<Step>,
     /// The first document, and the last so far.
@@ -67,7 +68,26 @@ impl Sizes {
     }
 }
 
+impl Default for History {
+    fn default() -> History {
+        History::with_distance(SNAPSHOT_EVERY)
+    }
+}
+
 impl History {
+    /// Begins a history that keeps a whole document every so many versions.
+    pub fn with_distance(distance: usize) -> History {
+        History {
+            distance,
+            steps: Vec::new(),
+            ends: None,
+            records: Vec::new(),
+            snapshots: Vec::new(),
+            body: Arc::default(),
+            effects_since_body: 0,
+        }
+    }
+
     /// Takes the next version; one that is equal to the last makes none.
     pub fn push(&mut self, data: Json) {
         let document = Document::empty().with("data", data);
@@ -155,7 +175,7 @@ impl History {
     /// Keeps a snapshot and the head's body where they are due.
     fn keep_documents(&mut self, change: &Change, document: &Document, text: &str) {
         let version = change.version;
-        let due = version.0.is_multiple_of(SNAPSHOT_EVERY as u64);
+        let due = version.0.is_multiple_of(self.distance as u64);
         if due && matches!(change.effect, Effect::Patch(_)) {
             let bytes = pack(text);
             self.snapshots.push(HeadBody { version, bytes });
@@ -209,7 +229,7 @@ impl History {
     fn rebuild_of(&self, version: usize) -> Rebuild {
         let near = |snapshot: &HeadBody| snapshot.version.0 <= version as u64;
         let start = self.snapshots.iter().rfind(|snapshot| near(snapshot));
-        let after = version / SNAPSHOT_EVERY * SNAPSHOT_EVERY;
+        let after = version / self.distance * self.distance;
         Rebuild {
             start: start.cloned(),
             records: self.records[after..version].to_vec(),

@@ -190,9 +190,9 @@ async fn branches_are_written_compared_and_merged_more_than_once() {
     merge(false).await.unwrap();
     assert_eq!(bench.data(TASK).await, json(r#"{"a":9,"b":3,"c":7}"#));
 
-    let branches = bench
+    let (branches, _) = bench
         .workspace
-        .branches(&owner, &address(TASK))
+        .branches(&owner, &address(TASK), None, 100)
         .await
         .unwrap();
     assert_eq!(branches.len(), 1);
@@ -207,9 +207,10 @@ async fn branches_are_written_compared_and_merged_more_than_once() {
     assert!(
         bench
             .workspace
-            .branches(&owner, &address(TASK))
+            .branches(&owner, &address(TASK), None, 100)
             .await
             .unwrap()
+            .0
             .is_empty()
     );
     assert_eq!(bench.data(TASK).await, json(r#"{"a":9,"b":3,"c":7}"#));

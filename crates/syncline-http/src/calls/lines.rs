@@ -66,6 +66,7 @@ fn versions() -> Vec<Call> {
 fn branches() -> Vec<Call> {
     vec![
         Call {
+            query: &["limit", "page"],
             headers: READ_HEADERS,
             answers: &[(200, "Branches")],
             problems: &[404, 410, 422],

@@ -197,10 +197,7 @@ fn lines() -> Named {
             record(&[("name", "string"), ("from", "integer")], &["name"]),
         ),
         ("Branch", record(&BRANCH, &["name", "version", "etag"])),
-        (
-            "Branches",
-            object_schema([("branches", array(reference("Branch")))]),
-        ),
+        ("Branches", page("branches", "Branch")),
         (
             "Merge",
             record(

@@ -292,3 +292,29 @@ async fn tags_name_versions() {
         .json();
     assert_eq!(own.get("contexts").unwrap().as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn branches_come_in_pages() {
+    let node = with_branch().await;
+    for name in ["a", "b", "z"] {
+        let body = format!(r#"{{"name":"{name}"}}"#);
+        let made = node.post(&format!("{A}/branches"), &[], &body).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+    }
+    let mut path = format!("{A}/branches?limit=2");
+    let mut pages = Vec::new();
+    loop {
+        let page = node.get(&path).await.ok().json();
+        let branches = page.get("branches").unwrap().as_array().unwrap();
+        let names: Vec<_> = branches
+            .iter()
+            .map(|b| text(b, "name").to_owned())
+            .collect();
+        pages.push(names);
+        match page.get("next").and_then(Json::as_str) {
+            Some(next) => path = format!("{A}/branches?limit=2&page={}", next.replace('/', "%2F")),
+            None => break,
+        }
+    }
+    assert_eq!(pages, [["a", "b"], ["try/1", "z"]]);
+}

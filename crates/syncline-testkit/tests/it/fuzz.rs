@@ -9,10 +9,12 @@ mod names;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 7] = [
+const TARGETS: [Target; 9] = [
     ("json", syncline_model::json::fuzz::fuzz_json),
     ("patch", syncline_merge::fuzz::fuzz_patch),
     ("merge_patch", syncline_merge::fuzz::fuzz_merge_patch),
+    ("merge", syncline_merge::fuzz::fuzz_merge),
+    ("schema", syncline_schema::fuzz::fuzz_schema),
     ("wire", syncline_api::fuzz::fuzz_wire),
     ("filter", syncline_rules::fuzz::fuzz_filter),
     ("request", syncline_http::fuzz::fuzz_request),
@@ -30,6 +32,8 @@ const SEEDS: &[&str] = &[
     r#"{"any":[{"exact":{"labels.a":"b","type":"update"}},{"in":{"kind":["task"]}},{"changed":"/data/*"}]}"#,
     "{\"not\":{\"min_priority\":2}}\ndata.tags.exists(t, t == 'x') && change.version > 1 || has(data.n)",
     "size(data.status + \"x\") in [5, 6.0] ? labels.area.matches(r'^a.*') : -data.n * 2 < 3",
+    "{\"a\":[{\"id\":1},2]}\n{\"a\":[{\"id\":1,\"b\":3}]}\n{\"a\":[4,{\"id\":1}],\"c\":\"x\\ny\"}",
+    "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\",\"x-merge\":\"counter\"}},\"required\":[\"n\"]}\n{\"n\":1.5}",
     "task/auth-42",
     "\"v8-0123456789abcdef\"",
     "01a1fdf8-1e70-79b8-b4c4-202c2c946ac9",

@@ -120,6 +120,23 @@ fn what_is_kept_beside_main_is_named() {
     ]);
     assert_eq!((chosen.code, chosen.problem().as_str()), (3, "stale_base"));
     assert!(parse(chosen.err.trim()).get("theirs").is_some());
+    let told = [
+        "patch",
+        "task/a",
+        "data.plan=e",
+        "--base",
+        "1",
+        "--strategy",
+        "user_choice",
+    ];
+    let told = node.run(&told).err;
+    let sides = [
+        "  × /data/plan",
+        "    base    \"a\"",
+        "    theirs  \"b\"",
+        "    ours    \"e\"",
+    ];
+    assert!(told.contains(&sides.join("\n")), "{told}");
 }
 
 #[test]
