@@ -3,7 +3,9 @@
 use syncline_schema::Pattern;
 
 use super::token::{Fault, Token, Word, fault, words};
-use super::tree::{CHANGE, CONTEXT, Calculate, Compare, Field, Function, Literal, Loop, Node};
+use super::tree::{
+    ACTOR, ALONE, CHANGE, CONTEXT, Calculate, Compare, Field, Function, Literal, Loop, Node,
+};
 
 /// Bounds the nodes of an expression. Chains such as `1+1+…` become as deep as they are long, so
 /// this bounds the stack of an evaluation as well.
@@ -228,21 +230,35 @@ impl Parser {
         let field = match name {
             "true" | "false" => return Ok(Node::Literal(Literal::Bool(name == "true"))),
             "null" => return Ok(Node::Literal(Literal::Null)),
-            "data" => Field::Data,
-            "labels" => Field::Labels,
-            "metadata" => Field::Metadata,
-            "change" => self.member_of("change", &CHANGE)?,
-            "context" => self.member_of("context", &CONTEXT)?,
-            _ => {
-                let why = format!(
-                    "{name:?} is not known; what is known are change.<member>, context.<member>, \
-                     data, labels and metadata"
-                );
-                return fault(at, why);
-            }
+            "change" => match self.member_of("change", &CHANGE)? {
+                Field::ChangeActor if self.member_follows() => {
+                    self.member_of("change.actor", &ACTOR)?
+                }
+                field => field,
+            },
+            "document" => self.member_of("document", &CONTEXT)?,
+            "context" if self.member_follows() => self.member_of("context", &CONTEXT)?,
+            // Alone it is the address, as in a filter.
+            "context" => Field::Address,
+            _ => match ALONE.iter().find(|(known, _)| *known == name) {
+                Some((_, field)) => *field,
+                None => return fault(at, unknown_name(name)),
+            },
         };
         self.looks.at.push(field);
         Ok(Node::Field(field))
+    }
+
+    /// Says whether a member is named next, and not a function called.
+    fn member_follows(&self) -> bool {
+        let after_the_name = self.words.get(self.next + 2);
+        match self.peek() {
+            Token::Sign("[") => true,
+            Token::Sign(".") => {
+                !after_the_name.is_some_and(|word| matches!(word.token, Token::Sign("(")))
+            }
+            _ => false,
+        }
     }
 
     /// Reads the member that must follow the name of a group.
@@ -352,6 +368,14 @@ impl Parser {
             Err(why) => fault(at, why),
         }
     }
+}
+
+fn unknown_name(name: &str) -> String {
+    let alone: Vec<&str> = ALONE.iter().map(|(known, _)| *known).collect();
+    format!(
+        "{name:?} is not known; what is known are change.<member>, document.<member>, context and {}",
+        alone.join(", ")
+    )
 }
 
 fn unknown_function(name: &str) -> String {

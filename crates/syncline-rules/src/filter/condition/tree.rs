@@ -133,9 +133,14 @@ pub(super) enum Field {
     Metadata,
 }
 
-/// The members of `change`.
-pub(super) const CHANGE: [(&str, Field); 17] = [
+/// The members of `change`, by the names that a change has on the wire.
+pub(super) const CHANGE: [(&str, Field); 22] = [
     ("id", Field::ChangeId),
+    ("context", Field::Address),
+    ("kind", Field::Kind),
+    ("parent", Field::Parent),
+    ("project", Field::Project),
+    ("labels", Field::Labels),
     ("type", Field::ChangeType),
     ("actor", Field::ChangeActor),
     ("agent", Field::ChangeAgent),
@@ -154,8 +159,40 @@ pub(super) const CHANGE: [(&str, Field); 17] = [
     ("committed_at", Field::ChangeCommittedAt),
 ];
 
-/// The members of `context`; the last three go by their name alone as well, as `labels` does.
-pub(super) const CONTEXT: [(&str, Field); 16] = [
+/// The members of `change.actor`.
+pub(super) const ACTOR: [(&str, Field); 4] = [
+    ("id", Field::ChangeActor),
+    ("agent", Field::ChangeAgent),
+    ("session", Field::ChangeSession),
+    ("tool_call", Field::ChangeToolCall),
+];
+
+/// What a filter names goes by that name alone as well, and so do the parts of the document.
+pub(super) const ALONE: [(&str, Field); 19] = [
+    ("kind", Field::Kind),
+    ("parent", Field::Parent),
+    ("project", Field::Project),
+    ("level", Field::Level),
+    ("labels", Field::Labels),
+    ("title", Field::Title),
+    ("description", Field::Description),
+    ("state", Field::State),
+    ("owner", Field::Owner),
+    ("data", Field::Data),
+    ("metadata", Field::Metadata),
+    ("type", Field::ChangeType),
+    ("actor", Field::ChangeActor),
+    ("agent", Field::ChangeAgent),
+    ("session", Field::ChangeSession),
+    ("changed", Field::ChangeChanged),
+    ("priority", Field::ChangePriority),
+    ("message", Field::ChangeMessage),
+    ("branch", Field::ChangeBranch),
+];
+
+/// The members of `context`, also called `document`.
+pub(super) const CONTEXT: [(&str, Field); 17] = [
+    ("context", Field::Address),
     ("address", Field::Address),
     ("kind", Field::Kind),
     ("id", Field::Id),
