@@ -344,10 +344,16 @@ impl Feed {
         // A part may make a missing parent, which is a record of its own.
         let parts_max = 2 * self.workspace.settings().bulk_max;
         let mut page = Page::new(items_max, bytes_max, parts_max);
-        self.tell_due(&mut page).await?;
+        // What is read ahead for a slow reader waits for no time, but for the end of the page.
+        let now = if self.skims {
+            Duration::MAX
+        } else {
+            self.now()
+        };
+        self.tell_due(now, &mut page).await?;
         self.fill(&mut page).await?;
         self.finish_bulk(&mut page).await?;
-        self.tell_due(&mut page).await?;
+        self.tell_due(now, &mut page).await?;
         Ok(page.items)
     }
 

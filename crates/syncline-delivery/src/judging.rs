@@ -1,6 +1,7 @@
 //! What a record means to a feed: in, out, wanted, or none of its business.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use syncline_api::{Problem, ResetReason, ScopeTerm};
 use syncline_engine::Entry;
@@ -28,9 +29,12 @@ impl Feed {
     pub(crate) async fn take(&mut self, entry: Arc<Entry>, page: &mut Page) -> Result<(), Problem> {
         if !page.continues(&entry) {
             self.end_bulk(page);
-            if !self.skims {
-                self.tell_due(page).await?;
-            }
+            let now = if self.skims {
+                Duration::ZERO
+            } else {
+                self.now()
+            };
+            self.tell_due(now, page).await?;
         }
         let before = self.at;
         self.at = entry.position();
@@ -137,6 +141,14 @@ impl Feed {
         Ok(self.matcher.answer(&facts) == Answer::Yes)
     }
 
+    /// Says whether a context is of the scope as it stands. A reader that asks for one again which
+    /// is not must not be shown it: nothing would ever tell that it left.
+    pub async fn covers(&self, head: &Head) -> Result<bool, Problem> {
+        let place = self.workspace.place(head).await?;
+        let (context, _) = head.address.of_line();
+        Ok(place_in(&self.scope, &self.inherited, &context, &place))
+    }
+
     /// Keeps those contexts that the filter lets pass as they are. Its terms on changes exclude
     /// none.
     pub(crate) async fn admitted(
@@ -202,14 +214,9 @@ impl Feed {
         });
     }
 
-    /// Tells what waited long enough.
-    pub(crate) async fn tell_due(&mut self, page: &mut Page) -> Result<(), Problem> {
+    /// Tells what waited long enough by now, and what is too much to wait.
+    pub(crate) async fn tell_due(&mut self, now: Duration, page: &mut Page) -> Result<(), Problem> {
         while !self.held.is_empty() && !page.is_full() && !self.over {
-            let now = if self.skims {
-                std::time::Duration::MAX
-            } else {
-                self.now()
-            };
             let Some((_, waiting)) = self.held.take_due(now) else {
                 break;
             };

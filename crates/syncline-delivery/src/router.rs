@@ -36,14 +36,14 @@ pub struct Router {
 struct Board {
     workspace: Workspace,
     state: Mutex<State>,
+    /// All up to here is in the queues of those who may want it. Set while the state is locked.
+    routed: Mutex<Position>,
 }
 
 struct State {
     index: Index<u64>,
     queues: HashMap<u64, Arc<Queue>>,
     next: u64,
-    /// All up to here is in the queues of those who may want it.
-    routed: Position,
 }
 
 /// What may be for one feed and was not looked at yet.
@@ -123,9 +123,9 @@ impl Board {
             index: Index::new(),
             queues: HashMap::new(),
             next: 0,
-            routed: workspace.tail(),
         };
         Board {
+            routed: Mutex::new(workspace.tail()),
             workspace,
             state: Mutex::new(state),
         }
@@ -144,7 +144,7 @@ impl Board {
                 // What was routed before is in the log alone.
                 // And what is at hand by now is not waited for, for the sake of who reads its own
                 // writes.
-                whole_after: state.routed.seq.max(self.workspace.tail().seq),
+                whole_after: locked(&self.routed).seq.max(self.workspace.tail().seq),
                 rung: false,
             }),
         });
@@ -159,7 +159,7 @@ impl Board {
     /// Routes up to the tail.
     async fn catch_up(&self) {
         loop {
-            let routed = locked(&self.state).routed;
+            let routed = *locked(&self.routed);
             let tail = self.workspace.tail();
             if routed.epoch != tail.epoch {
                 return self.begin_again(tail);
@@ -181,7 +181,7 @@ impl Board {
         let mut rung: Vec<Arc<Notify>> = Vec::new();
         let mut found = Vec::new();
         {
-            let mut state = locked(&self.state);
+            let state = locked(&self.state);
             for entry in entries {
                 found.clear();
                 state.index.find(&entry.change, &mut found);
@@ -195,15 +195,15 @@ impl Board {
                 }
             }
             // Only now: whoever sees this place finds all up to it in its queue.
-            state.routed = last.position();
+            *locked(&self.routed) = last.position();
         }
         rung.iter().for_each(|bell| bell.notify_one());
     }
 
     /// Sends all feeds to the log: what lies before this place was not routed.
     fn begin_again(&self, tail: Position) {
-        let mut state = locked(&self.state);
-        state.routed = tail;
+        let state = locked(&self.state);
+        *locked(&self.routed) = tail;
         for queue in state.queues.values() {
             queue.lose(tail.seq);
             queue.bell.notify_one();
@@ -235,7 +235,7 @@ impl Route {
     /// Says what the feed looks at next, where it is at `at`.
     pub fn step(&self, at: Seq, limit: usize) -> Step {
         // Asked before the queue is: what is routed later may not be in what is seen of it.
-        let routed = locked(&self.board.state).routed;
+        let routed = *locked(&self.board.routed);
         let mut waiting = locked(&self.queue.waiting);
         waiting.rung = false;
         if at < waiting.whole_after {

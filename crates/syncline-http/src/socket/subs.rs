@@ -107,16 +107,9 @@ impl Session {
             Ok(head) => head,
             Err(problem) => return self.error(reference, &problem),
         };
-        let sub = self
-            .subs
-            .iter_mut()
-            .find(|sub| Some(sub.id.as_str()) == named);
-        let shape = match sub {
-            Some(sub) => {
-                sub.feed.note_shown(&head);
-                sub.shape.clone()
-            }
-            None => Shape::whole(&self.principal),
+        let shape = match self.shape_of(named, &head).await {
+            Ok(shape) => shape,
+            Err(problem) => return self.error(reference, &problem),
         };
         let shown = (!is_held(&resync, &head)).then_some(&head);
         let frames = &mut self.frames;
@@ -130,6 +123,25 @@ impl Session {
                 write_snapshot(w, named, reference, contexts, true, None);
             });
         });
+    }
+
+    /// Returns how a subscription shows a context, which it then knows to be shown.
+    async fn shape_of(&mut self, named: Option<&str>, head: &Head) -> Result<Shape, Problem> {
+        let sub = self
+            .subs
+            .iter_mut()
+            .find(|sub| Some(sub.id.as_str()) == named);
+        // A subscription that is over may still be asked with.
+        let Some(sub) = sub else {
+            return Ok(Shape::whole(&self.principal));
+        };
+        if !sub.feed.covers(head).await? {
+            let (context, id) = (&head.address, &sub.id);
+            let detail = format!("context \"{context}\" is not in the scope of {id:?}");
+            return Err(Problem::new(Code::NotFound, detail));
+        }
+        sub.feed.note_shown(head);
+        Ok(sub.shape.clone())
     }
 
     /// Notes for which subscriptions there may be something.

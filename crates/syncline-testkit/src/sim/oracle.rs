@@ -93,7 +93,10 @@ impl Oracle {
             let same = |known: Option<&Json>| known == Some(&part);
             let shows_nothing = change.kind == ChangeType::Update
                 && !choice.fields.is_empty()
-                && (same(before.as_ref()) || same(parts.get(&change.context)));
+                // Made one, changes to and fro are none: what is held at the end tells.
+                && (choice.coalesces
+                    || same(before.as_ref())
+                    || same(parts.get(&change.context)));
             if meaning == Meaning::Told {
                 parts.insert(&change.context, part);
             }

@@ -486,12 +486,16 @@ impl Reader {
             .workspace()
             .get(&Principal::owner(), &change.context, When::Head)
             .await;
+        let covered = match &head {
+            Ok(head) => connection.feed.covers(head).await.unwrap_or(false),
+            Err(_) => false,
+        };
         match head {
-            Ok(head) => {
+            Ok(head) if covered => {
                 connection.feed.note_shown(&head);
                 self.show(&head);
             }
-            Err(_) => {
+            _ => {
                 self.held.remove(&change.context);
             }
         }
