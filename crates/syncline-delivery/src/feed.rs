@@ -24,6 +24,10 @@ use crate::snapshot::Pager;
 
 /// Bounds how many records are judged before a page is handed out, even if none matches.
 const JUDGED_MAX: usize = 1_024;
+/// Bounds how many records are read at once.
+const READ_MAX: usize = 256;
+/// What a message is taken to have until some were seen, in bytes.
+const TYPICAL_BYTES: usize = 512;
 /// Bounds a snapshot's page, in contexts.
 const SNAPSHOT_PAGE: usize = 100;
 /// Bounds how many pages are read for one that a filter leaves something of.
@@ -120,6 +124,8 @@ pub struct Feed {
     pub(crate) at: Position,
     pub(crate) sent: Sent,
     pub(crate) held: Held<Arc<Entry>>,
+    /// About how many bytes one of its messages has.
+    typical: usize,
     begun: Instant,
     passed: Duration,
     route: Option<Route>,
@@ -189,6 +195,7 @@ impl Feed {
             at,
             sent,
             held: Held::default(),
+            typical: TYPICAL_BYTES,
             begun: Instant::now(),
             passed: Duration::ZERO,
             route: None,
@@ -365,8 +372,11 @@ impl Feed {
     async fn fill(&mut self, page: &mut Page) -> Result<(), Problem> {
         let mut judged = 0;
         while !page.is_full() && judged < JUDGED_MAX && !self.over {
-            let room = page.room().clamp(1, 256);
-            let room = if self.skims { 256 } else { room };
+            // What does not fit would be read from the store and taken apart for nothing.
+            let fits = 1 + page.bytes_left() / self.typical;
+            let room = page.room().min(fits).clamp(1, READ_MAX);
+            let room = if self.skims { READ_MAX } else { room };
+            let (items, bytes) = (page.items.len(), page.bytes());
             let batch = self.read(room, page).await?;
             if batch.entries.is_empty() {
                 self.at = batch.then.unwrap_or(self.at);
@@ -387,6 +397,9 @@ impl Feed {
             }
             if let (true, Some(then)) = (all, batch.then) {
                 self.at = then;
+            }
+            if let Some(each) = (page.bytes() - bytes).checked_div(page.items.len() - items) {
+                self.typical = (self.typical + each).div_ceil(2);
             }
         }
         Ok(())

@@ -45,6 +45,11 @@ impl Page {
         self.items_max.saturating_sub(self.items.len())
     }
 
+    /// Returns about how many bytes still fit.
+    pub fn bytes_left(&self) -> usize {
+        self.bytes_max.saturating_sub(self.bytes)
+    }
+
     /// Returns about how many bytes are on it.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -145,3 +145,17 @@ fn an_address_in_use_is_said() {
         "{said:?}"
     );
 }
+
+#[test]
+fn the_echo_fixture_says_where_it_listens() {
+    let node = Node::start();
+    let fixture = ["fixture", "ws-echo", "--listen", "127.0.0.1:0"];
+    let mut child = node.command(&fixture).spawn().unwrap();
+    let mut line = String::new();
+    let out = child.stdout.take().unwrap();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line).unwrap();
+    let address = line.trim().strip_prefix("ready ws://").unwrap();
+    assert!(std::net::TcpStream::connect(address).is_ok(), "{line}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}

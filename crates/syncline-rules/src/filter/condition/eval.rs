@@ -13,6 +13,8 @@ use super::value::Value;
 /// Bounds one evaluation. A step is a node that is evaluated, an item or member that is looked
 /// at, sixteen bytes of text, or sixteen states of a pattern: some ten nanoseconds.
 const STEPS_MAX: u64 = 20_000;
+/// What a calculation costs beside its nodes: a number may have a thousand digits.
+const NUMBER_STEPS: u64 = 8;
 /// Bounds a text that an expression makes, in bytes.
 const MADE_BYTES_MAX: usize = 64 << 10;
 
@@ -82,7 +84,14 @@ impl<'a> Run<'a> {
                 let items = items.iter().map(|item| self.value(item));
                 Value::List(items.collect::<Result<_, _>>()?)
             }
-            Node::Field(field) => value_of(*field, self.facts)?,
+            Node::Field(field) => {
+                let value = value_of(*field, self.facts)?;
+                // A list is made of the change each time.
+                if let Value::List(items) = &value {
+                    self.steps.pay(items.len() as u64)?;
+                }
+                value
+            }
             Node::Local(index) => self.locals.get(*index).cloned().ok_or(Wrong::Missing)?,
             Node::Member(of, name) => self.value(of)?.member(name)?,
             Node::Index(pair) => {
@@ -167,7 +176,7 @@ impl<'a> Run<'a> {
             if let (Value::Text(a), Value::Text(b)) = (&left, &right) {
                 let text = [&**a, &**b];
                 self.pay_for_text(a.len() + b.len())?;
-                return Ok(Value::Text(Cow::Owned(text.concat())));
+                return Ok(Value::made(text.concat()));
             }
             if let (Some(a), Some(b)) = (left.length(), right.length()) {
                 self.steps.pay((a + b) as u64)?;
@@ -176,6 +185,7 @@ impl<'a> Run<'a> {
                 return Ok(Value::List(items.chain(more).collect()));
             }
         }
+        self.steps.pay(NUMBER_STEPS)?;
         let (a, b) = (left.as_number()?, right.as_number()?);
         owned(match kind {
             Calculate::Add => a.checked_add(b),
@@ -212,11 +222,9 @@ impl<'a> Run<'a> {
                     Function::LowerAscii => text.to_ascii_lowercase(),
                     _ => text.to_ascii_uppercase(),
                 };
-                Ok(Value::Text(Cow::Owned(changed)))
+                Ok(Value::made(changed))
             }
-            (Function::String, Value::Number(number)) => {
-                Ok(Value::Text(Cow::Owned(number.to_string())))
-            }
+            (Function::String, Value::Number(number)) => Ok(Value::made(number.to_string())),
             (Function::String, Value::Bool(value)) => Ok(Value::text(match value {
                 true => "true",
                 false => "false",

@@ -78,5 +78,5 @@ fn of_document(field: Field, document: &Document) -> Option<Value<'_>> {
 }
 
 fn made<'a>(text: &impl ToString) -> Value<'a> {
-    Value::Text(Cow::Owned(text.to_string()))
+    Value::made(text.to_string())
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use syncline_model::json::{Json, Number, Object};
@@ -14,11 +15,29 @@ pub(super) enum Value<'a> {
     Null,
     Bool(bool),
     Number(Cow<'a, Number>),
-    Text(Cow<'a, str>),
+    Text(Text<'a>),
     Object(&'a Object),
     Array(&'a [Json]),
     /// A list that the expression made.
     List(Arc<[Value<'a>]>),
+}
+
+/// A text. One that the expression made is shared: a loop hands its variable out at each step.
+#[derive(Clone, Debug)]
+pub(super) enum Text<'a> {
+    Borrowed(&'a str),
+    Made(Arc<str>),
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Text::Borrowed(text) => text,
+            Text::Made(text) => text,
+        }
+    }
 }
 
 impl<'a> Value<'a> {
@@ -27,14 +46,18 @@ impl<'a> Value<'a> {
             Json::Null => Value::Null,
             Json::Bool(value) => Value::Bool(*value),
             Json::Number(number) => Value::Number(Cow::Borrowed(number)),
-            Json::String(text) => Value::Text(Cow::Borrowed(text)),
+            Json::String(text) => Value::text(text),
             Json::Array(items) => Value::Array(items),
             Json::Object(object) => Value::Object(object),
         }
     }
 
     pub fn text(text: &'a str) -> Value<'a> {
-        Value::Text(Cow::Borrowed(text))
+        Value::Text(Text::Borrowed(text))
+    }
+
+    pub fn made(text: String) -> Value<'a> {
+        Value::Text(Text::Made(text.into()))
     }
 
     pub fn count(count: usize) -> Value<'a> {
@@ -117,7 +140,7 @@ impl<'a> Value<'a> {
             (Value::Text(a), Value::Text(b)) => {
                 a.len() == b.len() && {
                     steps.pay_for_bytes(a.len())?;
-                    a == b
+                    **a == **b
                 }
             }
             (Value::Object(a), Value::Object(b)) => return equal_objects(a, b, steps),

@@ -157,3 +157,26 @@ fn json_with(key: &str, value: Json) -> Json {
     let object = [(key, value)].into_iter().collect();
     Json::Object(object)
 }
+
+/// What a loop hands out again and again, and lists that are made of the change, are paid for.
+#[test]
+fn what_is_handed_out_often_costs_no_copies() {
+    let digits = "[1,2,3,4,5,6,7,8,9,10]";
+    let long = document_with(&"x".repeat(60_000));
+    spent(
+        format!(
+            "[data.s.lowerAscii()].all(t, {digits}.all(a, {digits}.all(b, {digits}.all(c, \
+             {digits}.all(d, {digits}.all(e, t != e))))))"
+        ),
+        long,
+    );
+    quickly(move || {
+        let inner = "size(change.changed) > 0";
+        let text = format!("{digits}.all(a, {digits}.all(b, {digits}.all(c, {inner})))");
+        let matcher = compile(&text).unwrap();
+        let mut wide = change();
+        wide.changed = (0..4_096).map(|n| Pointer::root().index(n)).collect();
+        assert!(!matcher.matches(&Facts::of_change(&wide)));
+        assert_eq!(matcher.failed(), 1);
+    });
+}
