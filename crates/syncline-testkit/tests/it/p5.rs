@@ -38,3 +38,16 @@ fn p5_simulation_catches_its_faults() {
         run(p5_sim::run(Plan::runs(50).with(fault))).assert_caught();
     }
 }
+
+/// What simulations found once: a context out of the scope that was asked for again and kept for
+/// ever; changes to and fro that became none.
+#[test]
+fn p5_seeds_that_found_something_stay_good() {
+    for seed in [3_116, 3_049] {
+        let plan = Plan {
+            seed,
+            ..Plan::runs(1)
+        };
+        run(p5_sim::run(plan)).assert_kept();
+    }
+}
