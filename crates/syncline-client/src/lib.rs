@@ -13,6 +13,7 @@ mod http;
 mod id;
 mod lines;
 mod live;
+mod subscriptions;
 mod target;
 
 pub use calls::{Changes, ChangesQuery, Page, When, Write};
@@ -21,4 +22,5 @@ pub use http::{Client, ClientOptions, Response};
 pub use id::fresh_id;
 pub use lines::Trial;
 pub use live::{Event, Live, LiveReader, Submitter};
+pub use subscriptions::NextQuery;
 pub use target::Target;

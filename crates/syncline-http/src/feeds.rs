@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::answer;
 use crate::ask::{Answer, Ask};
+use crate::digests;
 use crate::doors::Node;
 use crate::query::{Query, bad};
 use crate::seats::Seat;
@@ -58,6 +59,9 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
     }
     ask.wait_for_min_cursor(&workspace).await?;
     let deadline = Instant::now() + wait.min(limits.wait_max);
+    if ask.query.flag("digest")? {
+        return digests::pull(&ask, request, deadline).await;
+    }
     let mut bell = Bell::new(&workspace);
     let (mut feed, opening) = Feed::open(workspace, principal, request).await?;
     if !opening.recovered {

@@ -10,7 +10,9 @@ mod ask;
 mod calls;
 mod conflicts;
 mod contexts;
+mod digests;
 mod doors;
+mod explain;
 mod feeds;
 #[doc(hidden)]
 pub mod fuzz;

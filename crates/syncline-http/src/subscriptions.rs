@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::answer;
 use crate::ask::{Answer, Ask, JSON};
+use crate::digests;
 use crate::feeds::write_item;
 use crate::lists::{read_page, write_page};
 use crate::query::bad;
@@ -231,6 +232,9 @@ pub(crate) async fn next(ask: Ask) -> Answer {
     let mut given = wait_for(&ask, &durable, &asked, Instant::now() + wait).await?;
     if !given.is_empty() && !batch.is_zero() {
         fill(&ask, &durable, &asked, &mut given, Instant::now() + batch).await;
+    }
+    if ask.query.flag("digest")? {
+        return digests::of_given(&ask, &durable, &given).await;
     }
     let shape = durable.shape();
     let bytes = given.iter().flat_map(|given| &given.items).map(Item::weight).sum();

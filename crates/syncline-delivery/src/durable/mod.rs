@@ -18,4 +18,5 @@ pub use definition::{ACK_WAIT_S_MAX, DELIVERIES_MAX, Definition, WINDOW_MAX};
 pub use registry::{Durable, Durables};
 pub use saved::{Counts, Saved};
 pub use subscription::{Asked, Given, Inspection};
+pub(crate) use units::units;
 pub use window::{Consumer, Dead, Delivery, Standing, Terms, Touches, Unit, Window};

@@ -253,7 +253,7 @@ impl Subscription {
             return Ok(vec![Item::Reset(ResetReason::Access)]);
         }
         let from = From::Cursor(self.workspace.seal(&unit.before));
-        let request = self.definition.request(from);
+        let request = self.definition.request_from(from);
         let (mut feed, opening) =
             Feed::open(self.workspace.clone(), principal.clone(), request).await?;
         while opening.recovered && feed.place().seq < unit.seq && feed.is_hungry() {
@@ -306,7 +306,7 @@ impl Subscription {
     /// goes on from the end of the log: what was before is for it to read anew.
     async fn open(&mut self, principal: &Principal) -> Result<Option<Feed>, Problem> {
         let place = self.window.reads_from();
-        let request = self.definition.request(From::Cursor(self.workspace.seal(&place)));
+        let request = self.definition.request_from(From::Cursor(self.workspace.seal(&place)));
         let opened = Feed::open(self.workspace.clone(), principal.clone(), request).await?;
         let (feed, opening) = opened;
         if opening.recovered {
@@ -331,7 +331,7 @@ impl Subscription {
     /// Reads again what was put off, until nothing more of it fits.
     async fn refill(&mut self, principal: &Principal, from: Position) -> Result<(), Problem> {
         let until = self.window.reads_from().seq;
-        let request = self.definition.request(From::Cursor(self.workspace.seal(&from)));
+        let request = self.definition.request_from(From::Cursor(self.workspace.seal(&from)));
         let (mut feed, opening) =
             Feed::open(self.workspace.clone(), principal.clone(), request).await?;
         let mut fits = opening.recovered;
@@ -464,7 +464,7 @@ impl Subscription {
     async fn put_back(&mut self, before: Position, seq: Seq, counts: Counts) -> Result<(), Problem> {
         let owner = Principal::owner();
         let from = From::Cursor(self.workspace.seal(&before));
-        let request = self.definition.request(from);
+        let request = self.definition.request_from(from);
         let (mut feed, opening) = Feed::open(self.workspace.clone(), owner, request).await?;
         while opening.recovered && feed.place().seq < seq && feed.is_hungry() {
             let before = feed.place();
