@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Method;
 use syncline_api::{
-    BulkMode, Code, ContextView, Mode, Problem, ReceiptOrProblem, ReceiptView, Scope, WireChange,
-    write_proposal,
+    BulkMode, Code, ContextView, Filters, Mode, Problem, ReceiptOrProblem, ReceiptView, Scope,
+    WireChange, write_proposal,
 };
 use syncline_model::conflict::Strategy;
 use syncline_model::ids::{Address, BranchName, ChangeId, Name, Version, WorkspaceId};
@@ -75,6 +75,8 @@ pub struct ChangesQuery {
     pub after: Option<String>,
     /// Which contexts; absent is the workspace.
     pub scope: Option<Scope>,
+    /// Which of their changes; empty is all.
+    pub filter: Filters,
     /// At most so many.
     pub limit: Option<usize>,
     /// Wait so long for the first.
@@ -295,6 +297,11 @@ impl Client {
             let mut w = JsonWriter::new();
             scope.write(&mut w);
             text.add("scope", &w.into_string());
+        }
+        if !query.filter.is_empty() {
+            let mut w = JsonWriter::new();
+            query.filter.write(&mut w);
+            text.add("filter", &w.into_string());
         }
         if let Some(limit) = query.limit {
             text.add("limit", &limit.to_string());

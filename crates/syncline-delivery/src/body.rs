@@ -13,6 +13,9 @@ use syncline_model::json::{Json, JsonWriter};
 use crate::feed::Feed;
 use crate::sent::Form;
 
+/// A patch that is so much longer than the document is not sent in its place.
+const PATCH_MORE_MAX: usize = 256;
+
 impl Feed {
     /// Returns the context as of the version that the change made.
     pub(crate) async fn as_of(&self, entry: &Entry) -> Result<Option<Arc<Head>>, Problem> {
@@ -122,7 +125,7 @@ impl Feed {
             return None;
         }
         let json = patch.to_json();
-        if json.weight() > shown.weight() {
+        if json.weight() > shown.weight() + PATCH_MORE_MAX {
             return Some(self.with_effect(change, Effect::Snapshot(shown)));
         }
         let mut step = self.with_effect(change, Effect::Patch(json));

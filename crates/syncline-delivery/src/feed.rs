@@ -121,6 +121,7 @@ pub struct Feed {
     pub(crate) sent: Sent,
     pub(crate) held: Held<Arc<Entry>>,
     begun: Instant,
+    passed: Duration,
     route: Option<Route>,
     pager: Option<Pager>,
     pub(crate) over: bool,
@@ -165,8 +166,9 @@ impl Feed {
         let snapshot = request.from == From::Snapshot || reason.is_some();
         let resumed = !matches!(request.from, From::Now | From::Snapshot) && !snapshot;
         let mut sent = Sent::new(chooses);
-        if resumed && request.coalesce.is_some() {
-            // What was told past the cursor while something older waited is told again.
+        // A reader that goes back to an older place holds what it was sent from there on, which is
+        // what it is sent again, unless that depends on what came before it.
+        if resumed && (request.coalesce.is_some() || !mask.is_whole()) {
             sent.unsure_until(tail.seq);
         }
         let jumps = workspace.faults().live_before_listen && resumed;
@@ -188,6 +190,7 @@ impl Feed {
             sent,
             held: Held::default(),
             begun: Instant::now(),
+            passed: Duration::ZERO,
             route: None,
             pager: snapshot.then(|| Pager::new(at.seq)),
             over: false,
@@ -279,7 +282,8 @@ impl Feed {
 
     /// Returns when something that waits to become one with later changes is due.
     pub fn due(&self) -> Option<Instant> {
-        self.held.due().map(|due| self.begun + due)
+        let due = self.held.due()?;
+        Some(self.begun + due.saturating_sub(self.passed))
     }
 
     /// Returns how urgent the most urgent of the next changes is.
@@ -437,7 +441,8 @@ impl Feed {
         }
         let queued = self.behind() <= QUEUE_MAX as u64;
         let recent = self.workspace.recent(self.at.seq, limit);
-        if (!queued || recent.is_none()) && self.was_live && !self.lagging {
+        let dropped = !queued || (recent.is_none() && !self.skims);
+        if dropped && self.was_live && !self.lagging {
             self.lagging = true;
             self.skims = false;
             page.items.push(Item::Lagging);
@@ -478,7 +483,12 @@ impl Feed {
     }
 
     pub(crate) fn now(&self) -> Duration {
-        self.begun.elapsed()
+        self.begun.elapsed() + self.passed
+    }
+
+    /// Lets time pass for what waits, as far as this feed knows: simulations do not wait for it.
+    pub fn let_pass(&mut self, time: Duration) {
+        self.passed += time;
     }
 
     pub(crate) fn reset(&mut self, reason: ResetReason) -> Item {

@@ -126,3 +126,6 @@ impl<T> Held<T> {
         waiting.map_or(at, |waiting| waiting.before)
     }
 }
+
+#[cfg(test)]
+mod tests;

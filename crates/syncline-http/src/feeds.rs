@@ -178,7 +178,7 @@ fn from(query: &Query, cursor: Option<&str>) -> Result<Option<From>, Problem> {
 fn request(ask: &Ask, from: From) -> Result<FeedRequest, Problem> {
     let actor = ask.actor()?;
     let query = &ask.query;
-    let filter = in_query(query, "filter", |json, at| Filters::read(json, at))?;
+    let filter = in_query(query, "filter", Filters::read)?;
     let pointers = query.text("fields").unwrap_or_default().split(',');
     let fields: Vec<_> = pointers
         .filter(|text| !text.is_empty())
@@ -211,7 +211,7 @@ fn request(ask: &Ask, from: From) -> Result<FeedRequest, Problem> {
 }
 
 fn scope(query: &Query) -> Result<Scope, Problem> {
-    let scope = in_query(query, "scope", |json, at| Scope::read(json, at))?;
+    let scope = in_query(query, "scope", Scope::read)?;
     Ok(scope.unwrap_or_else(Scope::workspace))
 }
 

@@ -9,6 +9,8 @@ mod conditions;
 mod decide;
 mod document;
 mod filter;
+#[doc(hidden)]
+pub mod fuzz;
 mod hierarchy;
 mod kinds;
 mod merging;
@@ -21,7 +23,7 @@ pub use access::{Principal, Role, Subject, may_write, visible};
 pub use conditions::sides;
 pub use decide::{Decision, Now, Refusal, Step, decide};
 pub use document::propose;
-pub use filter::{Answer, Facts, Index, Matcher};
+pub use filter::{Answer, Clause, Facts, Index, Matcher, Wrong};
 pub use hierarchy::{ANCESTORS_MAX, place_of};
 pub use kinds::{KindRules, SCHEMA_KIND, schema_address};
 pub use scope::{Verdict, judge, place_in};

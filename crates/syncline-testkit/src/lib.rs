@@ -2,7 +2,8 @@
 //!
 //! Everything here stands outside: it starts the real binary, speaks to its doors, kills it, cuts
 //! its power, fails its disk, and then asks the doors what is true. Nothing looks into the store,
-//! so a checker outlives every change inside. A harness is a function of a [`prove::Plan`] that
+//! so a checker outlives every change inside. [`sim`] alone is inside: it trades the real binary for
+//! thousands of runs, each of which can be run again from its seed. A harness is a function of a [`prove::Plan`] that
 //! returns a [`prove::Report`]; tests run it a few times, `cargo xtask prove` as often as you like.
 
 pub mod audit;
@@ -15,6 +16,7 @@ pub mod proxy;
 pub mod raw;
 pub mod rng;
 pub mod shim;
+pub mod sim;
 pub mod subscriber;
 pub mod sys;
 pub mod workload;

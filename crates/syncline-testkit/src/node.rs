@@ -35,11 +35,13 @@ pub enum Fault {
     DropEvent,
     /// Tell a subscriber that it is live before it listens.
     LiveBeforeListen,
+    /// Tell a subscriber that it has what was not sent yet.
+    AckBeforeSend,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 7] = [
+    pub const ALL: [Fault; 8] = [
         Fault::SkipFsync,
         Fault::SyncNormal,
         Fault::AnswerBeforeCommit,
@@ -47,6 +49,7 @@ impl Fault {
         Fault::IgnoreBase,
         Fault::DropEvent,
         Fault::LiveBeforeListen,
+        Fault::AckBeforeSend,
     ];
 
     /// Returns the word that `SYNCLINE_TEST_FAULT` understands.
@@ -59,6 +62,7 @@ impl Fault {
             Fault::IgnoreBase => "ignore_base",
             Fault::DropEvent => "drop_event",
             Fault::LiveBeforeListen => "live_before_listen",
+            Fault::AckBeforeSend => "ack_before_send",
         }
     }
 
@@ -348,6 +352,8 @@ impl Node {
         command.args(&self.options.args);
         command.env("XDG_CONFIG_HOME", self.home.path());
         command.env("RUST_BACKTRACE", "1");
+        // All harnesses act as the owner, with more subscribers than one principal has in life.
+        command.env("SYNCLINE_MAX_SUBSCRIPTIONS", "100000");
         command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
         if let Some(fault) = self.options.fault {
             command.env("SYNCLINE_TEST_FAULT", fault.word());

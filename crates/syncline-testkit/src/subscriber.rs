@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use syncline_api::{Code, Problem, ResetReason, Scope, ServerMessage, WireChange};
+use syncline_api::{
+    Attribute, Code, Filter, Filters, Mode, Problem, ResetReason, Scope, ServerMessage, WireChange,
+};
 use syncline_client::ChangesQuery;
 use syncline_model::ids::{Address, ChangeId};
 use syncline_model::json::{Json, JsonWriter, Pointer};
@@ -72,10 +74,10 @@ pub type Life = Arc<Vec<(ChangeId, Address)>>;
 impl Session {
     /// Checks that the session got each change of its scope after its beginning, once and in
     /// order, in one of the log's lives.
-    pub fn check(&self, lives: &[Life], scope: Option<&Address>) -> Result<(), String> {
+    pub fn check(&self, lives: &[Life], wants: impl Fn(&Address) -> bool) -> Result<(), String> {
         let failures: Vec<_> = lives
             .iter()
-            .map(|life| self.check_life(life, scope))
+            .map(|life| self.check_life(life, &wants))
             .filter_map(Result::err)
             .collect();
         match failures.len() == lives.len() {
@@ -84,7 +86,7 @@ impl Session {
         }
     }
 
-    fn check_life(&self, life: &Life, scope: Option<&Address>) -> Result<(), String> {
+    fn check_life(&self, life: &Life, wants: &dyn Fn(&Address) -> bool) -> Result<(), String> {
         let at = |seq: u64| life.get(usize::try_from(seq).ok()?.checked_sub(1)?);
         let (Some(first), Some(last)) = (self.got.first(), self.got.last()) else {
             return Ok(());
@@ -97,10 +99,7 @@ impl Session {
             Began::Beginning => 0,
             Began::Anywhere => first.0 - 1,
         };
-        let matches = |seq: &u64| match (at(*seq), scope) {
-            (Some((_, address)), Some(scope)) => address == scope,
-            (there, _) => there.is_some(),
-        };
+        let matches = |seq: &u64| at(*seq).is_some_and(|(_, address)| wants(address));
         let due: Vec<u64> = (from + 1..=last.0).filter(matches).collect();
         for (index, seq) in due.iter().enumerate() {
             let expected = at(*seq).map(|(id, _)| *id);
@@ -138,6 +137,10 @@ pub struct Follower {
     pub feed: Feed,
     /// The one context that it follows; absent is all.
     pub scope: Option<Address>,
+    /// It goes from one kind of feed to the next, and from mode to mode, with the same cursors.
+    pub roams: bool,
+    /// By a filter, only contexts of this kind.
+    pub kind: Option<&'static str>,
     /// What it got.
     pub sessions: Vec<Session>,
     /// How often it was told to begin again.
@@ -150,6 +153,7 @@ pub struct Follower {
     /// Versions held by context, since the last snapshot.
     held: Option<BTreeMap<Address, u64>>,
     last: Option<(u64, ChangeId)>,
+    mode: Mode,
 }
 
 impl Follower {
@@ -158,6 +162,8 @@ impl Follower {
         Follower {
             feed,
             scope,
+            roams: false,
+            kind: None,
             sessions: Vec::new(),
             resets: 0,
             found: Violations::default(),
@@ -166,7 +172,19 @@ impl Follower {
             places: Vec::new(),
             held: None,
             last: None,
+            mode: Mode::Delta,
         }
+    }
+
+    /// Says whether it asks for changes of a context.
+    pub fn wants(&self, context: &Address) -> bool {
+        self.scope.as_ref().is_none_or(|scope| scope == context)
+            && self.kind.is_none_or(|kind| context.kind() == kind)
+    }
+
+    fn filter(&self) -> Filters {
+        let kind = |kind: &str| Filter::Exact(Attribute::Kind, Json::from(kind));
+        Filters(self.kind.map(kind).into_iter().collect())
     }
 
     /// Returns the last change that it got.
@@ -206,6 +224,11 @@ impl Follower {
     }
 
     async fn session(&mut self, to_the_end: bool) -> End {
+        if self.roams {
+            self.feed = *self.rng.choose(&[Feed::Ws, Feed::Sse, Feed::Poll]);
+            let modes = [Mode::Delta, Mode::Snapshot, Mode::Thin];
+            self.mode = *self.rng.choose(&modes);
+        }
         let start = self.choose_start(to_the_end);
         let began = match &start {
             Some(Known {
@@ -257,6 +280,9 @@ impl Follower {
         w.field_str("id", "s");
         w.key("scope");
         self.scope().write(&mut w);
+        w.key("filter");
+        self.filter().write(&mut w);
+        w.field_str("mode", self.mode.as_str());
         w.key("from");
         match &cursor {
             Some(cursor) => {
@@ -473,6 +499,8 @@ impl Follower {
             let query = ChangesQuery {
                 after: cursor.clone(),
                 scope: Some(self.scope()),
+                filter: self.filter(),
+                mode: Some(self.mode),
                 limit: Some(usize::try_from(self.rng.between(1, 200)).expect("a small number")),
                 wait_ms: Some(if to_the_end { 300 } else { 1_000 }),
                 ..ChangesQuery::default()
@@ -586,14 +614,20 @@ impl Follower {
     }
 
     fn query(&self) -> String {
-        match &self.scope {
-            // Only letters, digits and dashes stand in the harness's addresses.
-            Some(address) => {
-                let escaped = address.as_str().replace('/', "%2F");
-                format!("?scope=%5B%7B%22context%22%3A%22{escaped}%22%7D%5D")
-            }
-            None => String::new(),
+        // Only letters, digits and dashes stand in the harness's addresses.
+        let mut query = format!("?mode={}", self.mode.as_str());
+        if let Some(address) = &self.scope {
+            let escaped = address.as_str().replace('/', "%2F");
+            query.push_str("&scope=%5B%7B%22context%22%3A%22");
+            query.push_str(&escaped);
+            query.push_str("%22%7D%5D");
         }
+        if let Some(kind) = self.kind {
+            query.push_str("&filter=%7B%22exact%22%3A%7B%22kind%22%3A%22");
+            query.push_str(kind);
+            query.push_str("%22%7D%7D");
+        }
+        query
     }
 }
 

@@ -9,6 +9,7 @@
 mod contend;
 mod job;
 mod load;
+mod matching;
 mod merge;
 mod report;
 mod rows;
@@ -49,7 +50,7 @@ const STARTS: usize = 20;
 #[command(name = "cargo xtask bench")]
 struct Options {
     /// Only this row or group of rows: write, write-1k, write-1k-16, read, notify, notify-100,
-    /// deliver, contend, merge, memory, start.
+    /// deliver, contend, match, merge, memory, start.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
     /// How long each measurement counts.
@@ -152,6 +153,7 @@ impl Bench {
         self.contend()?;
         self.follow()?;
         self.merges();
+        self.matching();
         self.memory()?;
         self.filled()?;
         self.beside(large)?;
@@ -272,6 +274,12 @@ impl Bench {
     /// Measures merges and diffs, in this process.
     fn merges(&mut self) {
         let rows = merge::rows(|name| self.wants(name));
+        self.report.sizes.extend(rows);
+    }
+
+    /// Measures how the subscriptions are found that a change is for, in this process.
+    fn matching(&mut self) {
+        let rows = matching::rows(|name| self.wants(name));
         self.report.sizes.extend(rows);
     }
 

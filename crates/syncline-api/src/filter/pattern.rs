@@ -17,6 +17,14 @@ impl PointerPattern {
         Pointer::parse(text).map(PointerPattern)
     }
 
+    /// Returns the place above all that can match: the steps before the first `*`.
+    pub fn stem(&self) -> Pointer {
+        let plain = self.0.tokens().iter().take_while(|token| &***token != ANY);
+        let mut stem = Pointer::root();
+        plain.for_each(|token| stem.push(token.clone()));
+        stem
+    }
+
     /// Says whether a change at `pointer` touches what the pattern names: it lies at it, below it
     /// or above it. What replaces `/data` may have changed `/data/status` with it.
     pub fn touches(&self, pointer: &Pointer) -> bool {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod contexts;
+mod filters;
 mod messages;
 mod proposals;
 mod samples;

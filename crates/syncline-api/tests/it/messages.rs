@@ -132,7 +132,7 @@ fn each_wrong_field_is_named() {
         (
             r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"from":{}}"#,
             Code::Invalid,
-            "/from/cursor",
+            "/from",
         ),
         (
             r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"mode":"all"}"#,

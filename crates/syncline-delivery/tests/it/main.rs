@@ -5,6 +5,7 @@ mod durable;
 mod follower;
 mod p5;
 mod pages;
+mod router;
 
 use std::sync::Arc;
 

@@ -20,7 +20,7 @@ async fn write(node: &Node, n: u64) {
     .ok();
 }
 
-async fn pull(node: &Node, query: &str) -> (Vec<Json>, String) {
+pub async fn pull(node: &Node, query: &str) -> (Vec<Json>, String) {
     let answer = node.get(&format!("/v1/changes{query}")).await.ok().json();
     (
         answer.get("changes").unwrap().as_array().unwrap().to_vec(),
@@ -141,19 +141,19 @@ async fn a_bulk_is_never_cut() {
     assert!(pull(&node, &format!("?after={cursor}")).await.0.is_empty());
 }
 
-struct Stream {
+pub struct Stream {
     lines: BufReader<TcpStream>,
 }
 
 #[derive(Debug, PartialEq)]
-struct Event {
-    kind: String,
-    id: Option<String>,
-    data: Json,
+pub struct Event {
+    pub kind: String,
+    pub id: Option<String>,
+    pub data: Json,
 }
 
 impl Stream {
-    async fn open(node: &Node, path: &str, headers: &str) -> Stream {
+    pub async fn open(node: &Node, path: &str, headers: &str) -> Stream {
         let mut stream = node.connect().await;
         let request = format!(
             "GET {path} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {KEY}\r\n{headers}\r\n",
@@ -190,7 +190,7 @@ impl Stream {
         }
     }
 
-    async fn event(&mut self) -> Option<Event> {
+    pub async fn event(&mut self) -> Option<Event> {
         let (mut kind, mut id, mut data) = (None, None, None);
         loop {
             let line = self.line().await?;

@@ -8,6 +8,7 @@ mod conflicts;
 mod feeds;
 mod gate;
 mod limits;
+mod live;
 mod merge;
 mod node;
 mod openapi;

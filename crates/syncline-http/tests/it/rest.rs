@@ -619,7 +619,6 @@ async fn what_is_not_built_says_so() {
         "/v1/contexts/task/a?resolved=true",
         "/v1/contexts?where=x",
         "/v1/contexts?q=x",
-        "/v1/changes?filter=x",
     ] {
         node.get(path).await.problem(501, "not_built");
     }

@@ -219,10 +219,10 @@ async fn what_is_wrong_is_answered_by_its_id() {
             Some("/scope"),
         ),
         (
-            r#"{"type":"subscribe","id":"s2","scope":[{"workspace":true}],"filter":{}}"#,
+            r#"{"type":"subscribe","id":"s2","scope":[{"workspace":true}],"filter":{"exat":{}}}"#,
             Some("s2"),
-            "not_built",
-            Some("/filter"),
+            "invalid",
+            Some("/filter/exat"),
         ),
         (
             r#"{"type":"subscribe","id":"s3","scope":[{"workspace":true}],"from":{"cursor":"x"}}"#,

@@ -72,6 +72,11 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// Says whether it is known what the document is, be it that there is none.
+    pub(super) fn has_document(&self) -> bool {
+        !matches!(self.document, After::NotAtHand)
+    }
+
     pub(super) fn get(&self, attribute: &Attribute) -> Found<'a> {
         let change = self.change;
         let place = &change.place;

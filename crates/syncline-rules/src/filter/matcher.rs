@@ -6,7 +6,7 @@ use syncline_api::{Attribute, Filter, Filters};
 use syncline_model::json::{FieldError, Json, Pointer};
 
 use super::condition::Expression;
-use super::facts::{After, Facts, Found};
+use super::facts::{Facts, Found};
 
 /// What a matcher says of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +50,7 @@ impl Matcher {
         let Some(expression) = &self.expression else {
             return filtered;
         };
-        let at_hand = !matches!(facts.document, After::NotAtHand) || !expression.needs_document();
+        let at_hand = facts.has_document() || !expression.needs_document();
         match filtered {
             Answer::No => Answer::No,
             _ if !at_hand => Answer::NeedsDocument,
@@ -104,6 +104,10 @@ impl Matcher {
     pub(super) fn filters(&self) -> &Filters {
         &self.filters
     }
+
+    pub(super) fn expression(&self) -> Option<&Expression> {
+        self.expression.as_deref()
+    }
 }
 
 /// Says whether a filter names an attribute for which `asked` holds.
@@ -130,7 +134,7 @@ fn looks_at_change(filter: &Filter) -> bool {
     }
 }
 
-fn judge(filter: &Filter, facts: &Facts<'_>) -> Answer {
+pub(super) fn judge(filter: &Filter, facts: &Facts<'_>) -> Answer {
     match filter {
         Filter::All(filters) => all(filters.iter().map(|filter| judge(filter, facts))),
         Filter::Any(filters) => any(filters.iter().map(|filter| judge(filter, facts))),

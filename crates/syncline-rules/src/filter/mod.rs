@@ -5,11 +5,13 @@
 //! matcher only chooses among the changes of the scope, and is never security.
 
 mod condition;
+mod explain;
 mod facts;
 mod index;
 mod matcher;
 
 pub use condition::Wrong;
+pub use explain::Clause;
 pub use facts::Facts;
 pub use index::Index;
 pub use matcher::{Answer, Matcher};

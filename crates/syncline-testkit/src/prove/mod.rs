@@ -9,6 +9,7 @@ pub mod p2_order;
 pub mod p3;
 pub mod p4;
 pub mod p5;
+pub mod p5_sim;
 pub mod p9;
 pub mod siege;
 
@@ -237,6 +238,12 @@ pub const HARNESSES: &[Harness] = &[
     },
     Harness {
         name: "p5",
+        what: "subscribers that come and go, simulated; and a round of p5-node for every 500 runs",
+        runs: 500,
+        run: |plan| Box::pin(p5_sim::run_beside_nodes(plan)),
+    },
+    Harness {
+        name: "p5-node",
         what: "subscribers that come and go while the node is killed and restored",
         runs: 5,
         run: |plan| Box::pin(p5::run(plan)),

@@ -404,7 +404,7 @@ impl Story {
             let life = [auditor.life()];
             for (_, reader) in self.readers.iter().filter(|(of, _)| *of == workspace) {
                 for session in &reader.sessions {
-                    if let Err(what) = session.check(&life, None) {
+                    if let Err(what) = session.check(&life, |_| true) {
                         found.add(format!("seen by {:?} and gone: {what}", reader.feed));
                     }
                 }

@@ -84,12 +84,11 @@ pub fn check_reader(reader: &Follower, lives: &[Life], found: &mut Violations) -
         found.add(format!("{name}: {what}"));
     }
     for session in &reader.sessions {
-        if let Err(what) = session.check(lives, reader.scope.as_ref()) {
+        if let Err(what) = session.check(lives, |context| reader.wants(context)) {
             found.add(format!("{name}: {what}"));
         }
     }
-    let mine =
-        |(_, there): &&(_, Address)| reader.scope.as_ref().is_none_or(|scope| scope == there);
+    let mine = |(_, there): &&(_, Address)| reader.wants(there);
     let end = lives
         .last()
         .and_then(|life| life.iter().rev().find(mine))

@@ -97,7 +97,9 @@ async fn round(
         } else {
             &through_proxy
         };
-        let follower = Follower::new(feed, scope, access.clone(), rng.fork(number));
+        let mut follower = Follower::new(feed, scope, access.clone(), rng.fork(number));
+        follower.roams = number >= 3;
+        follower.kind = (number == 4).then_some("task");
         readers.spawn(follower.follow(told.clone()));
     }
     let workload = Workload {

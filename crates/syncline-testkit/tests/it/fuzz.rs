@@ -9,11 +9,12 @@ mod names;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 6] = [
+const TARGETS: [Target; 7] = [
     ("json", syncline_model::json::fuzz::fuzz_json),
     ("patch", syncline_merge::fuzz::fuzz_patch),
     ("merge_patch", syncline_merge::fuzz::fuzz_merge_patch),
     ("wire", syncline_api::fuzz::fuzz_wire),
+    ("filter", syncline_rules::fuzz::fuzz_filter),
     ("request", syncline_http::fuzz::fuzz_request),
     ("names", names::fuzz_names),
 ];
@@ -26,6 +27,9 @@ const SEEDS: &[&str] = &[
     r#"{"a":[1,{"b":null}]}"#,
     "{\"a\":[1,2,3]}\n[{\"op\":\"move\",\"from\":\"/a/0\",\"path\":\"/a/2\"}]",
     "{\"a\":{\"b\":1}}\n{\"a\":{\"b\":null,\"c\":[]}}",
+    r#"{"any":[{"exact":{"labels.a":"b","type":"update"}},{"in":{"kind":["task"]}},{"changed":"/data/*"}]}"#,
+    "{\"not\":{\"min_priority\":2}}\ndata.tags.exists(t, t == 'x') && change.version > 1 || has(data.n)",
+    "size(data.status + \"x\") in [5, 6.0] ? labels.area.matches(r'^a.*') : -data.n * 2 < 3",
     "task/auth-42",
     "\"v8-0123456789abcdef\"",
     "01a1fdf8-1e70-79b8-b4c4-202c2c946ac9",

@@ -1,7 +1,7 @@
 //! P5, resumable: each change once, in order, or a reset.
 
 use syncline_testkit::Fault;
-use syncline_testkit::prove::{Plan, p5};
+use syncline_testkit::prove::{Plan, p5, p5_sim};
 
 use crate::{alone, run};
 
@@ -21,4 +21,20 @@ fn p5_harness_catches_drop_event() {
 fn p5_harness_catches_live_before_listen() {
     let _alone = alone();
     run(p5::run(Plan::runs(8).with(Fault::LiveBeforeListen))).assert_caught();
+}
+
+#[test]
+fn p5_simulated_readers_miss_nothing() {
+    run(p5_sim::run(Plan::runs(150))).assert_kept();
+}
+
+#[test]
+fn p5_simulation_catches_its_faults() {
+    for fault in [
+        Fault::DropEvent,
+        Fault::LiveBeforeListen,
+        Fault::AckBeforeSend,
+    ] {
+        run(p5_sim::run(Plan::runs(50).with(fault))).assert_caught();
+    }
 }

@@ -177,3 +177,144 @@ fn a_garbage_cursor_is_refused() {
     let said = node.run(&["watch", "--since", "garbage", "--json"]);
     assert_eq!((said.code, said.problem().as_str()), (2, "bad_cursor"));
 }
+
+/// The contexts that a watch from the log's start shows.
+fn chosen(node: &Node, options: &[&str]) -> Vec<String> {
+    let mut arguments = vec!["watch", "--from", "start", "--format", "{context} {type}"];
+    arguments.extend(options);
+    let watching = Watching::start(node, &arguments);
+    let mut seen = Vec::new();
+    while let Ok(line) = watching.lines.recv_timeout(Duration::from_secs(2)) {
+        seen.push(line);
+        if seen
+            .last()
+            .is_some_and(|line| line.starts_with("task/last "))
+        {
+            break;
+        }
+    }
+    seen
+}
+
+#[test]
+fn options_choose_among_the_changes() {
+    let node = Node::start();
+    for arguments in [
+        &[
+            "put",
+            "task/a",
+            "title=A",
+            "labels.area=auth",
+            "--agent",
+            "claude",
+        ][..],
+        &["patch", "task/a", "data.status=done", "--agent", "codex"],
+        &["put", "note/b", "title=B", "data.points=5"],
+        &["rm", "note/b"],
+        &[
+            "put",
+            "task/last",
+            "labels.area=auth",
+            "data.status=x",
+            "data.points=9",
+            "--agent",
+            "claude",
+        ],
+    ] {
+        node.ok(arguments);
+    }
+    let last = "task/last create";
+    for (options, expected) in [
+        (
+            &["--kind", "note", "--kind", "task", "--type", "create"][..],
+            &["task/a create", "note/b create", last][..],
+        ),
+        (&["--by", "claude"], &["task/a create", last]),
+        (
+            &["--changed", "/data/status", "--label", "area=auth"],
+            &["task/a create", "task/a update", last],
+        ),
+        (
+            &[
+                "--changed",
+                "/data/points",
+                "--kind",
+                "note",
+                "--kind",
+                "task",
+                "--by",
+                "claude",
+            ],
+            &["task/a create", last],
+        ),
+        (
+            &["--where", "has(data.points) && data.points > 4"],
+            &["note/b create", "note/b delete", last],
+        ),
+        (
+            &[
+                "--filter",
+                r#"{"exact":{"labels.area":"auth","agent":"claude"}}"#,
+            ],
+            &["task/a create", last],
+        ),
+        (
+            &["global/main", "--label", "area=auth", "--type", "create"],
+            &["task/a create", last],
+        ),
+    ] {
+        assert_eq!(chosen(&node, options), expected, "{options:?}");
+    }
+}
+
+#[test]
+fn a_watch_says_where_it_can_go_on() {
+    let node = Node::start();
+    node.ok(&["put", "task/a", "data.n=1"]);
+    let said = node.run(&["watch", "--from", "1h", "--kind", "task", "--count", "1"]);
+    assert_eq!(said.code, 0);
+    let hint = said
+        .err
+        .lines()
+        .find(|line| line.contains("--from @last"))
+        .unwrap();
+    let cursor = hint.split(' ').rev().nth(1).unwrap();
+    node.ok(&["put", "task/b", "data.n=1"]);
+    let again = [
+        "watch",
+        "--from",
+        cursor,
+        "--count",
+        "1",
+        "--format",
+        "{context}",
+    ];
+    assert_eq!(node.ok(&again), "task/b\n");
+}
+
+#[test]
+fn what_cannot_be_chosen_is_refused() {
+    let node = Node::start();
+    for (options, why) in [
+        (
+            &["--filter", r#"{"exakt":{}}"#][..],
+            "an operator is one of",
+        ),
+        (&["--filter", "{"], "--filter"),
+        (&["--where", "chang.id == 1"], "is not known"),
+        (&["--min-priority", "9"], "a priority is"),
+        (&["--changed", "data"], "--changed"),
+        (&["--type", "new"], "create, update"),
+        (&["--kind", "Task"], "kind"),
+        (&["--format", "xml"], "a format is"),
+        (&["--label", "area"], "KEY=VALUE"),
+    ] {
+        let mut arguments = vec!["watch", "--count", "1"];
+        arguments.extend(options);
+        let said = node.run(&arguments);
+        // What only the node can read is refused by it.
+        let code = if options[0] == "--where" { 3 } else { 2 };
+        assert_eq!(said.code, code, "{options:?}: {}", said.err);
+        assert!(said.err.contains(why), "{options:?}: {}", said.err);
+    }
+}

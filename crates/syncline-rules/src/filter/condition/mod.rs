@@ -33,6 +33,7 @@ use tree::{Field, Node};
 /// A compiled expression.
 #[derive(Debug)]
 pub(super) struct Expression {
+    text: Box<str>,
     root: Node,
     looks_at: Vec<Field>,
     failed: AtomicU64,
@@ -52,6 +53,7 @@ impl Expression {
             return Err(format!("it gives {what}, and must give true or false"));
         }
         Ok(Expression {
+            text: text.into(),
             root,
             looks_at: looks.at,
             failed: AtomicU64::new(0),
@@ -65,6 +67,16 @@ impl Expression {
             self.failed.fetch_add(1, Ordering::Relaxed);
         }
         result
+    }
+
+    /// Returns it as it was written.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Evaluates it without counting, to explain.
+    pub fn try_out(&self, facts: &Facts<'_>) -> Result<bool, Wrong> {
+        eval::evaluate(&self.root, facts)
     }
 
     /// Returns how often it failed.

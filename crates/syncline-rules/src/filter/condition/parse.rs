@@ -390,14 +390,15 @@ fn join(sign: &str, left: Node, right: Node) -> Node {
     }
 }
 
-/// Names an expression of this kind gives something else than true or false, where that is plain.
+/// Says what an expression gives, where that is plainly neither true nor false.
 pub(super) fn is_never_bool(node: &Node) -> Option<&'static str> {
     match node {
         Node::Literal(Literal::Null) => Some("null"),
         Node::Literal(Literal::Number(_)) | Node::Negate(_) => Some("a number"),
         Node::Literal(Literal::Text(_)) => Some("a text"),
         Node::List(_) | Node::Loop(Loop::Filter | Loop::Map, _) => Some("a list"),
-        Node::Calculate(..) => Some("a number or a text"),
+        Node::Calculate(Calculate::Add, _) => Some("a number or a text"),
+        Node::Calculate(..) => Some("a number"),
         Node::Call(Function::Size | Function::Int | Function::Double, ..) => Some("a number"),
         Node::Call(Function::String | Function::LowerAscii | Function::UpperAscii, ..) => {
             Some("a text")

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
-use syncline_api::{From, Mode, Scope, ServerMessage, Subscribe};
+use syncline_api::{Scope, ServerMessage, Subscribe};
 use syncline_client::{Client, ClientOptions, Event, Live, LiveReader, Submitter, Target};
 
 use check::{Delivered, Summary, Told};
