@@ -5,6 +5,7 @@ mod aside;
 mod bad_input;
 mod branches;
 mod conflicts;
+mod durable;
 mod feeds;
 mod gate;
 mod limits;
