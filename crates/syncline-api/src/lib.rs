@@ -5,6 +5,7 @@
 //! input is read strictly, so that a misspelt field never vanishes; what a node sends is read
 //! leniently, so that an older client understands a newer node.
 
+pub mod catalog;
 mod change;
 mod context;
 mod filter;

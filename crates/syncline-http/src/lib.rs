@@ -7,6 +7,7 @@
 
 mod answer;
 mod ask;
+mod asyncapi;
 mod calls;
 mod conflicts;
 mod contexts;
@@ -33,7 +34,9 @@ mod stall;
 mod subscriptions;
 mod tags;
 
+pub use asyncapi::document as asyncapi_document;
 pub use doors::{DoorLimits, Doors, NodeInfo};
 pub use keys::Keys;
 pub use openapi::document as openapi_document;
 pub use serve::{Listeners, serve};
+pub use socket::serve_echo;

@@ -21,7 +21,6 @@ const NOT_BUILT: &[&str] = &[
     "/",
     "/mcp",
     "/graphql",
-    "/asyncapi.json",
     "/docs",
     "/metrics",
     "/v1/contexts/{kind}/{id}/lease",

@@ -21,7 +21,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, watch};
 use tower::ServiceExt as _;
 
 use crate::answer;
-use crate::doors::{Doors, Node, Shared};
+use crate::doors::{DoorLimits, Doors, Node, Shared};
 use crate::gate::{self, Door, Peer};
 use crate::routes;
 use crate::seats::Seats;
@@ -177,12 +177,7 @@ where
     let shared = house.shared.clone();
     let limits = &shared.doors.limits;
     let io = TokioIo::new(Watched::new(stream, limits.write_stall_max));
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_time_max)
-        .max_header_size(HTTP_BUFFER_MAX)
-        .max_buf_size(HTTP_BUFFER_MAX);
+    let builder = connections(limits);
     let service = service_fn(move |request| answer_request(house.clone(), peer.clone(), request));
     let mut connection = pin!(builder.serve_connection(io, service).with_upgrades());
     let ended = tokio::select! {
@@ -195,6 +190,17 @@ where
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection broke");
     }
+}
+
+/// Bounds what a connection may hold before a request is read.
+pub(crate) fn connections(limits: &DoorLimits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_time_max)
+        .max_header_size(HTTP_BUFFER_MAX)
+        .max_buf_size(HTTP_BUFFER_MAX);
+    builder
 }
 
 async fn answer_request(

@@ -140,4 +140,7 @@ pub enum Command {
     /// One agent of a demo.
     #[command(hide = true)]
     DemoAgent(commands::demo::agent::AgentArgs),
+    /// A part of the node alone, for suites of others.
+    #[command(hide = true)]
+    Fixture(commands::fixture::FixtureArgs),
 }

@@ -1,6 +1,7 @@
 //! What travels, byte by byte, and what is refused.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod catalog;
 mod contexts;
 mod filters;
 mod messages;

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::{Call, JSON, READ_HEADERS, handler, plain};
-use crate::{feeds, node, openapi, socket};
+use crate::{asyncapi, feeds, node, openapi, socket};
 
 /// Returns the calls.
 pub(super) fn calls() -> Vec<Call> {
@@ -146,6 +146,12 @@ fn health() -> Vec<Call> {
                 handler!(node::readyz),
             )
         },
+        plain(
+            Method::GET,
+            "/asyncapi.json",
+            "The WebSocket's messages and the stream's events, as AsyncAPI",
+            handler!(asyncapi::get),
+        ),
         plain(
             Method::GET,
             "/openapi.json",

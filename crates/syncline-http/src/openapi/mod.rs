@@ -9,7 +9,8 @@ use syncline_model::json::{Json, Object};
 use crate::answer;
 use crate::ask::{Answer, Ask};
 use crate::calls::{Call, calls};
-use schemas::{empty, schemas};
+use schemas::empty;
+pub(crate) use schemas::schemas;
 
 /// `GET /openapi.json`
 pub(crate) async fn get(_ask: Ask) -> Answer {
@@ -224,7 +225,7 @@ fn media(schema: Json) -> Json {
     object([("schema", schema)])
 }
 
-fn reference(name: &str) -> Json {
+pub(crate) fn reference(name: &str) -> Json {
     object([("$ref", Json::from(format!("#/components/schemas/{name}")))])
 }
 
@@ -236,11 +237,11 @@ fn security() -> Json {
     object([("key", key)])
 }
 
-fn list<const N: usize>(items: [Json; N]) -> Json {
+pub(crate) fn list<const N: usize>(items: [Json; N]) -> Json {
     Json::from(Vec::from(items))
 }
 
-fn object<K: Into<syncline_model::json::Key>>(
+pub(crate) fn object<K: Into<syncline_model::json::Key>>(
     members: impl IntoIterator<Item = (K, Json)>,
 ) -> Json {
     Json::Object(members.into_iter().collect())

@@ -6,11 +6,12 @@ use syncline_model::json::{Json, Object};
 use super::{list, object, reference, subscriptions};
 
 /// Returns all schemas by name.
-pub(super) fn schemas() -> Json {
+pub(crate) fn schemas() -> Json {
     let parts = [
         documents(),
         writes(),
         log(),
+        choices(),
         lines(),
         node(),
         subscriptions::schemas(),
@@ -49,7 +50,6 @@ fn problem() -> Json {
 
 fn writes() -> Named {
     let modes = ["atomic", "independent"].map(Json::from);
-    let receipts = object([("anyOf", list([reference("Receipt"), reference("Refusal")]))]);
     vec![
         ("Receipt", record(&RECEIPT, &["change_id", "outcome"])),
         (
@@ -58,7 +58,14 @@ fn writes() -> Named {
         ),
         (
             "Receipts",
-            object_schema([("bulk", text()), ("receipts", array(receipts))]),
+            object_schema([
+                ("bulk", text()),
+                ("receipts", array(reference("ReceiptOrRefusal"))),
+            ]),
+        ),
+        (
+            "ReceiptOrRefusal",
+            any_of([reference("Receipt"), reference("Refusal")]),
         ),
         ("JsonPatch", array(object([("type", Json::from("object"))]))),
         (
@@ -92,6 +99,85 @@ fn log() -> Named {
         ),
         ("Blame", record(&BLAME, &["path", "version", "change"])),
     ]
+}
+
+/// What a subscription names: which contexts, which of their changes, from where.
+fn choices() -> Named {
+    let words = |words: &[&str]| {
+        object([(
+            "enum",
+            words.iter().map(|w| Json::from(*w)).collect::<Json>(),
+        )])
+    };
+    let yes = object([("const", Json::from(true))]);
+    let labels = || {
+        object([
+            ("type", Json::from("object")),
+            ("additionalProperties", text()),
+            ("minProperties", Json::from(1)),
+        ])
+    };
+    let term = object_schema([
+        ("workspace", yes),
+        ("context", text()),
+        ("subtree", text()),
+        ("inherited", text()),
+        ("label", labels()),
+    ]);
+    let by_name = |value: Json| {
+        object([
+            ("type", Json::from("object")),
+            ("additionalProperties", value),
+            ("minProperties", Json::from(1)),
+        ])
+    };
+    let filter = || reference("Filter");
+    let operators = object_schema([
+        ("all", array(filter())),
+        ("any", array(filter())),
+        ("not", filter()),
+        ("exact", by_name(empty())),
+        ("prefix", by_name(text())),
+        ("suffix", by_name(text())),
+        ("in", by_name(array(empty()))),
+        ("exists", any_of([text(), by_name(boolean())])),
+        ("changed", text()),
+        (
+            "min_priority",
+            object([("enum", (1..=4).map(Json::from).collect())]),
+        ),
+    ]);
+    let place = |name: &'static str| closed(object_schema([(name, text())]), &[name]);
+    vec![
+        ("Scope", array(reference("ScopeTerm"))),
+        ("ScopeTerm", closed(term, &[])),
+        ("Filters", any_of([filter(), array(filter())])),
+        ("Filter", closed(operators, &[])),
+        (
+            "From",
+            any_of([
+                words(&["now", "snapshot", "start"]),
+                place("cursor"),
+                place("time"),
+            ]),
+        ),
+    ]
+}
+
+fn any_of<const N: usize>(schemas: [Json; N]) -> Json {
+    object([("anyOf", list(schemas))])
+}
+
+/// Refuses other members, as the node does.
+fn closed(mut schema: Json, required: &[&str]) -> Json {
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("additionalProperties", Json::from(false));
+        if !required.is_empty() {
+            let names = required.iter().map(|name| Json::from(*name));
+            schema.insert("required", names.collect());
+        }
+    }
+    schema
 }
 
 fn lines() -> Named {

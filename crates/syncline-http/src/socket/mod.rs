@@ -4,6 +4,7 @@
 //! flushes once for all that waits. It asks for more only when the socket took what it had, so a
 //! client that does not read costs one batch of frames and slows nobody (P9).
 
+mod echo;
 mod frames;
 mod hello;
 mod session;
@@ -13,6 +14,8 @@ mod subs;
 use axum::extract::FromRequestParts as _;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocketUpgrade};
 use syncline_api::Problem;
+
+pub use echo::serve_echo;
 
 use crate::ask::{Answer, Ask};
 use crate::gate::{Caller, Peer};
@@ -74,15 +77,19 @@ pub(crate) async fn upgrade(mut ask: Ask) -> Answer {
     let peer = ask.parts.extensions.remove::<Peer>();
     let node = ask.node;
     let bytes_max = node.doors.limits.request_bytes_max;
-    let upgrade = upgrade
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .max_message_size(bytes_max)
-        .max_frame_size(bytes_max)
-        .protocols([SUBPROTOCOL]);
+    let upgrade = configured(upgrade, bytes_max).protocols([SUBPROTOCOL]);
     Ok(upgrade.on_upgrade(move |socket| async move {
         hello::serve(socket, node, caller).await;
         drop(peer);
     }))
+}
+
+/// Bounds what a connection may cost.
+fn configured(upgrade: WebSocketUpgrade, bytes_max: usize) -> WebSocketUpgrade {
+    upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .max_message_size(bytes_max)
+        .max_frame_size(bytes_max)
 }
 
 /// Says that a frame could not be read as ours.

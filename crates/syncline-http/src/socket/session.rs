@@ -12,7 +12,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use futures_util::{Sink, Stream};
 use syncline_api::{
-    ClientMessage, Code, ErrorMessage, Problem, Submit, Welcome, write_error, write_heartbeat,
+    ClientMessage, Code, ErrorMessage, Problem, Submit, Welcome, catalog, write_error,
+    write_heartbeat,
 };
 use syncline_delivery::Feed;
 use syncline_engine::{Principal, Workspace};
@@ -277,7 +278,7 @@ impl Session {
                 tracing::debug!(code = error.code.name(), "a client reports an error");
             }
             ClientMessage::Other { kind, id } => {
-                let problem = match NOT_BUILT.contains(&kind.as_str()) {
+                let problem = match catalog::client_message(&kind).is_some() {
                     true => Problem::not_built(&format!("the message {kind}")),
                     false => {
                         Problem::new(Code::BadRequest, format!("unknown message type {kind:?}"))
@@ -362,17 +363,6 @@ impl Session {
 const DRAIN: Duration = Duration::from_secs(4);
 /// How long the last messages may take.
 const GOODBYE: Duration = Duration::from_secs(2);
-
-/// Messages that PROTOCOL names and no node can do yet.
-const NOT_BUILT: [&str; 7] = [
-    "nack",
-    "extend",
-    "lease",
-    "presence",
-    "push",
-    "pushed",
-    "checkpoint",
-];
 
 /// Tells the peer to come back, each at a moment of its own, so that not all come at once.
 fn stop(node: &Node, frames: &mut Frames) -> Close {

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod aside;
+mod asyncapi;
 mod bad_input;
 mod branches;
 mod conflicts;
 mod durable;
+mod echo;
 mod feeds;
 mod gate;
 mod limits;

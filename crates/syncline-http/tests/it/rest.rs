@@ -606,7 +606,6 @@ async fn what_is_not_built_says_so() {
         "/graphql",
         "/docs",
         "/metrics",
-        "/asyncapi.json",
         "/v1/webhooks",
         "/v1/subscriptions/a/next",
         "/v1/delegations",

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod diff;
 pub mod explain;
 pub mod export;
+pub mod fixture;
 pub mod get;
 pub mod help;
 pub mod import;
@@ -76,5 +77,6 @@ pub fn run(command: Command, run: &Run) -> Result {
         Command::Completions(args) => completions::run(&args, run),
         Command::Help(args) => help::run(&args, run),
         Command::DemoAgent(args) => run.block_on(demo::agent::run(&args, run)),
+        Command::Fixture(args) => run.block_on(fixture::run(&args, run)),
     }
 }

@@ -47,7 +47,15 @@ const CALLS: [&[&str]; 37] = [
 ];
 
 /// Tested in files of their own.
-const APART: [&str; 6] = ["settle", "up", "demo", "mcp", "verify", "demo-agent"];
+const APART: [&str; 7] = [
+    "settle",
+    "up",
+    "demo",
+    "mcp",
+    "verify",
+    "demo-agent",
+    "fixture",
+];
 
 #[test]
 fn every_command_answers_in_json() {
