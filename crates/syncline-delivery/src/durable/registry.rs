@@ -1,9 +1,10 @@
 //! The durable subscriptions of a node, by workspace and name.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use syncline_api::{From, Problem};
+use syncline_api::{Code, From, Problem};
 use syncline_engine::{Principal, Workspace};
 use syncline_model::cursor::Position;
 use syncline_model::head::Head;
@@ -32,11 +33,14 @@ struct Slot {
     /// Held across reads and writes of the store: what is done to a subscription is done one at a
     /// time, and each step keeps what it decided before the next begins.
     subscription: tokio::sync::Mutex<Option<Subscription>>,
+    /// Its definition was taken back, and what was kept of it is forgotten.
+    removed: AtomicBool,
     /// Rings when something was acknowledged, given back or moved.
     bell: Notify,
 }
 
-/// A durable subscription, as doors use it.
+/// A durable subscription, as doors use it. Cheap to clone.
+#[derive(Clone)]
 pub struct Durable {
     slot: Arc<Slot>,
     workspace: Workspace,
@@ -81,6 +85,7 @@ impl Durables {
         let mut guard = durable.slot.subscription.lock().await;
         durable.loaded(&mut guard).await?.forget().await?;
         *guard = None;
+        durable.slot.removed.store(true, Ordering::SeqCst);
         self.forget(&durable);
         durable.slot.bell.notify_waiters();
         Ok(())
@@ -93,6 +98,10 @@ impl Durable {
         &self,
         subscription: &'a mut Option<Subscription>,
     ) -> Result<&'a mut Subscription, Problem> {
+        if self.slot.removed.load(Ordering::SeqCst) {
+            let detail = format!("the durable subscription \"{}\" was taken back", self.name);
+            return Err(Problem::new(Code::NotFound, detail));
+        }
         let version = self.head.version;
         if let Some(loaded) = subscription.as_mut()
             && loaded.version < version

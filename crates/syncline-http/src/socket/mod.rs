@@ -5,6 +5,7 @@
 //! client that does not read costs one batch of frames and slows nobody (P9).
 
 mod echo;
+mod durables;
 mod frames;
 mod hello;
 mod session;

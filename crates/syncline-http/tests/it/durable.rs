@@ -228,3 +228,45 @@ async fn a_digest_makes_many_changes_one_and_keeps_to_its_budget() {
     let cursor = text(&digest, "cursor");
     assert_eq!(ack(&node, format!(r#"{{"cursor":"{cursor}"}}"#)).await, 5);
 }
+
+#[tokio::test]
+async fn a_socket_joins_and_what_it_leaves_comes_to_another() {
+    let node = Node::start().await;
+    define(&node, r#"{"name":"ci"}"#).await;
+    let mut x = node.hello().await;
+    let join = r#"{"type":"subscribe","id":"s","durable":"ci"}"#;
+    x.say(join).await;
+    assert_eq!(x.hear_type("subscribed").await.get("recovered"), Some(&Json::from(true)));
+    write(&node, "task/a", 1).await;
+    let first = x.hear_type("change").await;
+    assert_eq!((number(&first, "n"), number(&first, "delivery")), (1, 1));
+    let cursor_of = |message: &Json| text(message.get("change").unwrap(), "cursor").to_owned();
+    x.say(&format!(r#"{{"type":"ack","sub":"s","cursor":"{}"}}"#, cursor_of(&first))).await;
+    write(&node, "task/a", 2).await;
+    let second = x.hear_type("change").await;
+    let nack = r#"{"type":"nack","sub":"s","cursor":"#;
+    x.say(&format!(r#"{nack}"{}","reason":"later"}}"#, cursor_of(&second))).await;
+    let again = x.hear_type("change").await;
+    assert_eq!((number(&again, "n"), number(&again, "delivery")), (3, 2));
+    x.say(r#"{"type":"extend","sub":"s"}"#).await;
+    // The socket closes without an ack: another has it at once.
+    drop(x);
+    let mut y = node.hello().await;
+    y.say(join).await;
+    let third = y.hear_type("change").await;
+    assert_eq!((number(&third, "n"), number(&third, "delivery")), (1, 3));
+    y.say(&format!(r#"{{"type":"ack","sub":"s","cursor":"{}"}}"#, cursor_of(&third))).await;
+    for _ in 0..200 {
+        let found = node.get(&format!("{S}/ci")).await.ok().json();
+        if number(&found, "behind") == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let found = node.get(&format!("{S}/ci")).await.ok().json();
+    assert_eq!((number(&found, "behind"), number(&found, "waiting")), (0, 0));
+    y.say(r#"{"type":"subscribe","id":"t","durable":"nobody"}"#).await;
+    assert_eq!(text(&y.hear_type("error").await, "code"), "not_found");
+    y.say(r#"{"type":"subscribe","id":"t","durable":"ci","mode":"thin"}"#).await;
+    assert_eq!(text(&y.hear_type("error").await, "code"), "invalid");
+}
