@@ -277,7 +277,11 @@ pub const MESSAGES: &[MessageType] = &[
         "Takes the whole ack wait again",
         &[
             SUB,
-            may("cursor", Text, "For which delivery; all that it has, if absent"),
+            may(
+                "cursor",
+                Text,
+                "For which delivery; all that it has, if absent",
+            ),
         ],
         &[],
     ),

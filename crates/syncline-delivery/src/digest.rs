@@ -71,7 +71,10 @@ impl Digester {
         principal: Principal,
         request: &FeedRequest,
     ) -> Result<Digester, Problem> {
-        let condition = request.condition.as_ref().map(syncline_api::Condition::as_str);
+        let condition = request
+            .condition
+            .as_ref()
+            .map(syncline_api::Condition::as_str);
         let matcher = syncline_rules::Matcher::compile(&request.filter, condition)?;
         Ok(Digester {
             workspace,
@@ -142,7 +145,10 @@ impl Digester {
             if count <= 1 || bytes <= budget_bytes {
                 let changes = |parts: &[(_, Vec<Item>)]| {
                     let items = parts.iter().flat_map(|(_, items)| items);
-                    items.filter_map(entry_of).map(|e| e.change.line()).collect::<Vec<_>>()
+                    items
+                        .filter_map(entry_of)
+                        .map(|e| e.change.line())
+                        .collect::<Vec<_>>()
                 };
                 let mut left = changes(&parts[count..]);
                 let left_out = left.len();
@@ -231,8 +237,15 @@ impl Digester {
     }
 
     /// Returns a version that the reader may see, and that was not a deletion.
-    async fn version(&self, line: &Address, version: Version) -> Result<Option<Arc<Head>>, Problem> {
-        let found = self.workspace.get(&self.principal, line, When::Version(version)).await;
+    async fn version(
+        &self,
+        line: &Address,
+        version: Version,
+    ) -> Result<Option<Arc<Head>>, Problem> {
+        let found = self
+            .workspace
+            .get(&self.principal, line, When::Version(version))
+            .await;
         match found {
             Ok(head) => Ok(Some(head)),
             Err(problem) if matches!(problem.code, Code::Deleted | Code::NotFound) => Ok(None),
@@ -337,7 +350,10 @@ fn write_changed(w: &mut JsonWriter, line: &Line) {
     }
     w.key("changed");
     w.begin_array();
-    places.iter().take(CHANGED_MAX).for_each(|place| w.string(place));
+    places
+        .iter()
+        .take(CHANGED_MAX)
+        .for_each(|place| w.string(place));
     w.end_array();
 }
 

@@ -21,7 +21,9 @@ fn budget(ask: &Ask) -> Result<usize, Problem> {
     let budget = ask.query.number("budget_bytes")?.unwrap_or(BUDGET_USUAL);
     match budget {
         1..=BUDGET_MAX => Ok(usize::try_from(budget).unwrap_or(usize::MAX)),
-        _ => Err(bad(format!("the query's budget_bytes: 1 to {BUDGET_MAX} bytes are meant"))),
+        _ => Err(bad(format!(
+            "the query's budget_bytes: 1 to {BUDGET_MAX} bytes are meant"
+        ))),
     }
 }
 

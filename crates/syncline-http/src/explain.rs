@@ -8,7 +8,9 @@ use syncline_engine::{Entry, Principal, SUBSCRIPTION_KIND, When, Workspace};
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, ChangeId, Kind, Seq, Version};
 use syncline_model::json::JsonWriter;
-use syncline_rules::{Answer as Matched, Facts, Matcher, Subject, Verdict, judge, place_in, visible};
+use syncline_rules::{
+    Answer as Matched, Facts, Matcher, Subject, Verdict, judge, place_in, visible,
+};
 use syncline_store::{ContextList, ListQuery, Sort};
 
 use crate::answer;
@@ -33,7 +35,11 @@ pub(crate) async fn delivery(ask: Ask) -> Answer {
     let mut texts = Vec::with_capacity(names.len());
     for name in &names {
         let durable = ask.node.durables.find(&workspace, &principal, name).await?;
-        texts.push(found.explain(&workspace, &principal, name, &durable).await?);
+        texts.push(
+            found
+                .explain(&workspace, &principal, name, &durable)
+                .await?,
+        );
     }
     Ok(answer::written(|w| {
         w.begin_object();
@@ -81,7 +87,10 @@ impl Found {
         id: &ChangeId,
     ) -> Result<Found, Problem> {
         let unknown = || Problem::new(Code::NotFound, format!("there is no change {id}"));
-        let seq = workspace.seq_of(id).await?.filter(|seq| *seq <= workspace.tail().seq);
+        let seq = workspace
+            .seq_of(id)
+            .await?
+            .filter(|seq| *seq <= workspace.tail().seq);
         let before = seq.ok_or_else(unknown)?.0.checked_sub(1).map(Seq);
         let entries = workspace.read_log(before.ok_or_else(unknown)?, 1).await?;
         let entry = entries.into_iter().next().ok_or_else(unknown)?;
@@ -95,7 +104,9 @@ impl Found {
             syncline_model::change::ChangeType::Delete => Version(change.version.0 - 1),
             _ => change.version,
         };
-        let document = workspace.get(principal, &change.line(), When::Version(version)).await;
+        let document = workspace
+            .get(principal, &change.line(), When::Version(version))
+            .await;
         Ok(Found {
             document: document.ok(),
             entry: entry.clone(),
@@ -133,7 +144,10 @@ impl Found {
         w.begin_object();
         w.field_str("subscription", name);
         w.field_bool("wanted", wanted && self.visible);
-        w.field_str("because", because(verdict, wanted, letter.is_some(), &standing));
+        w.field_str(
+            "because",
+            because(verdict, wanted, letter.is_some(), &standing),
+        );
         self.write_scope(&mut w, &definition.scope, &inherited, verdict);
         self.write_filter(&mut w, &definition)?;
         w.field_bool("visible", self.visible);
@@ -267,7 +281,12 @@ fn because(verdict: Verdict, wanted: bool, dead: bool, standing: &Standing) -> &
         (_, Standing::Held { acked: true, .. }) => {
             "it is acknowledged, and an earlier change of its context is not"
         }
-        (_, Standing::Held { consumer: Some(_), .. }) => "a consumer has it",
+        (
+            _,
+            Standing::Held {
+                consumer: Some(_), ..
+            },
+        ) => "a consumer has it",
         (_, Standing::Held { until: Some(_), .. }) => "it was given back, and comes again",
         (_, Standing::Held { .. }) => "it waits for a consumer, or for an earlier change",
         (_, Standing::Done) => "it was delivered and acknowledged, or lies before the beginning",

@@ -80,6 +80,7 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
         let done = !items.is_empty() || feed.is_hungry();
         let wait = tokio::time::sleep_until(deadline);
         if done || !bell.rung(&ask.node, wait).await {
+            ask.node.sent.page(&items);
             return Ok(changes(&items, &feed));
         }
     }
@@ -312,9 +313,11 @@ impl Events {
                 Ok(items) => items,
                 Err(problem) => {
                     tracing::warn!(%problem, "an event stream could not be read on");
+                    self.node.sent.failed();
                     return None;
                 }
             };
+            self.node.sent.page(&items);
             self.over = self.feed.is_over();
             let mut text = String::new();
             items.iter().for_each(|item| self.push(&mut text, item));

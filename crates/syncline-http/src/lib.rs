@@ -11,6 +11,7 @@ mod asyncapi;
 mod calls;
 mod conflicts;
 mod contexts;
+mod counts;
 mod digests;
 mod doors;
 mod explain;

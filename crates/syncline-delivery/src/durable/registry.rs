@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::dead::Letter;
 use super::definition::Definition;
-use super::subscription::{Asked, Given, Inspection, Subscription};
+use super::subscription::{Asked, Given, Inspection, Subscription, SubscriptionCounts};
 use super::window::{Consumer, Standing};
 use crate::item::Shape;
 
@@ -73,6 +73,19 @@ impl Durables {
         self.open
             .lock()
             .expect("nothing panics while the subscriptions are locked")
+    }
+
+    /// Counts those that were asked for since the node started, by workspace and name. One that
+    /// is at work this very moment is left out: nobody waits for a count.
+    pub fn counts(&self) -> Vec<SubscriptionCounts> {
+        let slots: Vec<Arc<Slot>> = self.lock().values().cloned().collect();
+        let counted = slots.iter().filter_map(|slot| {
+            let guard = slot.subscription.try_lock().ok()?;
+            guard.as_ref().map(Subscription::counts)
+        });
+        let mut counts: Vec<_> = counted.collect();
+        counts.sort_by(|a, b| (&a.workspace, &a.name).cmp(&(&b.workspace, &b.name)));
+        counts
     }
 
     fn forget(&self, durable: &Durable) {
@@ -171,7 +184,9 @@ impl Durable {
     ) -> Result<usize, Problem> {
         let mut guard = self.slot.subscription.lock().await;
         let subscription = self.loaded(&mut guard).await?;
-        let acked = subscription.ack(&self.principal, consumer, up_to, each).await?;
+        let acked = subscription
+            .ack(&self.principal, consumer, up_to, each)
+            .await?;
         drop(guard);
         self.slot.bell.notify_waiters();
         Ok(acked)

@@ -10,7 +10,7 @@ use std::time::Duration;
 use syncline_api::{Code, From, Problem, ResetReason};
 use syncline_engine::{Principal, Workspace};
 use syncline_model::cursor::Position;
-use syncline_model::ids::{Seq, Version};
+use syncline_model::ids::{Seq, Version, WorkspaceId};
 use syncline_model::time::Timestamp;
 use syncline_store::{Kept, KeptQuery};
 use tokio::time::Instant;
@@ -81,6 +81,29 @@ pub struct Inspection {
     pub dead_forgotten: u64,
     /// How many changes each consumer has.
     pub consumers: Vec<(Consumer, usize)>,
+}
+
+/// What a subscription counts since the start of the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionCounts {
+    /// Its workspace.
+    pub workspace: WorkspaceId,
+    /// Its name.
+    pub name: String,
+    /// Records between what is acknowledged and the end of the log.
+    pub behind: u64,
+    /// Changes that are delivered and not acknowledged.
+    pub in_flight: usize,
+    /// Units that were read and are not done.
+    pub waiting: usize,
+    /// Deliveries.
+    pub delivered: u64,
+    /// Those of them that were not the first of theirs.
+    pub redelivered: u64,
+    /// Acknowledged units.
+    pub acked: u64,
+    /// Dead letters that are kept.
+    pub dead: usize,
 }
 
 /// A durable subscription at work.
@@ -198,9 +221,12 @@ impl Subscription {
             self.window.expire(now);
             let room = asked.changes_max.saturating_sub(taken.len());
             let more = self.window.take(&asked.consumer, room, now);
-            let full = self.collect(principal, more, asked, (&mut taken, &mut bytes)).await?;
+            let full = self
+                .collect(principal, more, asked, (&mut taken, &mut bytes))
+                .await?;
             let time = began.elapsed() < TURN;
-            if full || taken.len() >= asked.changes_max || !time || !self.read_on(principal).await? {
+            if full || taken.len() >= asked.changes_max || !time || !self.read_on(principal).await?
+            {
                 break;
             }
         }
@@ -306,7 +332,9 @@ impl Subscription {
     /// goes on from the end of the log: what was before is for it to read anew.
     async fn open(&mut self, principal: &Principal) -> Result<Option<Feed>, Problem> {
         let place = self.window.reads_from();
-        let request = self.definition.request_from(From::Cursor(self.workspace.seal(&place)));
+        let request = self
+            .definition
+            .request_from(From::Cursor(self.workspace.seal(&place)));
         let opened = Feed::open(self.workspace.clone(), principal.clone(), request).await?;
         let (feed, opening) = opened;
         if opening.recovered {
@@ -331,7 +359,9 @@ impl Subscription {
     /// Reads again what was put off, until nothing more of it fits.
     async fn refill(&mut self, principal: &Principal, from: Position) -> Result<(), Problem> {
         let until = self.window.reads_from().seq;
-        let request = self.definition.request_from(From::Cursor(self.workspace.seal(&from)));
+        let request = self
+            .definition
+            .request_from(From::Cursor(self.workspace.seal(&from)));
         let (mut feed, opening) =
             Feed::open(self.workspace.clone(), principal.clone(), request).await?;
         let mut fits = opening.recovered;
@@ -396,7 +426,8 @@ impl Subscription {
     pub(super) fn extend(&mut self, consumer: &Consumer, place: Option<Position>) -> usize {
         let now = self.workspace.now();
         self.window.expire(now);
-        self.window.extend(consumer, place.map(|place| place.seq), now)
+        self.window
+            .extend(consumer, place.map(|place| place.seq), now)
     }
 
     /// Takes back what a consumer has.
@@ -413,7 +444,9 @@ impl Subscription {
         let over = (self.dead + dead.len()).saturating_sub(dead::DEAD_MAX);
         if over > 0 {
             let oldest = dead::page(&self.workspace, &self.name, None, over).await?;
-            let forgotten = oldest.iter().map(|letter| dead::key(&self.name, letter.unit.seq));
+            let forgotten = oldest
+                .iter()
+                .map(|letter| dead::key(&self.name, letter.unit.seq));
             values.extend(forgotten.map(|key| Kept::forget(dead::SPACE, key)));
             self.dead_forgotten += oldest.len() as u64;
             self.dead -= oldest.len();
@@ -461,7 +494,12 @@ impl Subscription {
     }
 
     /// Puts back what was taken back from the dead before a restart.
-    async fn put_back(&mut self, before: Position, seq: Seq, counts: Counts) -> Result<(), Problem> {
+    async fn put_back(
+        &mut self,
+        before: Position,
+        seq: Seq,
+        counts: Counts,
+    ) -> Result<(), Problem> {
         let owner = Principal::owner();
         let from = From::Cursor(self.workspace.seal(&before));
         let request = self.definition.request_from(from);
@@ -486,7 +524,9 @@ impl Subscription {
                 let state = Kept::forget(SPACE, &*self.name);
                 return self.workspace.keep(vec![state]).await;
             }
-            let keys = page.iter().map(|letter| dead::key(&self.name, letter.unit.seq));
+            let keys = page
+                .iter()
+                .map(|letter| dead::key(&self.name, letter.unit.seq));
             let values = keys.map(|key| Kept::forget(dead::SPACE, key)).collect();
             self.workspace.keep(values).await?;
         }
@@ -520,6 +560,24 @@ impl Subscription {
             dead_forgotten: self.dead_forgotten,
             consumers: self.window.consumers().into_iter().collect(),
         })
+    }
+
+    /// Counts, without a look at the store.
+    pub(super) fn counts(&self) -> SubscriptionCounts {
+        let acknowledged = self.window.acknowledged();
+        let same = acknowledged.epoch == self.workspace.epoch();
+        let from = if same { acknowledged.seq.0 } else { 0 };
+        SubscriptionCounts {
+            workspace: self.workspace.id().clone(),
+            name: self.name.clone(),
+            behind: self.workspace.tail().seq.0.saturating_sub(from),
+            in_flight: self.window.in_flight(),
+            waiting: self.window.held().len(),
+            delivered: self.delivered,
+            redelivered: self.window.redelivered(),
+            acked: self.acked,
+            dead: self.dead,
+        }
     }
 
     /// Tells how one record stands: as it is held, or as a dead letter.

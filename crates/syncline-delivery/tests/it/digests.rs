@@ -65,9 +65,15 @@ async fn run(seed: u64, scope: Scope, budget_bytes: usize) {
                 }
             };
             let mut thin = false;
-            digest.contexts.iter().for_each(|text| apply(&mut held, text, &mut thin));
+            digest
+                .contexts
+                .iter()
+                .for_each(|text| apply(&mut held, text, &mut thin));
             let bytes: usize = digest.contexts.iter().map(String::len).sum();
-            assert!(bytes <= budget_bytes || digest.changes == 1 || thin, "{bytes} bytes");
+            assert!(
+                bytes <= budget_bytes || digest.changes == 1 || thin,
+                "{bytes} bytes"
+            );
             assert!(!thin, "what is small fits");
             from = From::Cursor(digest.cursor);
             if !digest.more {

@@ -78,7 +78,15 @@ fn definitions() -> Vec<Call> {
 fn deliveries() -> Vec<Call> {
     vec![
         Call {
-            query: &["limit", "max_bytes", "wait_ms", "batch_ms", "consumer", "digest", "budget_bytes"],
+            query: &[
+                "limit",
+                "max_bytes",
+                "wait_ms",
+                "batch_ms",
+                "consumer",
+                "digest",
+                "budget_bytes",
+            ],
             headers: READ_HEADERS,
             answers: &[(200, "Deliveries")],
             problems: &[404, 422],

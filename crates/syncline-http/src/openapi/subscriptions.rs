@@ -82,7 +82,10 @@ pub(super) fn schemas() -> Named {
         ),
         (
             "Deliveries",
-            object_schema([("deliveries", array(reference("Delivery"))), ("cursor", text())]),
+            object_schema([
+                ("deliveries", array(reference("Delivery"))),
+                ("cursor", text()),
+            ]),
         ),
         ("DeadLetter", record(&LETTER, &["cursor", "reason"])),
         ("DeadLetters", page("dead", "DeadLetter")),
@@ -90,7 +93,10 @@ pub(super) fn schemas() -> Named {
         ("Nack", record(&NACK, &["cursor"])),
         ("Extend", record(named, &[])),
         ("Seek", record(&SEEK, &[])),
-        ("Explanation", record(&EXPLANATION, &["change", "subscribers"])),
+        (
+            "Explanation",
+            record(&EXPLANATION, &["change", "subscribers"]),
+        ),
         ("Acked", one("acked")),
         ("Nacked", one("nacked")),
         ("Extended", one("extended")),

@@ -117,7 +117,10 @@ impl Session {
             return Err(there_already(&id));
         }
         let seat = self.node.seats.take(&self.principal.id)?;
-        let found = self.node.durables.find(&self.workspace, &self.principal, name);
+        let found = self
+            .node
+            .durables
+            .find(&self.workspace, &self.principal, name);
         let durable = found.await?;
         let drawn = self.node.doors.engine.fresh_id();
         let sub = DurableSub {
@@ -197,7 +200,8 @@ impl Session {
     pub(super) fn worked(&mut self, work: Work) {
         match work {
             Work::Opened(id, Ok(cursor)) => {
-                self.frames.push(|w| write_subscribed(w, &id, &cursor, true, None));
+                self.frames
+                    .push(|w| write_subscribed(w, &id, &cursor, true, None));
                 self.answered(&id);
             }
             Work::Given(id, Ok(given)) => {
@@ -224,12 +228,17 @@ impl Session {
             return;
         };
         let frames = &mut self.frames;
-        let bytes = given.iter().flat_map(|given| &given.items).map(Item::weight).sum();
+        let bytes = given
+            .iter()
+            .flat_map(|given| &given.items)
+            .map(Item::weight)
+            .sum();
         aside(bytes, || {
             for given in given {
                 let bulk = given.items.len() > 1;
                 for item in &given.items {
-                    let told = !matches!(item, Item::Begin { .. } | Item::End { .. } | Item::Lagging);
+                    let told =
+                        !matches!(item, Item::Begin { .. } | Item::End { .. } | Item::Lagging);
                     sub.n += u64::from(told && !matches!(item, Item::Reset(_)));
                     let cursor = (!bulk).then_some(given.cursor.as_str());
                     let (n, delivery) = (sub.n, given.delivery);

@@ -186,11 +186,13 @@ impl Session {
             Ok(items) => items,
             Err(problem) => {
                 tracing::warn!(%problem, "a subscription could not be read on");
+                self.node.sent.failed();
                 let id = sub.id.clone();
                 self.error(Some(&id), &problem);
                 return Err(Close::new(Close::STOPPING, "the log could not be read"));
             }
         };
+        self.node.sent.page(&items);
         sub.hungry = !items.is_empty() || sub.feed.is_hungry();
         sub.hungry &= !sub.feed.is_over();
         let bytes = items.iter().map(Item::weight).sum();

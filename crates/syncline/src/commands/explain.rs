@@ -54,7 +54,11 @@ pub async fn run(args: &ExplainArgs, run: &Run) -> Result {
         run.output.line(
             Line::new()
                 .cell(Style::Cyan, show::text(subscriber, "subscription"), 24)
-                .cell(Style::Bold, if wanted { "wanted" } else { "not wanted" }, 12)
+                .cell(
+                    Style::Bold,
+                    if wanted { "wanted" } else { "not wanted" },
+                    12,
+                )
                 .text(show::text(subscriber, "because")),
         )?;
     }

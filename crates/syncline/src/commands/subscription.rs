@@ -130,7 +130,9 @@ pub struct AckArgs {
 
 /// Give one delivery back.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  syncline subscription nack ci CURSOR --delay 60 --reason 'the build is down'")]
+#[command(
+    after_help = "Example:\n  syncline subscription nack ci CURSOR --delay 60 --reason 'the build is down'"
+)]
 pub struct NackArgs {
     /// The subscription's name.
     pub name: String,
@@ -203,7 +205,9 @@ pub async fn run(args: &SubscriptionArgs, run: &Run) -> Result {
             let receipt = client.remove_subscription(&args.name, &write).await?;
             match run.output.is_json() {
                 true => run.output.document(&receipt_json(&receipt)),
-                false => run.output.line(Line::new().text(format!("{} is gone", args.name))),
+                false => run
+                    .output
+                    .line(Line::new().text(format!("{} is gone", args.name))),
             }
         }
     }
@@ -214,7 +218,11 @@ fn definition(args: &AddArgs) -> Result<Json> {
     body.insert("name", Json::from(args.name.as_str()));
     let terms = args.addresses.iter().cloned().map(ScopeTerm::Subtree);
     let terms: Vec<_> = terms.collect();
-    let scope = if terms.is_empty() { Scope::workspace() } else { Scope(terms) };
+    let scope = if terms.is_empty() {
+        Scope::workspace()
+    } else {
+        Scope(terms)
+    };
     let mut w = JsonWriter::new();
     scope.write(&mut w);
     body.insert("scope", parsed("scope", &w.into_string())?);
@@ -290,16 +298,25 @@ fn show_deliveries(run: &Run, answer: &Json) -> Result {
             // What came into the scope brings the whole context.
             let context = context.and_then(|c| c.as_str().or_else(|| c.get("context")?.as_str()));
             let version = change.get("version").and_then(Json::as_u64);
-            let again = if times > 1 { format!("  ×{times}") } else { String::new() };
+            let again = if times > 1 {
+                format!("  ×{times}")
+            } else {
+                String::new()
+            };
             run.output.line(
                 Line::new()
                     .cell(Style::Cyan, context.unwrap_or("-"), 24)
-                    .cell(Style::Bold, version.map_or(String::new(), |v| format!("v{v}")), 6)
+                    .cell(
+                        Style::Bold,
+                        version.map_or(String::new(), |v| format!("v{v}")),
+                        6,
+                    )
                     .text(format!("{}{again}", show::text(change, "type"))),
             )?;
         }
         let cursor = show::text(delivery, "cursor");
-        run.output.line(Line::new().styled(Style::Dim, format!("  {cursor}")))?;
+        run.output
+            .line(Line::new().styled(Style::Dim, format!("  {cursor}")))?;
     }
     Ok(())
 }
@@ -309,7 +326,10 @@ fn ack_of(args: &AckArgs) -> Json {
     match args.cursors.as_slice() {
         [cursor] => drop(body.insert("cursor", Json::from(cursor.as_str()))),
         cursors => {
-            let cursors: Json = cursors.iter().map(|cursor| Json::from(cursor.as_str())).collect();
+            let cursors: Json = cursors
+                .iter()
+                .map(|cursor| Json::from(cursor.as_str()))
+                .collect();
             body.insert("cursors", cursors);
         }
     }
@@ -388,7 +408,8 @@ fn dead(run: &Run, answer: &Json) -> Result {
                 .text(show::text(letter, "reason")),
         )?;
         let cursor = show::text(letter, "cursor");
-        run.output.line(Line::new().styled(Style::Dim, format!("  {cursor}")))?;
+        run.output
+            .line(Line::new().styled(Style::Dim, format!("  {cursor}")))?;
     }
     Ok(())
 }
