@@ -25,7 +25,10 @@ impl Sent {
             return;
         }
         let told = |item: &&Item| {
-            matches!(item, Item::Change(_) | Item::Enter { .. } | Item::Leave { .. })
+            matches!(
+                item,
+                Item::Change(_) | Item::Enter { .. } | Item::Leave { .. }
+            )
         };
         let add = |to: &AtomicU64, count: usize| to.fetch_add(count as u64, Ordering::Relaxed);
         add(&self.pages, 1);
@@ -58,7 +61,10 @@ pub(crate) fn of_delivery(node: &Shared, principal: &Principal) -> Option<Json> 
     w.field_u64("resets", count(&sent.resets));
     w.field_u64("failed", count(&sent.failed));
     w.field_u64("delivered", durable.iter().map(|one| one.delivered).sum());
-    w.field_u64("redelivered", durable.iter().map(|one| one.redelivered).sum());
+    w.field_u64(
+        "redelivered",
+        durable.iter().map(|one| one.redelivered).sum(),
+    );
     w.field_u64("acked", durable.iter().map(|one| one.acked).sum());
     w.field_u64("dead", durable.iter().map(|one| one.dead as u64).sum());
     w.key("subscriptions");
