@@ -607,7 +607,6 @@ async fn what_is_not_built_says_so() {
         "/docs",
         "/metrics",
         "/v1/webhooks",
-        "/v1/subscriptions/a/next",
         "/v1/delegations",
         "/v1/templates",
         "/v1/keys",
