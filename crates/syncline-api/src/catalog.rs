@@ -213,7 +213,7 @@ pub const MESSAGES: &[MessageType] = &[
             may(
                 "durable",
                 Text,
-                "A durable subscription's name; not built yet",
+                "A durable subscription's name; then its definition says the rest, `scope` too",
             ),
         ],
         &["subscribed", "error"],
@@ -261,6 +261,30 @@ pub const MESSAGES: &[MessageType] = &[
         &[SUB, must("cursor", Text, "Up to here")],
         &[],
     ),
+    client(
+        "nack",
+        "Gives a delivery of a durable subscription back",
+        &[
+            SUB,
+            must("cursor", Text, "Which delivery"),
+            may("delay_ms", Count, "After how long it comes again"),
+            may("reason", Text, "Why: a dead letter says it"),
+        ],
+        &[],
+    ),
+    client(
+        "extend",
+        "Takes the whole ack wait again",
+        &[
+            SUB,
+            may(
+                "cursor",
+                Text,
+                "For which delivery; all that it has, if absent",
+            ),
+        ],
+        &[],
+    ),
     client("heartbeat", "Shows that the client is there", &[], &[]),
     client(
         "error",
@@ -268,8 +292,6 @@ pub const MESSAGES: &[MessageType] = &[
         ERROR,
         &[],
     ),
-    later("nack", "Gives a delivery back"),
-    later("extend", "Asks for more time with a delivery"),
     later("lease", "Acquires, renews or releases a lease"),
     later("presence", "Joins, beats or leaves"),
     later("push", "A replica's proposals"),

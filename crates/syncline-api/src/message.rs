@@ -83,6 +83,9 @@ pub struct Subscribe {
     pub exclude_self: bool,
     /// With the values before.
     pub old: bool,
+    /// The durable subscription that is joined. Then what else is asked for here must be what
+    /// is meant where nothing is said: its definition says it.
+    pub durable: Option<String>,
 }
 
 impl Subscribe {
@@ -99,6 +102,7 @@ impl Subscribe {
             from: From::default(),
             exclude_self: false,
             old: false,
+            durable: None,
         }
     }
 }
@@ -205,6 +209,24 @@ pub enum ClientMessage {
         /// Up to here.
         cursor: String,
     },
+    /// Gives a delivery back.
+    Nack {
+        /// Of which subscription.
+        sub: String,
+        /// Which delivery.
+        cursor: String,
+        /// After how long it comes again.
+        delay_ms: Option<u64>,
+        /// Why: a dead letter says it.
+        reason: Option<String>,
+    },
+    /// Takes the whole time again.
+    Extend {
+        /// Of which subscription.
+        sub: String,
+        /// For which delivery; absent is all that it has.
+        cursor: Option<String>,
+    },
     /// Shows that the client is there.
     Heartbeat,
     /// Tells the node of an error at the client.
@@ -248,6 +270,16 @@ impl ClientMessage {
             "ack" => ClientMessage::Ack {
                 sub: required_id(&mut f, "sub")?,
                 cursor: f.required_string("cursor")?.to_owned(),
+            },
+            "nack" => ClientMessage::Nack {
+                sub: required_id(&mut f, "sub")?,
+                cursor: f.required_string("cursor")?.to_owned(),
+                delay_ms: f.u64("delay_ms")?,
+                reason: f.string("reason")?.map(str::to_owned),
+            },
+            "extend" => ClientMessage::Extend {
+                sub: required_id(&mut f, "sub")?,
+                cursor: f.string("cursor")?.map(str::to_owned),
             },
             "heartbeat" => ClientMessage::Heartbeat,
             "error" => return Ok(ClientMessage::Error(read_error(&mut f)?)),
@@ -311,6 +343,25 @@ impl ClientMessage {
                 w.field_str("sub", sub);
                 w.field_str("cursor", cursor);
             }
+            ClientMessage::Nack {
+                sub,
+                cursor,
+                delay_ms,
+                reason,
+            } => {
+                w.field_str("type", "nack");
+                w.field_str("sub", sub);
+                w.field_str("cursor", cursor);
+                if let Some(ms) = delay_ms {
+                    w.field_u64("delay_ms", *ms);
+                }
+                optional(w, "reason", reason.as_deref());
+            }
+            ClientMessage::Extend { sub, cursor } => {
+                w.field_str("type", "extend");
+                w.field_str("sub", sub);
+                optional(w, "cursor", cursor.as_deref());
+            }
             ClientMessage::Heartbeat => w.field_str("type", "heartbeat"),
             ClientMessage::Error(error) => write_error_members(w, error),
             ClientMessage::Other { kind, id } => {
@@ -368,7 +419,7 @@ fn write_hello(w: &mut JsonWriter, hello: &Hello) {
 }
 
 /// What a subscription may say in PROTOCOL and no node can do yet.
-const SUBSCRIBE_NOT_BUILT: [&str; 2] = ["ack", "durable"];
+const SUBSCRIBE_NOT_BUILT: [&str; 1] = ["ack"];
 
 fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
     let id = required_id(f, "id")?;
@@ -381,12 +432,16 @@ fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
     if f.optional("mode").and_then(Json::as_str) == Some("replica") {
         return Err(Problem::not_built("mode replica").at(f.at("mode")));
     }
+    if let Some(name) = f.string("durable")?.map(str::to_owned) {
+        return join_durable(f, id, name);
+    }
     let at = f.at("scope");
     let scope = Scope::read(f.required("scope")?, &at)?;
     let at = f.at("filter");
     let filter = f.optional("filter").map(|v| Filters::read(v, &at));
     let at = f.at("from");
     Ok(Subscribe {
+        durable: None,
         id,
         scope,
         filter: filter.transpose()?.unwrap_or_default(),
@@ -401,6 +456,31 @@ fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
             .unwrap_or_default(),
         exclude_self: f.bool("exclude_self")?.unwrap_or(false),
         old: f.bool("old")?.unwrap_or(false),
+    })
+}
+
+/// Reads a subscription that joins a durable one: what its definition says is not said again.
+fn join_durable(f: &mut Fields<'_>, id: String, name: String) -> Result<Subscribe, Problem> {
+    const DEFINED: [&str; 9] = [
+        "scope",
+        "filter",
+        "where",
+        "fields",
+        "mode",
+        "from",
+        "coalesce_ms",
+        "exclude_self",
+        "old",
+    ];
+    for member in DEFINED {
+        if f.optional(member).is_some() {
+            let why = format!("the definition of {name:?} says it");
+            return Err(FieldError::invalid(f.at(member), why).into());
+        }
+    }
+    Ok(Subscribe {
+        durable: Some(name),
+        ..Subscribe::new(id, Scope::workspace())
     })
 }
 
@@ -434,6 +514,9 @@ fn read_coalesce(f: &mut Fields<'_>) -> Result<Option<u64>, FieldError> {
 fn write_subscribe(w: &mut JsonWriter, subscribe: &Subscribe) {
     w.field_str("type", "subscribe");
     w.field_str("id", &subscribe.id);
+    if let Some(name) = &subscribe.durable {
+        return w.field_str("durable", name);
+    }
     w.key("scope");
     subscribe.scope.write(w);
     if !subscribe.filter.is_empty() {

@@ -13,6 +13,7 @@ mod http;
 mod id;
 mod lines;
 mod live;
+mod subscriptions;
 mod target;
 mod webhooks;
 
@@ -22,4 +23,5 @@ pub use http::{Client, ClientOptions, Response};
 pub use id::fresh_id;
 pub use lines::Trial;
 pub use live::{Event, Live, LiveReader, Submitter};
+pub use subscriptions::NextQuery;
 pub use target::Target;

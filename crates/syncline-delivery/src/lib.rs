@@ -9,6 +9,7 @@
 //! the records behind it.
 
 mod body;
+mod digest;
 pub mod durable;
 mod feed;
 mod held;
@@ -22,6 +23,7 @@ mod snapshot;
 mod turns;
 pub mod webhook;
 
+pub use digest::{Digest, Digester};
 pub use feed::{Exclude, Feed, FeedRequest, Opening};
 pub use item::{ChangeItem, Item, Shape};
 pub use router::Router;

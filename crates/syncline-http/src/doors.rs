@@ -132,6 +132,8 @@ pub(crate) struct Shared {
     pub shown: Shown,
     /// Who is woken by which record.
     pub router: Router,
+    /// What is counted of deliveries.
+    pub sent: crate::counts::Sent,
     /// Durable subscriptions that were asked for.
     pub durables: syncline_delivery::durable::Durables,
     /// How many live subscriptions each principal has.

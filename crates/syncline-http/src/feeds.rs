@@ -22,6 +22,7 @@ use tokio::time::Instant;
 
 use crate::answer;
 use crate::ask::{Answer, Ask};
+use crate::digests;
 use crate::doors::Node;
 use crate::query::{Query, bad};
 use crate::seats::Seat;
@@ -58,6 +59,9 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
     }
     ask.wait_for_min_cursor(&workspace).await?;
     let deadline = Instant::now() + wait.min(limits.wait_max);
+    if ask.query.flag("digest")? {
+        return digests::pull(&ask, request, deadline).await;
+    }
     let mut bell = Bell::new(&workspace);
     let (mut feed, opening) = Feed::open(workspace, principal, request).await?;
     if !opening.recovered {
@@ -76,6 +80,7 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
         let done = !items.is_empty() || feed.is_hungry();
         let wait = tokio::time::sleep_until(deadline);
         if done || !bell.rung(&ask.node, wait).await {
+            ask.node.sent.page(&items);
             return Ok(changes(&items, &feed));
         }
     }
@@ -308,9 +313,11 @@ impl Events {
                 Ok(items) => items,
                 Err(problem) => {
                     tracing::warn!(%problem, "an event stream could not be read on");
+                    self.node.sent.failed();
                     return None;
                 }
             };
+            self.node.sent.page(&items);
             self.over = self.feed.is_over();
             let mut text = String::new();
             items.iter().for_each(|item| self.push(&mut text, item));

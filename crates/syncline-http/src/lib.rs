@@ -11,7 +11,10 @@ mod asyncapi;
 mod calls;
 mod conflicts;
 mod contexts;
+mod counts;
+mod digests;
 mod doors;
+mod explain;
 mod feeds;
 #[doc(hidden)]
 pub mod fuzz;

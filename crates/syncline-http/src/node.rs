@@ -9,6 +9,7 @@ use syncline_model::json::{Fields, JsonWriter, Pointer};
 use crate::answer;
 use crate::ask::{Answer, Ask, JSON};
 use crate::contexts::made;
+use crate::counts;
 
 /// `GET /healthz`
 pub(crate) async fn healthz(ask: Ask) -> Answer {
@@ -118,9 +119,13 @@ pub(crate) async fn compact(mut ask: Ask) -> Answer {
 
 /// `GET /v1/stats`
 pub(crate) async fn stats(ask: Ask) -> Answer {
-    ask.principal()?;
-    let stats = ask.node.doors.engine.stats().await?;
-    Ok(answer::written(|w| w.value(&stats.to_json())))
+    let principal = ask.principal()?;
+    let mut stats = ask.node.doors.engine.stats().await?.to_json();
+    let delivery = counts::of_delivery(&ask.node, &principal);
+    if let (Some(stats), Some(delivery)) = (stats.as_object_mut(), delivery) {
+        stats.insert("delivery", delivery);
+    }
+    Ok(answer::written(|w| w.value(&stats)))
 }
 
 /// `POST /v1/verify`

@@ -27,6 +27,13 @@ impl Seats {
         }
     }
 
+    /// Returns how many are taken.
+    pub fn count(&self) -> usize {
+        let taken = self.taken.lock();
+        let taken = taken.expect("nothing panics while seats are counted");
+        taken.values().sum()
+    }
+
     /// Takes a place, if the principal has one left.
     pub fn take(&self, principal: &PrincipalId) -> Result<Seat, Problem> {
         let mut taken = self

@@ -59,6 +59,7 @@ pub async fn serve(
         verifying: Mutex::new(()),
         shown: Shown::new(),
         router: syncline_delivery::Router::default(),
+        sent: crate::counts::Sent::default(),
         durables: syncline_delivery::durable::Durables::default(),
         seats: Seats::new(limits.subscriptions_max),
     });

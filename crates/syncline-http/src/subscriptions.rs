@@ -8,7 +8,7 @@ use syncline_delivery::Item;
 use syncline_delivery::durable::{
     Asked, Consumer, Definition, Durable, Given, Inspection, Letter, Touches,
 };
-use syncline_engine::{SUBSCRIPTION_KIND, aside, subscription_address};
+use syncline_engine::{SUBSCRIPTION_KIND, Workspace, aside, subscription_address};
 use syncline_model::change::Outcome;
 use syncline_model::cursor::Position;
 use syncline_model::head::Head;
@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::answer;
 use crate::ask::{Answer, Ask, JSON};
+use crate::digests;
 use crate::feeds::write_item;
 use crate::lists::{read_page, write_page};
 use crate::query::bad;
@@ -64,13 +65,35 @@ impl Ask {
 
     /// Opens a cursor of this life of the log.
     fn place(&self, cursor: &str) -> Result<Position, Problem> {
-        let workspace = self.workspace()?;
-        let place = workspace.position_of(cursor)?;
-        match place.epoch == workspace.epoch() {
-            true => Ok(place),
-            false => Err(Problem::reset(syncline_api::ResetReason::Epoch)),
-        }
+        place_of(&self.workspace()?, cursor)
     }
+}
+
+/// Opens a cursor of this life of the log.
+pub(crate) fn place_of(workspace: &Workspace, cursor: &str) -> Result<Position, Problem> {
+    let place = workspace.position_of(cursor)?;
+    match place.epoch == workspace.epoch() {
+        true => Ok(place),
+        false => Err(Problem::reset(syncline_api::ResetReason::Epoch)),
+    }
+}
+
+/// Checks how long something is given back for, and why.
+pub(crate) fn checked_nack(
+    delay_ms: Option<u64>,
+    reason: Option<&str>,
+) -> Result<(i64, String), Problem> {
+    let delay = delay_ms.unwrap_or(0);
+    if delay > DELAY_MS_MAX {
+        let detail = format!("delay_ms: at most {DELAY_MS_MAX} are meant");
+        return Err(Problem::new(Code::Invalid, detail).at(Pointer::from_static("/delay_ms")));
+    }
+    let reason = reason.unwrap_or("it was given back");
+    if reason.chars().count() > REASON_LENGTH_MAX {
+        let detail = format!("reason: at most {REASON_LENGTH_MAX} characters are meant");
+        return Err(Problem::new(Code::Invalid, detail).at(Pointer::from_static("/reason")));
+    }
+    Ok((i64::try_from(delay).unwrap_or(i64::MAX), reason.to_owned()))
 }
 
 /// `POST /v1/subscriptions`
@@ -242,6 +265,9 @@ pub(crate) async fn next(ask: Ask) -> Answer {
     if !given.is_empty() && !batch.is_zero() {
         fill(&ask, &durable, &asked, &mut given, Instant::now() + batch).await;
     }
+    if ask.query.flag("digest")? {
+        return digests::of_given(&ask, &durable, &given).await;
+    }
     let shape = durable.shape();
     let bytes = given
         .iter()
@@ -359,20 +385,9 @@ pub(crate) async fn nack(mut ask: Ask) -> Answer {
     let (_, body) = ask.json(&[JSON]).await?;
     let mut fields = Fields::new(&body, &Pointer::root())?;
     let place = ask.place(fields.required_string("cursor")?)?;
-    let delay = fields.u64("delay_ms")?.unwrap_or(0);
-    if delay > DELAY_MS_MAX {
-        let why = format!("at most {DELAY_MS_MAX}");
-        return Err(FieldError::invalid(fields.at("delay_ms"), why).into());
-    }
-    let reason = fields.string("reason")?.unwrap_or("it was given back");
-    if reason.chars().count() > REASON_LENGTH_MAX {
-        let why = format!("at most {REASON_LENGTH_MAX} characters");
-        return Err(FieldError::invalid(fields.at("reason"), why).into());
-    }
-    let reason = reason.to_owned();
+    let (delay, reason) = checked_nack(fields.u64("delay_ms")?, fields.string("reason")?)?;
     fields.finish()?;
     let durable = ask.durable().await?;
-    let delay = i64::try_from(delay).unwrap_or(i64::MAX);
     match durable.nack(place, delay, &reason).await? {
         true => Ok(answer::written(|w| {
             w.begin_object();

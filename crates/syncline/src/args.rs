@@ -110,6 +110,11 @@ pub enum Command {
     Checkpoint(commands::tag::CheckpointArgs),
     /// Say what documents of a kind look like, and how they merge.
     Schema(commands::schema::SchemaArgs),
+    /// Deliver changes under a name, until they are acknowledged.
+    #[command(visible_alias = "sub")]
+    Subscription(commands::subscription::SubscriptionArgs),
+    /// Say why a change was delivered, or was not.
+    Explain(commands::explain::ExplainArgs),
     /// Follow changes as they happen.
     Watch(commands::watch::WatchArgs),
     /// Post changes to endpoints of others.

@@ -166,8 +166,8 @@ fn each_wrong_field_is_named() {
         ),
         (
             r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"durable":"x"}"#,
-            Code::NotBuilt,
-            "/durable",
+            Code::Invalid,
+            "/scope",
         ),
         (r#"{"type":"submit","id":"r"}"#, Code::Invalid, "/proposals"),
         (
@@ -219,7 +219,22 @@ fn clients_messages_round_trip() {
             from: From::Cursor("c".into()),
             exclude_self: true,
             old: true,
+            durable: None,
         }),
+        ClientMessage::Subscribe(Subscribe {
+            durable: Some("ci".into()),
+            ..Subscribe::new("s", Scope::workspace())
+        }),
+        ClientMessage::Nack {
+            sub: "s".into(),
+            cursor: "c".into(),
+            delay_ms: Some(5),
+            reason: Some("later".into()),
+        },
+        ClientMessage::Extend {
+            sub: "s".into(),
+            cursor: Some("c".into()),
+        },
         ClientMessage::Unsubscribe { id: "s".into() },
         ClientMessage::Submit(Submit {
             id: "r".into(),

@@ -129,7 +129,11 @@ impl Definition {
     }
 
     /// Returns what its feed is asked for.
-    pub(super) fn request(&self, from: From) -> FeedRequest {
+    pub fn request(&self) -> FeedRequest {
+        self.request_from(From::Now)
+    }
+
+    pub(super) fn request_from(&self, from: From) -> FeedRequest {
         FeedRequest {
             filter: self.filter.clone(),
             condition: self.condition.clone(),

@@ -17,5 +17,6 @@ pub use dead::Letter;
 pub use definition::{ACK_WAIT_S_MAX, DELIVERIES_MAX, Definition, WINDOW_MAX};
 pub use registry::{Durable, Durables};
 pub use saved::{Counts, Saved};
-pub use subscription::{Asked, Given, Inspection};
+pub use subscription::{Asked, Given, Inspection, SubscriptionCounts};
+pub(crate) use units::units;
 pub use window::{Consumer, Dead, Delivery, Standing, Terms, Touches, Unit, Window};

@@ -1,9 +1,10 @@
 //! The durable subscriptions of a node, by workspace and name.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use syncline_api::{From, Problem};
+use syncline_api::{Code, From, Problem};
 use syncline_engine::{Principal, Workspace};
 use syncline_model::cursor::Position;
 use syncline_model::head::Head;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 
 use super::dead::Letter;
 use super::definition::Definition;
-use super::subscription::{Asked, Given, Inspection, Subscription};
+use super::subscription::{Asked, Given, Inspection, Subscription, SubscriptionCounts};
 use super::window::{Consumer, Standing};
 use crate::item::Shape;
 
@@ -32,11 +33,14 @@ struct Slot {
     /// Held across reads and writes of the store: what is done to a subscription is done one at a
     /// time, and each step keeps what it decided before the next begins.
     subscription: tokio::sync::Mutex<Option<Subscription>>,
+    /// Its definition was taken back, and what was kept of it is forgotten.
+    removed: AtomicBool,
     /// Rings when something was acknowledged, given back or moved.
     bell: Notify,
 }
 
-/// A durable subscription, as doors use it.
+/// A durable subscription, as doors use it. Cheap to clone.
+#[derive(Clone)]
 pub struct Durable {
     slot: Arc<Slot>,
     workspace: Workspace,
@@ -71,6 +75,19 @@ impl Durables {
             .expect("nothing panics while the subscriptions are locked")
     }
 
+    /// Counts those that were asked for since the node started, by workspace and name. One that
+    /// is at work this very moment is left out: nobody waits for a count.
+    pub fn counts(&self) -> Vec<SubscriptionCounts> {
+        let slots: Vec<Arc<Slot>> = self.lock().values().cloned().collect();
+        let counted = slots.iter().filter_map(|slot| {
+            let guard = slot.subscription.try_lock().ok()?;
+            guard.as_ref().map(Subscription::counts)
+        });
+        let mut counts: Vec<_> = counted.collect();
+        counts.sort_by(|a, b| (&a.workspace, &a.name).cmp(&(&b.workspace, &b.name)));
+        counts
+    }
+
     fn forget(&self, durable: &Durable) {
         let key = (durable.workspace.id().clone(), durable.name.clone());
         self.lock().remove(&key);
@@ -81,6 +98,7 @@ impl Durables {
         let mut guard = durable.slot.subscription.lock().await;
         durable.loaded(&mut guard).await?.forget().await?;
         *guard = None;
+        durable.slot.removed.store(true, Ordering::SeqCst);
         self.forget(&durable);
         durable.slot.bell.notify_waiters();
         Ok(())
@@ -93,6 +111,10 @@ impl Durable {
         &self,
         subscription: &'a mut Option<Subscription>,
     ) -> Result<&'a mut Subscription, Problem> {
+        if self.slot.removed.load(Ordering::SeqCst) {
+            let detail = format!("the durable subscription \"{}\" was taken back", self.name);
+            return Err(Problem::new(Code::NotFound, detail));
+        }
         let version = self.head.version;
         if let Some(loaded) = subscription.as_mut()
             && loaded.version < version

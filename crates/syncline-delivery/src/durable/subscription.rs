@@ -10,7 +10,7 @@ use std::time::Duration;
 use syncline_api::{Code, From, Problem, ResetReason};
 use syncline_engine::{Principal, Workspace};
 use syncline_model::cursor::Position;
-use syncline_model::ids::{Seq, Version};
+use syncline_model::ids::{Seq, Version, WorkspaceId};
 use syncline_model::time::Timestamp;
 use syncline_store::{Kept, KeptQuery};
 use tokio::time::Instant;
@@ -81,6 +81,29 @@ pub struct Inspection {
     pub dead_forgotten: u64,
     /// How many changes each consumer has.
     pub consumers: Vec<(Consumer, usize)>,
+}
+
+/// What a subscription counts since the start of the node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubscriptionCounts {
+    /// Its workspace.
+    pub workspace: WorkspaceId,
+    /// Its name.
+    pub name: String,
+    /// Records between what is acknowledged and the end of the log.
+    pub behind: u64,
+    /// Changes that are delivered and not acknowledged.
+    pub in_flight: usize,
+    /// Units that were read and are not done.
+    pub waiting: usize,
+    /// Deliveries.
+    pub delivered: u64,
+    /// Those of them that were not the first of theirs.
+    pub redelivered: u64,
+    /// Acknowledged units.
+    pub acked: u64,
+    /// Dead letters that are kept.
+    pub dead: usize,
 }
 
 /// A durable subscription at work.
@@ -256,7 +279,7 @@ impl Subscription {
             return Ok(vec![Item::Reset(ResetReason::Access)]);
         }
         let from = From::Cursor(self.workspace.seal(&unit.before));
-        let request = self.definition.request(from);
+        let request = self.definition.request_from(from);
         let (mut feed, opening) =
             Feed::open(self.workspace.clone(), principal.clone(), request).await?;
         while opening.recovered && feed.place().seq < unit.seq && feed.is_hungry() {
@@ -311,7 +334,7 @@ impl Subscription {
         let place = self.window.reads_from();
         let request = self
             .definition
-            .request(From::Cursor(self.workspace.seal(&place)));
+            .request_from(From::Cursor(self.workspace.seal(&place)));
         let opened = Feed::open(self.workspace.clone(), principal.clone(), request).await?;
         let (feed, opening) = opened;
         if opening.recovered {
@@ -338,7 +361,7 @@ impl Subscription {
         let until = self.window.reads_from().seq;
         let request = self
             .definition
-            .request(From::Cursor(self.workspace.seal(&from)));
+            .request_from(From::Cursor(self.workspace.seal(&from)));
         let (mut feed, opening) =
             Feed::open(self.workspace.clone(), principal.clone(), request).await?;
         let mut fits = opening.recovered;
@@ -479,7 +502,7 @@ impl Subscription {
     ) -> Result<(), Problem> {
         let owner = Principal::owner();
         let from = From::Cursor(self.workspace.seal(&before));
-        let request = self.definition.request(from);
+        let request = self.definition.request_from(from);
         let (mut feed, opening) = Feed::open(self.workspace.clone(), owner, request).await?;
         while opening.recovered && feed.place().seq < seq && feed.is_hungry() {
             let before = feed.place();
@@ -537,6 +560,24 @@ impl Subscription {
             dead_forgotten: self.dead_forgotten,
             consumers: self.window.consumers().into_iter().collect(),
         })
+    }
+
+    /// Counts, without a look at the store.
+    pub(super) fn counts(&self) -> SubscriptionCounts {
+        let acknowledged = self.window.acknowledged();
+        let same = acknowledged.epoch == self.workspace.epoch();
+        let from = if same { acknowledged.seq.0 } else { 0 };
+        SubscriptionCounts {
+            workspace: self.workspace.id().clone(),
+            name: self.name.clone(),
+            behind: self.workspace.tail().seq.0.saturating_sub(from),
+            in_flight: self.window.in_flight(),
+            waiting: self.window.held().len(),
+            delivered: self.delivered,
+            redelivered: self.window.redelivered(),
+            acked: self.acked,
+            dead: self.dead,
+        }
     }
 
     /// Tells how one record stands: as it is held, or as a dead letter.

@@ -15,14 +15,14 @@ use crate::item::Item;
 const CACHED_BYTES_MAX: usize = 1 << 20;
 
 /// A unit with what is sent of it.
-pub(super) struct Read {
+pub(crate) struct Read {
     pub unit: Unit,
     pub items: Vec<Item>,
 }
 
 /// Puts a page's items together to units. `before` is the place before the page, `at` that after
 /// it: a reset stands there.
-pub(super) fn units(
+pub(crate) fn units(
     workspace: &Workspace,
     items: Vec<Item>,
     mut before: Position,

@@ -30,7 +30,7 @@ fn scopes() -> Vec<Scope> {
 }
 
 /// Returns what a scope holds, by reading everything.
-async fn held_by(node: &Node, scope: &Scope) -> BTreeMap<Address, (Version, Json)> {
+pub async fn held_by(node: &Node, scope: &Scope) -> BTreeMap<Address, (Version, Json)> {
     let query = ListQuery {
         contexts: ContextList::default(),
         sort: Sort::default(),

@@ -27,6 +27,8 @@ fn log() -> Vec<Call> {
                 "fields",
                 "coalesce_ms",
                 "since",
+                "digest",
+                "budget_bytes",
             ],
             headers: READ_HEADERS,
             answers: &[(200, "Changes")],

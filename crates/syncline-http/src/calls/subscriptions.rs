@@ -3,14 +3,14 @@
 use http::Method;
 
 use super::{Call, JSON, READ_HEADERS, handler, plain};
-use crate::subscriptions;
+use crate::{explain, subscriptions};
 
 const ONE: &str = "/v1/subscriptions/{name}";
 const HEADERS: &[&str] = &["Idempotency-Key", "Syncline-Message", "Syncline-Tool-Call"];
 
 /// Returns the calls.
 pub(super) fn calls() -> Vec<Call> {
-    let parts = [definitions(), deliveries(), dead_letters()];
+    let parts = [definitions(), deliveries(), dead_letters(), explanations()];
     parts.into_iter().flatten().collect()
 }
 
@@ -78,7 +78,15 @@ fn definitions() -> Vec<Call> {
 fn deliveries() -> Vec<Call> {
     vec![
         Call {
-            query: &["limit", "max_bytes", "wait_ms", "batch_ms", "consumer"],
+            query: &[
+                "limit",
+                "max_bytes",
+                "wait_ms",
+                "batch_ms",
+                "consumer",
+                "digest",
+                "budget_bytes",
+            ],
             headers: READ_HEADERS,
             answers: &[(200, "Deliveries")],
             problems: &[404, 422],
@@ -149,4 +157,19 @@ fn dead_letters() -> Vec<Call> {
             )
         },
     ]
+}
+
+fn explanations() -> Vec<Call> {
+    vec![Call {
+        query: &["change", "subscription"],
+        headers: READ_HEADERS,
+        answers: &[(200, "Explanation")],
+        problems: &[404, 422],
+        ..plain(
+            Method::GET,
+            "/v1/explain/delivery",
+            "Why a change was delivered to a durable subscription, or to none of them, or was not",
+            handler!(explain::delivery),
+        )
+    }]
 }

@@ -122,10 +122,10 @@ fn parameters(call: &Call) -> Json {
 
 fn parameter(name: &str, place: &str) -> Json {
     let kind = match name {
-        "limit" | "wait_ms" | "batch_ms" | "max_bytes" | "max_tokens" | "version" | "from"
-        | "to" => "integer",
+        "limit" | "wait_ms" | "batch_ms" | "max_bytes" | "budget_bytes" | "max_tokens"
+        | "version" | "from" | "to" => "integer",
         "create" | "create_parents" | "subtree" | "deleted" | "resolved" | "old"
-        | "exclude_self" | "open" => "boolean",
+        | "exclude_self" | "open" | "digest" => "boolean",
         "label" => "array",
         _ => "string",
     };

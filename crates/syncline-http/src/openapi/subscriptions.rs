@@ -48,6 +48,14 @@ const NACK: [(&str, &str); 3] = [
     ("delay_ms", "integer"),
     ("reason", "string"),
 ];
+const EXPLANATION: [(&str, &str); 6] = [
+    ("change", "string"),
+    ("context", "string"),
+    ("version", "integer"),
+    ("type", "string"),
+    ("committed_at", "string"),
+    ("subscribers", "array"),
+];
 const SEEK: [(&str, &str); 4] = [
     ("cursor", "string"),
     ("time", "string"),
@@ -85,6 +93,10 @@ pub(super) fn schemas() -> Named {
         ("Nack", record(&NACK, &["cursor"])),
         ("Extend", record(named, &[])),
         ("Seek", record(&SEEK, &[])),
+        (
+            "Explanation",
+            record(&EXPLANATION, &["change", "subscribers"]),
+        ),
         ("Acked", one("acked")),
         ("Nacked", one("nacked")),
         ("Extended", one("extended")),

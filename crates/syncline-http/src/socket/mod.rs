@@ -4,6 +4,7 @@
 //! flushes once for all that waits. It asks for more only when the socket took what it had, so a
 //! client that does not read costs one batch of frames and slows nobody (P9).
 
+mod durables;
 mod echo;
 mod frames;
 mod hello;

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Close;
+use super::durables::{DurableSub, Said, Work};
 use super::frames::Frames;
 use super::hello::{read_frame, unreadable_frame, write_answer};
 use super::submit::Submitter;
@@ -42,6 +43,10 @@ pub(super) struct Session {
     /// Rung when there may be something for a subscription that the router watches for.
     pub(super) bell: Arc<Notify>,
     submits: FuturesUnordered<BoxFuture<'static, String>>,
+    /// What is done for the durable subscriptions; dropped before them, since it may hold what
+    /// they need to leave.
+    pub(super) works: FuturesUnordered<BoxFuture<'static, Work>>,
+    pub(super) durables: Vec<DurableSub>,
     /// Messages of the frame that was read last, while earlier submits are not answered.
     waiting: VecDeque<Json>,
     pub(super) frames: Frames,
@@ -59,6 +64,8 @@ enum Event {
     Frame(Message),
     /// A submit was answered.
     Answered(String),
+    /// Something was done for a durable subscription.
+    Worked(Work),
     /// The socket took all that was composed.
     Flushed,
     /// The socket is closed or broken.
@@ -85,6 +92,8 @@ impl Session {
             subs: Vec::new(),
             bell: Arc::new(Notify::new()),
             submits: FuturesUnordered::new(),
+            works: FuturesUnordered::new(),
+            durables: Vec::new(),
             waiting: VecDeque::new(),
             frames,
             unflushed: false,
@@ -112,6 +121,7 @@ impl Session {
             if let Err(close) = self.compose().await {
                 return Some(close);
             }
+            self.ask_durables();
             let listens = self.subs.iter().any(|sub| sub.feed.takes_everything());
             let more =
                 !self.unflushed && !self.frames.is_full() && self.subs.iter().any(|sub| sub.hungry);
@@ -158,6 +168,7 @@ impl Session {
                     }
                 }
                 Event::Answered(text) => self.frames.push(|w| w.raw(&text)),
+                Event::Worked(work) => self.worked(work),
                 Event::Flushed => self.sent = Instant::now(),
                 Event::Gone(close) => return close,
             }
@@ -200,6 +211,12 @@ impl Session {
             {
                 return Poll::Ready(Event::Answered(text));
             }
+            // Whatever the peer takes: one of these may hold what others wait for.
+            if !self.works.is_empty()
+                && let Poll::Ready(Some(work)) = Pin::new(&mut self.works).poll_next(cx)
+            {
+                return Poll::Ready(Event::Worked(work));
+            }
             if self.may_read() {
                 match Pin::new(&mut *socket).poll_next(cx) {
                     Poll::Ready(Some(Ok(message))) => return Poll::Ready(Event::Frame(message)),
@@ -218,6 +235,7 @@ impl Session {
     fn may_read(&self) -> bool {
         self.waiting.is_empty()
             && self.submits.len() < self.node.doors.limits.submits_max
+            && self.works.len() < self.durables.len() + self.node.doors.limits.submits_max
             && !self.frames.is_full()
     }
 
@@ -270,6 +288,20 @@ impl Session {
             ClientMessage::Unsubscribe { id } => self.unsubscribe(&id),
             ClientMessage::Submit(submit) => self.submit(submit),
             ClientMessage::Resync(resync) => Box::pin(self.resync(resync)).await,
+            ClientMessage::Ack { sub, cursor } if self.is_durable(&sub) => {
+                let said = self.place(&cursor).map(Said::Ack);
+                self.said(&sub, said);
+            }
+            ClientMessage::Nack {
+                sub,
+                cursor,
+                delay_ms,
+                reason,
+            } => self.nack(&sub, &cursor, delay_ms, reason),
+            ClientMessage::Extend { sub, cursor } => {
+                let place = cursor.map(|cursor| self.place(&cursor)).transpose();
+                self.said(&sub, place.map(Said::Extend));
+            }
             // These subscriptions keep no place for their reader: an ack changes nothing.
             ClientMessage::Ack { sub, .. } if self.subs.iter().any(|known| known.id == sub) => {}
             ClientMessage::Ack { sub, .. } => self.error(Some(&sub), &no_such_sub(&sub)),
@@ -338,7 +370,7 @@ impl Session {
         while !self.submits.is_empty() {
             match tokio::time::timeout_at(deadline, self.io(socket)).await {
                 Ok(Event::Answered(text)) => self.frames.push(|w| w.raw(&text)),
-                Ok(Event::Frame(_) | Event::Flushed) => {}
+                Ok(Event::Frame(_) | Event::Flushed | Event::Worked(_)) => {}
                 Ok(Event::Gone(_)) | Err(_) => break,
             }
         }

@@ -45,14 +45,12 @@ impl Session {
     }
 
     async fn try_subscribe(&mut self, subscribe: Subscribe) -> Result<(), Problem> {
+        if let Some(name) = subscribe.durable.clone() {
+            return self.subscribe_durable(subscribe, &name).await;
+        }
         let id = subscribe.id;
-        if self.subs.iter().any(|sub| sub.id == id) {
-            return Err(Problem::new(
-                Code::Invalid,
-                format!("there is a subscription {id:?} already"),
-            )
-            .at(Pointer::from_static("/id"))
-            .hint("unsubscribe it first, or take another id"));
+        if self.knows(&id) {
+            return Err(there_already(&id));
         }
         let seat = self.node.seats.take(&self.principal.id)?;
         let request = FeedRequest {
@@ -91,11 +89,11 @@ impl Session {
     }
 
     pub(super) fn unsubscribe(&mut self, id: &str) {
-        let before = self.subs.len();
-        self.subs.retain(|sub| sub.id != id);
-        if self.subs.len() == before {
-            self.error(Some(id), &no_such_sub(id));
+        if !self.knows(id) {
+            return self.error(Some(id), &no_such_sub(id));
         }
+        self.subs.retain(|sub| sub.id != id);
+        self.durables.retain(|sub| sub.id != id);
     }
 
     /// Sends a context again, unless the client holds it as it is.
@@ -200,11 +198,13 @@ impl Session {
             Ok(items) => items,
             Err(problem) => {
                 tracing::warn!(%problem, "a subscription could not be read on");
+                self.node.sent.failed();
                 let id = sub.id.clone();
                 self.error(Some(&id), &problem);
                 return Err(Close::new(Close::STOPPING, "the log could not be read"));
             }
         };
+        self.node.sent.page(&items);
         sub.hungry = !items.is_empty() || sub.feed.is_hungry();
         sub.hungry &= !sub.feed.is_over();
         let bytes = items.iter().map(Item::weight).sum();
@@ -222,6 +222,13 @@ fn is_held(resync: &Resync, head: &Head) -> bool {
     let says = resync.version.is_some() || resync.hash.is_some();
     says && resync.version.is_none_or(|version| version == head.version)
         && resync.hash.is_none_or(|hash| hash == head.hash)
+}
+
+pub(super) fn there_already(id: &str) -> Problem {
+    let detail = format!("there is a subscription {id:?} already");
+    Problem::new(Code::Invalid, detail)
+        .at(Pointer::from_static("/id"))
+        .hint("unsubscribe it first, or take another id")
 }
 
 pub(super) fn no_such_sub(id: &str) -> Problem {

@@ -7,6 +7,7 @@ mod bad_input;
 mod branches;
 mod compact;
 mod conflicts;
+mod durable;
 mod echo;
 mod feeds;
 mod gate;

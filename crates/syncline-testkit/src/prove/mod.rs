@@ -9,6 +9,7 @@ pub mod p2_order;
 pub mod p3;
 pub mod p4;
 pub mod p5;
+pub mod p5_durable;
 pub mod p5_sim;
 pub mod p9;
 pub mod siege;
@@ -247,6 +248,12 @@ pub const HARNESSES: &[Harness] = &[
         what: "subscribers that come and go while the node is killed and restored",
         runs: 5,
         run: |plan| Box::pin(p5::run(plan)),
+    },
+    Harness {
+        name: "p5-durable",
+        what: "consumers that share a durable subscription while the node is killed",
+        runs: 3,
+        run: |plan| Box::pin(p5_durable::run(plan)),
     },
     Harness {
         name: "p9",

@@ -1,7 +1,7 @@
 //! P5, resumable: each change once, in order, or a reset.
 
 use syncline_testkit::Fault;
-use syncline_testkit::prove::{Plan, p5, p5_sim};
+use syncline_testkit::prove::{Plan, p5, p5_durable, p5_sim};
 
 use crate::{alone, run};
 
@@ -50,4 +50,16 @@ fn p5_seeds_that_found_something_stay_good() {
         };
         run(p5_sim::run(plan)).assert_kept();
     }
+}
+
+#[test]
+fn p5_consumers_of_a_killed_node_get_everything_at_least_once() {
+    let _alone = alone();
+    run(p5_durable::run(Plan::runs(2))).assert_kept();
+}
+
+#[test]
+fn p5_durable_harness_catches_drop_event() {
+    let _alone = alone();
+    run(p5_durable::run(Plan::runs(3).with(Fault::DropEvent))).assert_caught();
 }

@@ -8,6 +8,7 @@ pub mod config;
 pub mod conflicts;
 pub mod demo;
 pub mod diff;
+pub mod explain;
 pub mod export;
 pub mod fixture;
 pub mod get;
@@ -28,6 +29,7 @@ pub mod schema;
 pub mod settle;
 pub mod stats;
 pub mod status;
+pub mod subscription;
 pub mod tag;
 pub mod undo;
 pub mod up;
@@ -64,6 +66,8 @@ pub fn run(command: Command, run: &Run) -> Result {
         Command::Checkpoint(args) => run.block_on(tag::checkpoint(&args, run)),
         Command::Schema(args) => run.block_on(schema::run(&args, run)),
         Command::Webhook(args) => run.block_on(webhook::run(&args, run)),
+        Command::Subscription(args) => run.block_on(subscription::run(&args, run)),
+        Command::Explain(args) => run.block_on(explain::run(&args, run)),
         Command::Watch(args) => run.block_on(watch::run(&args, run)),
         Command::Import(args) => run.block_on(import::run(&args, run)),
         Command::Export(args) => run.block_on(export::run(&args, run)),

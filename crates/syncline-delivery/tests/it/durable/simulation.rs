@@ -79,10 +79,10 @@ impl Run {
     fn read(&mut self) {
         if let Some(from) = self.window.begin_refill() {
             for seq in from.seq.0 + 1..=self.window.reads_from().seq.0 {
-                if let Some(unit) = self.unit(seq) {
-                    if !self.window.refill(unit) {
-                        break;
-                    }
+                if let Some(unit) = self.unit(seq)
+                    && !self.window.refill(unit)
+                {
+                    break;
                 }
             }
             self.window.refilled();

@@ -1,0 +1,101 @@
+//! Digests: whoever applies them in turn holds what there is.
+
+use std::collections::BTreeMap;
+
+use syncline_api::{From, Scope, ScopeTerm};
+use syncline_delivery::{Digester, FeedRequest};
+use syncline_engine::{Principal, TestFaults};
+use syncline_merge::{ApplyLimits, Patch};
+use syncline_model::ids::{Address, Version};
+use syncline_model::json::{Json, Limits, Pointer};
+
+use crate::p5::held_by;
+use crate::{Dice, Node, address};
+
+/// What a reader of digests holds, by the line of each context.
+type Held = BTreeMap<Address, (Version, Json)>;
+
+fn apply(held: &mut Held, text: &str, thin: &mut bool) {
+    let item = Json::parse(text.as_bytes(), &Limits::default()).unwrap();
+    let word = |name: &str| item.get(name).and_then(Json::as_str);
+    let line = address(word("context").unwrap());
+    let number = |name: &str| Version(item.get(name).unwrap().as_u64().unwrap());
+    match (word("type").unwrap(), word("enc")) {
+        ("delete" | "leave", _) => drop(held.remove(&line)),
+        (_, Some("snapshot")) => {
+            let document = item.get("snapshot").unwrap().clone();
+            held.insert(line, (number("version"), document));
+        }
+        (_, Some("patch")) => {
+            let (version, before) = held.get(&line).unwrap_or_else(|| panic!("{line}: {text}"));
+            assert_eq!(*version, number("from"), "{text}");
+            let patch = Patch::from_json(item.get("patch").unwrap(), &Pointer::root(), usize::MAX);
+            let limits = ApplyLimits {
+                depth_max: 200,
+                weight_max: usize::MAX,
+            };
+            let after = patch.unwrap().apply(before, &limits).unwrap();
+            held.insert(line, (number("version"), after));
+        }
+        (_, Some("thin")) => *thin = true,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn run(seed: u64, scope: Scope, budget_bytes: usize) {
+    let mut dice = Dice(seed);
+    let node = Node::start(TestFaults::default()).await;
+    let owner = Principal::owner();
+    let mut held = Held::new();
+    let mut from = From::Start;
+    for _ in 0..30 {
+        for _ in 0..=dice.roll(8) {
+            node.act(&mut dice).await;
+        }
+        loop {
+            let request = FeedRequest::new(scope.clone(), from.clone());
+            let digester = Digester::new(node.workspace.clone(), owner.clone(), &request).unwrap();
+            let digest = match digester.digest(request, budget_bytes).await {
+                Ok(digest) => digest,
+                // Others moved with a context: the reader starts again.
+                Err(_) => {
+                    held = held_by(&node, &scope).await;
+                    from = From::Cursor(node.workspace.seal(&node.workspace.tail()));
+                    continue;
+                }
+            };
+            let mut thin = false;
+            digest
+                .contexts
+                .iter()
+                .for_each(|text| apply(&mut held, text, &mut thin));
+            let bytes: usize = digest.contexts.iter().map(String::len).sum();
+            assert!(
+                bytes <= budget_bytes || digest.changes == 1 || thin,
+                "{bytes} bytes"
+            );
+            assert!(!thin, "what is small fits");
+            from = From::Cursor(digest.cursor);
+            if !digest.more {
+                break;
+            }
+        }
+        assert_eq!(held, held_by(&node, &scope).await, "seed {seed}");
+    }
+}
+
+#[tokio::test]
+async fn p5_digests_that_are_applied_give_the_heads() {
+    let scopes = [
+        Scope::workspace(),
+        Scope(vec![ScopeTerm::Context(address("task/t1"))]),
+        Scope(vec![ScopeTerm::Subtree(address("project/p"))]),
+    ];
+    for seed in 0..4 {
+        for scope in &scopes {
+            for budget_bytes in [4_000, 1 << 20] {
+                run(seed, scope.clone(), budget_bytes).await;
+            }
+        }
+    }
+}

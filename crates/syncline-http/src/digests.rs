@@ -1,0 +1,106 @@
+//! Digests of the log: `GET /v1/changes?digest=true`, and those of durable subscriptions.
+
+use axum::body::Body;
+use syncline_api::Problem;
+use syncline_delivery::durable::{Durable, Given};
+use syncline_delivery::{Digest, Digester, FeedRequest};
+use syncline_model::json::JsonWriter;
+use tokio::time::Instant;
+
+use crate::answer;
+use crate::ask::{Answer, Ask};
+use crate::query::bad;
+
+/// What a digest may take where its reader states nothing.
+const BUDGET_USUAL: u64 = 64 << 10;
+/// Bounds the budget.
+const BUDGET_MAX: u64 = 4 << 20;
+
+/// Reads the budget of a digest, in bytes.
+fn budget(ask: &Ask) -> Result<usize, Problem> {
+    let budget = ask.query.number("budget_bytes")?.unwrap_or(BUDGET_USUAL);
+    match budget {
+        1..=BUDGET_MAX => Ok(usize::try_from(budget).unwrap_or(usize::MAX)),
+        _ => Err(bad(format!(
+            "the query's budget_bytes: 1 to {BUDGET_MAX} bytes are meant"
+        ))),
+    }
+}
+
+/// Answers a pull with a digest, waiting for news until the deadline.
+pub(crate) async fn pull(ask: &Ask, request: FeedRequest, deadline: Instant) -> Answer {
+    let (workspace, principal) = (ask.workspace()?, ask.principal()?);
+    if !request.fields.is_empty() {
+        return Err(bad("the query's fields: a digest shows whole contexts"));
+    }
+    let budget = budget(ask)?;
+    let digester = Digester::new(workspace.clone(), principal, &request)?;
+    let mut tail = workspace.tail_watch();
+    loop {
+        tail.mark_unchanged();
+        let digest = digester.digest(request.clone(), budget).await?;
+        let rung = async {
+            tokio::select! {
+                moved = tail.changed() => moved.is_ok(),
+                () = tokio::time::sleep_until(deadline) => false,
+                () = ask.node.stopped() => false,
+            }
+        };
+        if digest.changes > 0 || digest.more || !rung.await {
+            return Ok(answered(&digest));
+        }
+    }
+}
+
+fn answered(digest: &Digest) -> http::Response<Body> {
+    answer::written(|w| {
+        w.begin_object();
+        write_contexts(w, &digest.contexts);
+        w.field_str("cursor", &digest.cursor);
+        w.field_u64("changes", digest.changes as u64);
+        if digest.left_out.0 > 0 {
+            w.key("left_out");
+            w.begin_object();
+            w.field_u64("changes", digest.left_out.0 as u64);
+            w.field_u64("contexts", digest.left_out.1 as u64);
+            w.end_object();
+        }
+        if digest.more {
+            w.field_bool("more", true);
+        }
+        w.end_object();
+    })
+}
+
+fn write_contexts(w: &mut JsonWriter, contexts: &[String]) {
+    w.key("digest");
+    w.begin_array();
+    contexts.iter().for_each(|text| w.raw(text));
+    w.end_array();
+}
+
+/// Answers what a durable subscription delivered as a digest. It is acknowledged as it would be
+/// without.
+pub(crate) async fn of_given(ask: &Ask, durable: &Durable, given: &[Given]) -> Answer {
+    let (workspace, principal) = (ask.workspace()?, ask.principal()?);
+    let digester = Digester::new(workspace, principal, &durable.definition()?.request())?;
+    let items = given.iter().flat_map(|given| &given.items);
+    let contexts = digester.contexts(items, budget(ask)?, true).await?;
+    Ok(answer::written(|w| {
+        w.begin_object();
+        write_contexts(w, &contexts);
+        w.key("deliveries");
+        w.begin_array();
+        for given in given {
+            w.begin_object();
+            w.field_str("cursor", &given.cursor);
+            w.field_u64("delivery", given.delivery.into());
+            w.end_object();
+        }
+        w.end_array();
+        if let Some(last) = given.last() {
+            w.field_str("cursor", &last.cursor);
+        }
+        w.end_object();
+    }))
+}
