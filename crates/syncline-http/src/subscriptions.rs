@@ -78,8 +78,8 @@ pub(crate) async fn create(mut ask: Ask) -> Answer {
     let (_, body) = ask.json(&[JSON]).await?;
     let mut fields = Fields::new(&body, &Pointer::root())?;
     let name = fields.required_string("name")?.to_owned();
-    let address = subscription_address(&name)
-        .map_err(|problem| problem.at(Pointer::from_static("/name")))?;
+    let address =
+        subscription_address(&name).map_err(|problem| problem.at(Pointer::from_static("/name")))?;
     let definition = Definition::read(&mut fields)?;
     fields.finish()?;
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
@@ -88,9 +88,15 @@ pub(crate) async fn create(mut ask: Ask) -> Answer {
     }
     let proposal = ask.proposal_for(address, Operation::Replace, Json::Null)?;
     let data = definition.to_json();
-    let receipt = workspace.put_subscription(&principal, &name, &data, proposal).await?;
+    let receipt = workspace
+        .put_subscription(&principal, &name, &data, proposal)
+        .await?;
     let made = receipt.outcome == Outcome::Applied && receipt.version == Some(Version(1));
-    let durable = ask.node.durables.find(&workspace, &principal, &name).await?;
+    let durable = ask
+        .node
+        .durables
+        .find(&workspace, &principal, &name)
+        .await?;
     let text = described(&ask, &durable).await?;
     let mut response = answer::json(StatusCode::OK, text);
     if made {
@@ -206,7 +212,9 @@ pub(crate) async fn remove(mut ask: Ask) -> Answer {
     let name = durable.head().address.id().to_owned();
     let address = durable.head().address.clone();
     let proposal = ask.proposal_for(address, Operation::Delete, Json::Null)?;
-    let receipt = workspace.remove_subscription(&principal, &name, proposal).await?;
+    let receipt = workspace
+        .remove_subscription(&principal, &name, proposal)
+        .await?;
     ask.node.durables.remove(durable).await?;
     let view = crate::contexts::view(&workspace, &principal, &receipt).await;
     Ok(answer::receipt_at(&view, None))
@@ -217,7 +225,9 @@ pub(crate) async fn next(ask: Ask) -> Answer {
     let limits = &ask.node.doors.limits;
     let changes_max = ask.query.limit(limits.page_default, limits.page_max)?;
     let bytes = ask.query.number("max_bytes")?.unwrap_or(BYTES_MAX as u64);
-    let bytes_max = usize::try_from(bytes).unwrap_or(BYTES_MAX).clamp(1, BYTES_MAX);
+    let bytes_max = usize::try_from(bytes)
+        .unwrap_or(BYTES_MAX)
+        .clamp(1, BYTES_MAX);
     let ms = |name| Ok::<_, Problem>(Duration::from_millis(ask.query.number(name)?.unwrap_or(0)));
     let wait = ms("wait_ms")?.min(limits.wait_max);
     let batch = ms("batch_ms")?.min(limits.wait_max);
@@ -233,7 +243,11 @@ pub(crate) async fn next(ask: Ask) -> Answer {
         fill(&ask, &durable, &asked, &mut given, Instant::now() + batch).await;
     }
     let shape = durable.shape();
-    let bytes = given.iter().flat_map(|given| &given.items).map(Item::weight).sum();
+    let bytes = given
+        .iter()
+        .flat_map(|given| &given.items)
+        .map(Item::weight)
+        .sum();
     Ok(aside(bytes, || {
         answer::written(|w| {
             w.begin_object();
@@ -296,7 +310,11 @@ pub(crate) fn write_given(w: &mut JsonWriter, given: &Given, shape: &syncline_de
     w.key("changes");
     w.begin_array();
     let told = |item: &&Item| !matches!(item, Item::Begin { .. } | Item::End { .. });
-    given.items.iter().filter(told).for_each(|item| write_item(w, item, shape));
+    given
+        .items
+        .iter()
+        .filter(told)
+        .for_each(|item| write_item(w, item, shape));
     w.end_array();
     w.end_object();
 }
@@ -306,7 +324,10 @@ pub(crate) async fn ack(mut ask: Ask) -> Answer {
     let (_, body) = ask.json(&[JSON]).await?;
     let mut fields = Fields::new(&body, &Pointer::root())?;
     let consumer = ask.consumer(fields.string("consumer")?)?;
-    let cursor = fields.string("cursor")?.map(|cursor| ask.place(cursor)).transpose()?;
+    let cursor = fields
+        .string("cursor")?
+        .map(|cursor| ask.place(cursor))
+        .transpose()?;
     let at = fields.at("cursors");
     let each = fields.array("cursors")?.unwrap_or_default();
     if each.len() > CURSORS_MAX {
@@ -367,7 +388,10 @@ pub(crate) async fn extend(mut ask: Ask) -> Answer {
     let (_, body) = ask.json(&[JSON]).await?;
     let mut fields = Fields::new(&body, &Pointer::root())?;
     let consumer = ask.consumer(fields.string("consumer")?)?;
-    let place = fields.string("cursor")?.map(|cursor| ask.place(cursor)).transpose()?;
+    let place = fields
+        .string("cursor")?
+        .map(|cursor| ask.place(cursor))
+        .transpose()?;
     fields.finish()?;
     let extended = ask.durable().await?.extend(&consumer, place).await?;
     if place.is_some() && extended == 0 {
@@ -389,14 +413,20 @@ fn not_in_flight() -> Problem {
 pub(crate) async fn dead(ask: Ask) -> Answer {
     let limits = &ask.node.doors.limits;
     let limit = ask.query.limit(limits.page_default, limits.page_max)?;
-    let after = ask.query.text("after").map(|cursor| ask.place(cursor)).transpose()?;
+    let after = ask
+        .query
+        .text("after")
+        .map(|cursor| ask.place(cursor))
+        .transpose()?;
     let durable = ask.durable().await?;
     let letters = durable.dead(after.map(|place| place.seq), limit).await?;
     Ok(answer::written(|w| {
         w.begin_object();
         w.key("dead");
         w.begin_array();
-        letters.iter().for_each(|(cursor, letter)| write_letter(w, cursor, letter));
+        letters
+            .iter()
+            .for_each(|(cursor, letter)| write_letter(w, cursor, letter));
         w.end_array();
         if let Some((last, _)) = letters.last().filter(|_| letters.len() == limit) {
             w.field_str("next", last);
@@ -412,7 +442,9 @@ pub(crate) fn write_letter(w: &mut JsonWriter, cursor: &str, letter: &Letter) {
     if let Touches::Contexts(contexts) = &letter.unit.touches {
         w.key("contexts");
         w.begin_array();
-        contexts.iter().for_each(|context| w.string(context.as_str()));
+        contexts
+            .iter()
+            .for_each(|context| w.string(context.as_str()));
         w.end_array();
     }
     w.field_u64("changes", letter.unit.changes as u64);
@@ -449,7 +481,10 @@ fn place_to_seek(body: &Json) -> Result<From, Problem> {
     let mut fields = Fields::new(body, &Pointer::root())?;
     let start = fields.bool("start")?.unwrap_or(false);
     let now = fields.bool("now")?.unwrap_or(false);
-    let named = fields.optional("cursor").or(fields.optional("time")).is_some();
+    let named = fields
+        .optional("cursor")
+        .or(fields.optional("time"))
+        .is_some();
     fields.finish()?;
     match (start, now, named) {
         (true, false, false) => Ok(From::Start),

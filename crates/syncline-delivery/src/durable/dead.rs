@@ -60,7 +60,11 @@ pub(super) fn kept(name: &str, dead: &Dead, at: Timestamp) -> Kept {
     w.field_str("reason", &dead.reason);
     w.field_i64("at", at.0);
     w.end_object();
-    Kept::put(SPACE, key(name, dead.unit.seq), w.into_string().into_bytes())
+    Kept::put(
+        SPACE,
+        key(name, dead.unit.seq),
+        w.into_string().into_bytes(),
+    )
 }
 
 /// Reads a letter back; `None` where it is not what [`kept`] writes.

@@ -58,7 +58,9 @@ impl Definition {
         let scope = f.optional("scope").map(|scope| Scope::read(scope, &at));
         let usual = Definition::new(scope.transpose()?.unwrap_or_else(Scope::workspace));
         let at = f.at("filter");
-        let filter = f.optional("filter").map(|filter| Filters::read(filter, &at));
+        let filter = f
+            .optional("filter")
+            .map(|filter| Filters::read(filter, &at));
         let at = f.at("from");
         let from = f.optional("from").map(|from| From::read(from, &at));
         let from = from.transpose()?.unwrap_or_default();

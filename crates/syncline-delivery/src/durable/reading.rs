@@ -60,7 +60,9 @@ impl Replay {
 
     /// Says whether something that was not done lies up to here and did not come again.
     fn missed(&self, seq: Seq) -> bool {
-        self.listed.first_key_value().is_some_and(|(first, _)| *first <= seq)
+        self.listed
+            .first_key_value()
+            .is_some_and(|(first, _)| *first <= seq)
     }
 }
 
@@ -122,9 +124,9 @@ impl Window {
     fn hold(&mut self, unit: Unit, counts: Counts) {
         let fits = match &unit.touches {
             Touches::All => true,
-            Touches::Contexts(contexts) => contexts.iter().all(|context| {
-                !self.deferred.contains_key(context) && self.has_room_for(context)
-            }),
+            Touches::Contexts(contexts) => contexts
+                .iter()
+                .all(|context| !self.deferred.contains_key(context) && self.has_room_for(context)),
         };
         match &unit.touches {
             Touches::Contexts(contexts) if !fits => {
@@ -168,7 +170,11 @@ impl Window {
         let (Some(refill), Touches::Contexts(contexts)) = (&self.refilling, &unit.touches) else {
             return true;
         };
-        let waits = |context| self.deferred.get(context).is_some_and(|d| d.seq <= unit.seq);
+        let waits = |context| {
+            self.deferred
+                .get(context)
+                .is_some_and(|d| d.seq <= unit.seq)
+        };
         let there = unit.seq > self.read.seq || self.held.contains_key(&unit.seq);
         if there || !contexts.iter().any(waits) {
             return true;

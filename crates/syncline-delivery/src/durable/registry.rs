@@ -162,7 +162,9 @@ impl Durable {
     ) -> Result<usize, Problem> {
         let mut guard = self.slot.subscription.lock().await;
         let subscription = self.loaded(&mut guard).await?;
-        let acked = subscription.ack(&self.principal, consumer, up_to, each).await?;
+        let acked = subscription
+            .ack(&self.principal, consumer, up_to, each)
+            .await?;
         drop(guard);
         self.slot.bell.notify_waiters();
         Ok(acked)

@@ -198,9 +198,12 @@ impl Subscription {
             self.window.expire(now);
             let room = asked.changes_max.saturating_sub(taken.len());
             let more = self.window.take(&asked.consumer, room, now);
-            let full = self.collect(principal, more, asked, (&mut taken, &mut bytes)).await?;
+            let full = self
+                .collect(principal, more, asked, (&mut taken, &mut bytes))
+                .await?;
             let time = began.elapsed() < TURN;
-            if full || taken.len() >= asked.changes_max || !time || !self.read_on(principal).await? {
+            if full || taken.len() >= asked.changes_max || !time || !self.read_on(principal).await?
+            {
                 break;
             }
         }
@@ -306,7 +309,9 @@ impl Subscription {
     /// goes on from the end of the log: what was before is for it to read anew.
     async fn open(&mut self, principal: &Principal) -> Result<Option<Feed>, Problem> {
         let place = self.window.reads_from();
-        let request = self.definition.request(From::Cursor(self.workspace.seal(&place)));
+        let request = self
+            .definition
+            .request(From::Cursor(self.workspace.seal(&place)));
         let opened = Feed::open(self.workspace.clone(), principal.clone(), request).await?;
         let (feed, opening) = opened;
         if opening.recovered {
@@ -331,7 +336,9 @@ impl Subscription {
     /// Reads again what was put off, until nothing more of it fits.
     async fn refill(&mut self, principal: &Principal, from: Position) -> Result<(), Problem> {
         let until = self.window.reads_from().seq;
-        let request = self.definition.request(From::Cursor(self.workspace.seal(&from)));
+        let request = self
+            .definition
+            .request(From::Cursor(self.workspace.seal(&from)));
         let (mut feed, opening) =
             Feed::open(self.workspace.clone(), principal.clone(), request).await?;
         let mut fits = opening.recovered;
@@ -396,7 +403,8 @@ impl Subscription {
     pub(super) fn extend(&mut self, consumer: &Consumer, place: Option<Position>) -> usize {
         let now = self.workspace.now();
         self.window.expire(now);
-        self.window.extend(consumer, place.map(|place| place.seq), now)
+        self.window
+            .extend(consumer, place.map(|place| place.seq), now)
     }
 
     /// Takes back what a consumer has.
@@ -413,7 +421,9 @@ impl Subscription {
         let over = (self.dead + dead.len()).saturating_sub(dead::DEAD_MAX);
         if over > 0 {
             let oldest = dead::page(&self.workspace, &self.name, None, over).await?;
-            let forgotten = oldest.iter().map(|letter| dead::key(&self.name, letter.unit.seq));
+            let forgotten = oldest
+                .iter()
+                .map(|letter| dead::key(&self.name, letter.unit.seq));
             values.extend(forgotten.map(|key| Kept::forget(dead::SPACE, key)));
             self.dead_forgotten += oldest.len() as u64;
             self.dead -= oldest.len();
@@ -461,7 +471,12 @@ impl Subscription {
     }
 
     /// Puts back what was taken back from the dead before a restart.
-    async fn put_back(&mut self, before: Position, seq: Seq, counts: Counts) -> Result<(), Problem> {
+    async fn put_back(
+        &mut self,
+        before: Position,
+        seq: Seq,
+        counts: Counts,
+    ) -> Result<(), Problem> {
         let owner = Principal::owner();
         let from = From::Cursor(self.workspace.seal(&before));
         let request = self.definition.request(from);
@@ -486,7 +501,9 @@ impl Subscription {
                 let state = Kept::forget(SPACE, &*self.name);
                 return self.workspace.keep(vec![state]).await;
             }
-            let keys = page.iter().map(|letter| dead::key(&self.name, letter.unit.seq));
+            let keys = page
+                .iter()
+                .map(|letter| dead::key(&self.name, letter.unit.seq));
             let values = keys.map(|key| Kept::forget(dead::SPACE, key)).collect();
             self.workspace.keep(values).await?;
         }

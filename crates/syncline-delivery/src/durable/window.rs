@@ -93,7 +93,10 @@ enum State {
     /// It may be delivered; `late` may still acknowledge it, having taken too long.
     Ready { late: Option<Consumer> },
     /// It was delivered.
-    InFlight { consumer: Consumer, until: Timestamp },
+    InFlight {
+        consumer: Consumer,
+        until: Timestamp,
+    },
     /// It was refused for now.
     Waiting { until: Timestamp },
 }
@@ -148,7 +151,10 @@ impl Undone {
         match touches {
             Touches::All => self.all || !self.contexts.is_empty(),
             Touches::Contexts(contexts) => {
-                self.all || contexts.iter().any(|context| self.contexts.contains(context))
+                self.all
+                    || contexts
+                        .iter()
+                        .any(|context| self.contexts.contains(context))
             }
         }
     }
@@ -224,7 +230,10 @@ impl Window {
             Touches::All => drop(self.barriers.insert(unit.seq)),
             Touches::Contexts(contexts) => {
                 for context in contexts.iter() {
-                    self.lines.entry(context.clone()).or_default().insert(unit.seq);
+                    self.lines
+                        .entry(context.clone())
+                        .or_default()
+                        .insert(unit.seq);
                 }
             }
         }
@@ -274,7 +283,12 @@ impl Window {
 
     /// Delivers to a consumer what is next in turn, oldest first, up to so many changes; one unit
     /// that is larger passes alone.
-    pub fn take(&mut self, consumer: &Consumer, changes_max: usize, now: Timestamp) -> Vec<Delivery> {
+    pub fn take(
+        &mut self,
+        consumer: &Consumer,
+        changes_max: usize,
+        now: Timestamp,
+    ) -> Vec<Delivery> {
         if self.replay.is_some() {
             // What is done is not known of all before it was read again.
             return Vec::new();
@@ -289,7 +303,8 @@ impl Window {
         let until = Timestamp(now.0 + self.terms.ack_wait_ms);
         for held in self.held.values_mut() {
             let touches = &held.unit.touches;
-            let behind = deferred.is_some_and(|seq| *touches == Touches::All && held.unit.seq > seq);
+            let behind =
+                deferred.is_some_and(|seq| *touches == Touches::All && held.unit.seq > seq);
             match &held.state {
                 _ if held.acked => {}
                 State::InFlight { consumer: at, .. } => match (at == consumer, touches) {
@@ -345,12 +360,15 @@ impl Window {
 
     /// Acknowledges all that this consumer was given up to a place; returns how many that were.
     pub fn ack_to(&mut self, consumer: &Consumer, seq: Seq) -> usize {
-        let given = self.held.range_mut(..=seq).filter(|(_, held)| match &held.state {
-            State::InFlight { consumer: at, .. } | State::Ready { late: Some(at) } => {
-                at == consumer && !held.acked
-            }
-            State::Ready { late: None } | State::Waiting { .. } => false,
-        });
+        let given = self
+            .held
+            .range_mut(..=seq)
+            .filter(|(_, held)| match &held.state {
+                State::InFlight { consumer: at, .. } | State::Ready { late: Some(at) } => {
+                    at == consumer && !held.acked
+                }
+                State::Ready { late: None } | State::Waiting { .. } => false,
+            });
         let acked: Vec<Seq> = given
             .map(|(seq, held)| {
                 held.acked = true;
@@ -386,7 +404,10 @@ impl Window {
     /// Gives back one unit that was delivered, to be delivered again no sooner than `until`; says
     /// whether anybody had it.
     pub fn nack(&mut self, seq: Seq, until: Timestamp, reason: &str) -> bool {
-        let there = self.held.get(&seq).is_some_and(|held| held.consumer().is_some());
+        let there = self
+            .held
+            .get(&seq)
+            .is_some_and(|held| held.consumer().is_some());
         if there {
             self.fail(seq, State::Waiting { until }, reason);
         }
@@ -401,7 +422,10 @@ impl Window {
         for held in self.held.values_mut() {
             let asked = seq.is_none_or(|seq| seq == held.unit.seq);
             match &mut held.state {
-                State::InFlight { consumer: at, until } if asked && at == consumer => {
+                State::InFlight {
+                    consumer: at,
+                    until,
+                } if asked && at == consumer => {
                     *until = later;
                     extended += 1;
                 }
@@ -413,7 +437,8 @@ impl Window {
 
     /// Takes back what was not acknowledged in time.
     pub fn expire(&mut self, now: Timestamp) {
-        let late = |held: &Held| matches!(held.state, State::InFlight { until, .. } if until <= now);
+        let late =
+            |held: &Held| matches!(held.state, State::InFlight { until, .. } if until <= now);
         self.fail_where(late, "it was not acknowledged in time");
     }
 
@@ -497,7 +522,10 @@ impl Window {
                 // Nothing is delivered after it before it is done.
                 continue;
             };
-            for line in contexts.iter().filter_map(|context| self.lines.get(context)) {
+            for line in contexts
+                .iter()
+                .filter_map(|context| self.lines.get(context))
+            {
                 let after = line.range(seq.next()..);
                 next.extend(after.filter(|after| found.insert(**after)));
             }
@@ -542,7 +570,9 @@ impl Window {
             // Nothing after it was delivered.
             return Vec::new();
         };
-        let lines = contexts.iter().filter_map(|context| self.lines.get(context));
+        let lines = contexts
+            .iter()
+            .filter_map(|context| self.lines.get(context));
         lines.filter_map(BTreeSet::first).copied().collect()
     }
 
@@ -640,7 +670,9 @@ impl Window {
             None if seq > self.read.seq || self.replay.as_ref().is_some_and(|r| r.at.seq < seq) => {
                 Standing::NotRead
             }
-            None if self.deferred.values().any(|deferred| deferred.seq == seq) => Standing::Deferred,
+            None if self.deferred.values().any(|deferred| deferred.seq == seq) => {
+                Standing::Deferred
+            }
             None => Standing::Done,
         }
     }
@@ -684,4 +716,3 @@ pub enum Standing {
     /// It is acknowledged, given up, or was not wanted.
     Done,
 }
-

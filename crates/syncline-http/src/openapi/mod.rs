@@ -122,7 +122,8 @@ fn parameters(call: &Call) -> Json {
 
 fn parameter(name: &str, place: &str) -> Json {
     let kind = match name {
-        "limit" | "wait_ms" | "batch_ms" | "max_bytes" | "max_tokens" | "version" | "from" | "to" => "integer",
+        "limit" | "wait_ms" | "batch_ms" | "max_bytes" | "max_tokens" | "version" | "from"
+        | "to" => "integer",
         "create" | "create_parents" | "subtree" | "deleted" | "resolved" | "old"
         | "exclude_self" | "open" => "boolean",
         "label" => "array",

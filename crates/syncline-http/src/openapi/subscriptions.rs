@@ -74,7 +74,10 @@ pub(super) fn schemas() -> Named {
         ),
         (
             "Deliveries",
-            object_schema([("deliveries", array(reference("Delivery"))), ("cursor", text())]),
+            object_schema([
+                ("deliveries", array(reference("Delivery"))),
+                ("cursor", text()),
+            ]),
         ),
         ("DeadLetter", record(&LETTER, &["cursor", "reason"])),
         ("DeadLetters", page("dead", "DeadLetter")),

@@ -38,7 +38,10 @@ fn asked(consumer: &str, changes_max: usize) -> Asked {
 }
 
 async fn take(durable: &Durable, consumer: &str, max: usize) -> Vec<Given> {
-    durable.next(&asked(consumer, max), Instant::now()).await.unwrap()
+    durable
+        .next(&asked(consumer, max), Instant::now())
+        .await
+        .unwrap()
 }
 
 fn place(node: &Node, given: &Given) -> Position {
@@ -52,7 +55,8 @@ fn told(given: &Given) -> Vec<(Seq, Address)> {
         Item::Enter { entry, .. } | Item::Leave { entry, .. } => Some(entry),
         _ => None,
     });
-    told.map(|entry| (entry.seq, entry.change.context.clone())).collect()
+    told.map(|entry| (entry.seq, entry.change.context.clone()))
+        .collect()
 }
 
 fn n(given: &Given) -> u64 {
@@ -75,15 +79,23 @@ async fn a_subscription_begins_with_its_definition_and_goes_on_after_a_restart()
     let durables = Durables::default();
     let durable = find(&node, &durables, "s").await;
     let given = take(&durable, "x", 3).await;
-    assert_eq!(given.iter().map(|g| g.delivery).collect::<Vec<_>>(), [1, 1, 1]);
+    assert_eq!(
+        given.iter().map(|g| g.delivery).collect::<Vec<_>>(),
+        [1, 1, 1]
+    );
     let first = n(&given[0]);
-    let acked = durable.ack(&"x".into(), Some(place(&node, &given[0])), &[]).await;
+    let acked = durable
+        .ack(&"x".into(), Some(place(&node, &given[0])), &[])
+        .await;
     assert_eq!(acked.unwrap(), 1);
     // The node stops: what was delivered and not acknowledged comes again, and is counted.
     let durables = Durables::default();
     let durable = find(&node, &durables, "s").await;
     let given = take(&durable, "y", 9).await;
-    let seqs: Vec<_> = given.iter().map(|given| (n(given), given.delivery)).collect();
+    let seqs: Vec<_> = given
+        .iter()
+        .map(|given| (n(given), given.delivery))
+        .collect();
     assert_eq!(seqs, [(first + 1, 2), (first + 2, 1), (first + 3, 1)]);
     let each: Vec<_> = given.iter().map(|given| place(&node, given)).collect();
     assert_eq!(durable.ack(&"y".into(), None, &each).await.unwrap(), 3);
@@ -91,7 +103,10 @@ async fn a_subscription_begins_with_its_definition_and_goes_on_after_a_restart()
     assert_eq!((found.behind, found.in_flight, found.waiting), (0, 0, 0));
     assert_eq!(found.acknowledged, node.workspace.tail());
     // It is moved, and all comes again from there.
-    durable.seek(&From::Cursor(given[0].cursor.clone())).await.unwrap();
+    durable
+        .seek(&From::Cursor(given[0].cursor.clone()))
+        .await
+        .unwrap();
     assert_eq!(take(&durable, "y", 9).await.len(), 2);
     durable.seek(&From::Start).await.unwrap();
     assert!(take(&durable, "y", 99).await.len() >= 8);
@@ -145,10 +160,16 @@ async fn what_is_given_up_is_kept_with_the_reason_and_can_be_delivered_once_more
     let durable = find(&node, &durables, "s").await;
     let letters = durable.dead(None, 9).await.unwrap();
     let (cursor, letter) = &letters[0];
-    assert_eq!((letters.len(), letter.deliveries, &*letter.reason), (1, 2, "it hurts"));
+    assert_eq!(
+        (letters.len(), letter.deliveries, &*letter.reason),
+        (1, 2, "it hurts")
+    );
     let given = take(&durable, "x", 9).await;
     assert_eq!(given.len(), 1, "the rest goes on");
-    durable.ack(&"x".into(), Some(place(&node, &given[0])), &[]).await.unwrap();
+    durable
+        .ack(&"x".into(), Some(place(&node, &given[0])), &[])
+        .await
+        .unwrap();
     assert_eq!(durable.inspect().await.unwrap().dead, 1);
     let at = node.workspace.position_of(cursor).unwrap();
     durable.replay(at).await.unwrap();
@@ -157,10 +178,16 @@ async fn what_is_given_up_is_kept_with_the_reason_and_can_be_delivered_once_more
     let durables = Durables::default();
     let durable = find(&node, &durables, "s").await;
     let given = take(&durable, "x", 9).await;
-    assert_eq!((given.len(), &given[0].cursor, given[0].delivery), (1, cursor, 3));
+    assert_eq!(
+        (given.len(), &given[0].cursor, given[0].delivery),
+        (1, cursor, 3)
+    );
     assert_eq!(durable.ack(&"x".into(), None, &[at]).await.unwrap(), 1);
     let found = durable.inspect().await.unwrap();
-    assert_eq!((found.dead, found.waiting, found.acknowledged), (0, 0, node.workspace.tail()));
+    assert_eq!(
+        (found.dead, found.waiting, found.acknowledged),
+        (0, 0, node.workspace.tail())
+    );
 }
 
 /// Consumers, writers and stops at random; returns how many were delivered.
@@ -187,7 +214,12 @@ async fn run(seed: u64) -> usize {
         }
         let consumer = ["x", "y", "z"][usize::try_from(dice.roll(3)).unwrap()];
         let durable = find(&node, &durables, "s").await;
-        let given = take(&durable, consumer, 1 + usize::try_from(dice.roll(9)).unwrap()).await;
+        let given = take(
+            &durable,
+            consumer,
+            1 + usize::try_from(dice.roll(9)).unwrap(),
+        )
+        .await;
         for one in &given {
             for (seq, context) in told(one) {
                 delivered.insert(seq);
@@ -209,7 +241,10 @@ async fn run(seed: u64) -> usize {
         }
         let floor = durable.inspect().await.unwrap().acknowledged.seq;
         for (seq, context) in contexts_up_to(&node, scanned, floor).await {
-            assert!(delivered.contains(&seq), "seed {seed}: {seq} was passed over");
+            assert!(
+                delivered.contains(&seq),
+                "seed {seed}: {seq} was passed over"
+            );
             acked.insert(context, seq);
         }
         scanned = floor;
@@ -221,7 +256,10 @@ async fn run(seed: u64) -> usize {
         let durable = find(&node, &durables, "s").await;
         for one in take(&durable, "x", 99).await {
             delivered.extend(told(&one).into_iter().map(|(seq, _)| seq));
-            durable.ack(&"x".into(), None, &[place(&node, &one)]).await.unwrap();
+            durable
+                .ack(&"x".into(), None, &[place(&node, &one)])
+                .await
+                .unwrap();
         }
         durable.leave(&"y".into()).await.unwrap();
         durable.leave(&"z".into()).await.unwrap();

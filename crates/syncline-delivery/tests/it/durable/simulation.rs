@@ -133,7 +133,9 @@ impl Run {
             Fault::None => {}
             Fault::ReadIsDone => kept = Saved::at(kept.read),
             Fault::CountsLost => {
-                kept.pending.iter_mut().for_each(|(_, counts)| *counts = Counts::default());
+                kept.pending
+                    .iter_mut()
+                    .for_each(|(_, counts)| *counts = Counts::default());
             }
             Fault::FollowersDone => kept.pending.truncate(1),
         }
@@ -208,7 +210,8 @@ impl Run {
         for before in 1..seq {
             let other = &self.log[usize::try_from(before).unwrap() - 1];
             let shared = contexts.chars().any(|context| other.contains(context));
-            if shared && !self.deliveries.contains_key(&before) && !self.dead.contains_key(&before) {
+            if shared && !self.deliveries.contains_key(&before) && !self.dead.contains_key(&before)
+            {
                 self.wrong.push(format!("{seq} came before {before}"));
             }
         }
@@ -265,7 +268,8 @@ impl Run {
             }
             let deliveries = self.deliveries.get(&seq).copied().unwrap_or(0);
             if self.alone(&contexts) && deliveries > TERMS.deliveries_max {
-                self.wrong.push(format!("{seq} was delivered {deliveries} times"));
+                self.wrong
+                    .push(format!("{seq} was delivered {deliveries} times"));
             }
         }
         self.wrong

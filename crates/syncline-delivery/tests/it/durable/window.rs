@@ -155,7 +155,10 @@ fn what_fails_too_often_is_given_up_and_what_follows_it_is_not() {
     }
     window.expire(at(150));
     let dead = window.take_dead();
-    assert_eq!((dead.len(), dead[0].unit.seq, dead[0].deliveries), (1, Seq(1), 5));
+    assert_eq!(
+        (dead.len(), dead[0].unit.seq, dead[0].deliveries),
+        (1, Seq(1), 5)
+    );
     assert_eq!(dead[0].reason, "it was not acknowledged in time");
     // 2 was in flight beside it, and has failed now for the first time.
     assert_eq!(take(&mut window, "x", 9, 150), "2:6");
@@ -229,7 +232,11 @@ fn a_stuck_context_does_not_wedge_the_rest() {
     while acknowledged(&window) < seq {
         if let Some(from) = window.begin_refill() {
             for seq in from.seq.0 + 1..=seq {
-                let contexts = if (seq - 1) % 1_000 % 10 == 0 { "b" } else { "a" };
+                let contexts = if (seq - 1) % 1_000 % 10 == 0 {
+                    "b"
+                } else {
+                    "a"
+                };
                 if !window.refill(unit(seq, contexts)) {
                     break;
                 }
