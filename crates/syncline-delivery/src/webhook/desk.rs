@@ -307,7 +307,7 @@ impl Desk {
                 Some(message) => Ok(Some(message)),
                 None => reader.again(attempt.slot, attempt.id).await,
             };
-            let end = match message {
+            match message {
                 Ok(Some(message)) => {
                     end_of(post(&exchange, &url, &secrets, message, workspace.now()).await)
                 }
@@ -316,8 +316,7 @@ impl Desk {
                     tracing::warn!(%problem, "an event could not be read for its attempt");
                     failed(None, "the event could not be read".to_owned())
                 }
-            };
-            end
+            }
         });
         self.flights.insert(task.id(), attempt.slot);
     }

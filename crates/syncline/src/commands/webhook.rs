@@ -93,7 +93,7 @@ pub struct LsArgs {}
 #[command(after_help = "Example:\n  syncline webhook show 0199…")]
 pub struct WhichArgs {
     /// Which webhook, by its id.
-    pub id: String,
+    pub webhook: String,
 }
 
 /// Change a webhook.
@@ -101,7 +101,7 @@ pub struct WhichArgs {
 #[command(after_help = "Example:\n  syncline webhook disable 0199… -m 'they move house'")]
 pub struct ChangeArgs {
     /// Which webhook, by its id.
-    pub id: String,
+    pub webhook: String,
     /// Why, and under which id.
     #[command(flatten)]
     pub note: NoteArgs,
@@ -112,7 +112,7 @@ pub struct ChangeArgs {
 #[command(after_help = "Example:\n  syncline webhook log 0199… --limit 20")]
 pub struct LogArgs {
     /// Which webhook, by its id.
-    pub id: String,
+    pub webhook: String,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub limit: usize,
@@ -123,7 +123,7 @@ pub struct LogArgs {
 #[command(after_help = "Example:\n  syncline webhook dead 0199…")]
 pub struct DeadArgs {
     /// Which webhook, by its id.
-    pub id: String,
+    pub webhook: String,
     /// Go on from an earlier answer's `next`.
     #[arg(long, value_name = "NEXT")]
     pub page: Option<String>,
@@ -137,7 +137,7 @@ pub struct DeadArgs {
 #[group(skip)]
 pub struct ReplayArgs {
     /// Which webhook, by its id.
-    pub id: String,
+    pub webhook: String,
     /// All that was given up.
     #[arg(long, required_unless_present_any = ["change", "after"], conflicts_with_all = ["change", "after"])]
     pub dead: bool,
@@ -158,7 +158,7 @@ pub async fn run(args: &WebhookArgs, run: &Run) -> Result {
         WebhookVerb::Add(args) => add(args, run).await,
         WebhookVerb::Ls(_) => ls(run).await,
         WebhookVerb::Show(args) => {
-            let webhook = run.client()?.webhook(&args.id).await?;
+            let webhook = run.client()?.webhook(&args.webhook).await?;
             match run.output.is_json() {
                 true => run.output.document(&webhook),
                 false => run.output.text(&webhook.to_pretty()),
@@ -167,8 +167,8 @@ pub async fn run(args: &WebhookArgs, run: &Run) -> Result {
         WebhookVerb::Test(args) => test(args, run).await,
         WebhookVerb::Rm(args) => {
             let write = args.note.to_write()?;
-            let removed = run.client()?.remove_webhook(&args.id, &write).await?;
-            changed(run, &args.id, &removed, "is gone")
+            let removed = run.client()?.remove_webhook(&args.webhook, &write).await?;
+            changed(run, &args.webhook, &removed, "is gone")
         }
         WebhookVerb::Enable(args) => enable(args, run, true).await,
         WebhookVerb::Disable(args) => enable(args, run, false).await,
@@ -279,7 +279,7 @@ async fn ls(run: &Run) -> Result {
 }
 
 async fn test(args: &WhichArgs, run: &Run) -> Result {
-    let told = run.client()?.test_webhook(&args.id).await?;
+    let told = run.client()?.test_webhook(&args.webhook).await?;
     let status = told.get("status").and_then(Json::as_u64);
     if run.output.is_json() {
         run.output.document(&told)?;
@@ -302,13 +302,15 @@ async fn enable(args: &ChangeArgs, run: &Run, enabled: bool) -> Result {
     let write = args.note.to_write()?;
     let client = run.client()?;
     let wanted = Json::Object(wanted);
-    let receipt = client.change_webhook(&args.id, &wanted, &write).await?;
+    let receipt = client
+        .change_webhook(&args.webhook, &wanted, &write)
+        .await?;
     let word = if enabled {
         "is called"
     } else {
         "is called no more"
     };
-    changed(run, &args.id, &receipt, word)
+    changed(run, &args.webhook, &receipt, word)
 }
 
 fn changed(run: &Run, id: &str, receipt: &ReceiptView, word: &str) -> Result {
@@ -320,7 +322,7 @@ fn changed(run: &Run, id: &str, receipt: &ReceiptView, word: &str) -> Result {
 }
 
 async fn rotate(args: &WhichArgs, run: &Run) -> Result {
-    let rotated = run.client()?.rotate_webhook(&args.id).await?;
+    let rotated = run.client()?.rotate_webhook(&args.webhook).await?;
     if run.output.is_json() {
         return run.output.document(&rotated);
     }
@@ -334,7 +336,10 @@ async fn rotate(args: &WhichArgs, run: &Run) -> Result {
 }
 
 async fn log(args: &LogArgs, run: &Run) -> Result {
-    let answer = run.client()?.webhook_attempts(&args.id, args.limit).await?;
+    let answer = run
+        .client()?
+        .webhook_attempts(&args.webhook, args.limit)
+        .await?;
     if run.output.is_json() {
         return run.output.document(&answer);
     }
@@ -367,7 +372,9 @@ async fn log(args: &LogArgs, run: &Run) -> Result {
 
 async fn dead(args: &DeadArgs, run: &Run) -> Result {
     let client = run.client()?;
-    let answer = client.webhook_dead(&args.id, args.page.as_deref()).await?;
+    let answer = client
+        .webhook_dead(&args.webhook, args.page.as_deref())
+        .await?;
     if run.output.is_json() {
         return run.output.document(&answer);
     }
@@ -403,7 +410,7 @@ async fn replay(args: &ReplayArgs, run: &Run) -> Result {
     }
     let answer = run
         .client()?
-        .replay_webhook(&args.id, &Json::Object(what))
+        .replay_webhook(&args.webhook, &Json::Object(what))
         .await?;
     if run.output.is_json() {
         return run.output.document(&answer);

@@ -14,3 +14,4 @@ mod session;
 mod terminal;
 mod verify;
 mod watch;
+mod webhook;

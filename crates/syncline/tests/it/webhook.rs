@@ -1,0 +1,129 @@
+//! `webhook`: made, listed, tested and ended from the command line, against an endpoint of this
+//! test.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use syncline_model::json::Json;
+
+use crate::node::{Home, Node, PATIENCE};
+
+/// Answers each request with its own challenge, if it has one, and 200.
+fn endpoint() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let mut stream = stream;
+            let (mut text, mut buffer) = (String::new(), [0u8; 16 * 1024]);
+            while !text.contains("\r\n\r\n{") || !text.ends_with('}') {
+                match stream.read(&mut buffer) {
+                    Ok(read) if read > 0 => text += std::str::from_utf8(&buffer[..read]).unwrap(),
+                    _ => break,
+                }
+            }
+            let challenge = text.split(r#""challenge":""#).nth(1).unwrap_or_default();
+            let challenge = challenge.split('"').next().unwrap_or_default();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n",
+                challenge.len()
+            );
+            let _ = stream.write_all((head + challenge).as_bytes());
+        }
+    });
+    url
+}
+
+fn node() -> Node {
+    let home = Home::new();
+    let settings = home.dir.path().join(".config/syncline");
+    std::fs::create_dir_all(&settings).unwrap();
+    let text = "webhooks_allow = [\"127.0.0.1\"]\nwebhooks_allow_http = true\n";
+    std::fs::write(settings.join("config.toml"), text).unwrap();
+    home.start()
+}
+
+fn wait_for(node: &Node, id: &str, delivered: u64) {
+    let begun = Instant::now();
+    loop {
+        let shown = node.run(&["webhook", "show", id, "--json"]).json();
+        if shown.get("delivered").and_then(Json::as_u64) == Some(delivered) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{}", shown.to_pretty());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_webhook_is_made_tested_turned_off_and_on_replayed_and_ended() {
+    let node = node();
+    let url = endpoint();
+    let made = node
+        .run(&["webhook", "add", &url, "--context", "task/a", "--json"])
+        .json();
+    let id = made.get("id").and_then(Json::as_str).unwrap();
+    assert!(
+        made.get("secret")
+            .and_then(Json::as_str)
+            .unwrap()
+            .starts_with("whsec_")
+    );
+    node.ok(&["put", "task/a", "data.n=1"]);
+    wait_for(&node, id, 1);
+    let list = node.ok(&["webhook", "ls"]);
+    assert!(
+        list.starts_with(id) && list.contains("active") && list.contains(&url),
+        "{list}"
+    );
+    assert_eq!(
+        node.ok(&["webhook", "test", id]),
+        "the endpoint answered 200\n"
+    );
+    let log = node.ok(&["webhook", "log", id]);
+    assert!(log.contains("delivered") && log.contains("task/a"), "{log}");
+    assert_eq!(node.ok(&["webhook", "dead", id]), "");
+    let change = node.run(&["webhook", "log", id, "--json"]).json();
+    let attempts = change.get("attempts").and_then(Json::as_array).unwrap();
+    let change = attempts[0].get("change").and_then(Json::as_str).unwrap();
+    let again = node.ok(&["webhook", "replay", id, "--change", change]);
+    assert_eq!(again, "1 event is sent again\n");
+    wait_for(&node, id, 2);
+
+    node.ok(&["webhook", "disable", id, "-m", "they move house"]);
+    node.ok(&["put", "task/a", "data.n=2", "--if-match", "*"]);
+    assert!(node.ok(&["webhook", "ls"]).contains("off"));
+    node.ok(&["webhook", "enable", id]);
+    wait_for(&node, id, 3);
+    let rotated = node.ok(&["webhook", "rotate", id]);
+    assert!(rotated.starts_with("secret  whsec_"), "{rotated}");
+    node.ok(&["webhook", "rm", id]);
+    assert_eq!(node.ok(&["webhook", "ls"]), "");
+    assert_eq!(node.run(&["webhook", "show", id]).code, 3);
+}
+
+#[test]
+fn what_may_not_be_reached_is_refused_with_a_hint() {
+    let node = Node::start();
+    let said = node.run(&["webhook", "add", "http://169.254.169.254/latest"]);
+    assert_eq!(said.code, 3, "{said:?}");
+    assert!(said.err.contains("webhooks_allow_http"), "{}", said.err);
+    let said = node.run(&["webhook", "add", "https://169.254.169.254/latest"]);
+    assert!(
+        said.err.contains("link-local") && said.err.contains("webhooks_allow"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn a_wrong_setting_keeps_the_node_from_starting() {
+    let home = Home::new();
+    let mut command = home.command(&["up", "--listen", "127.0.0.1:0"]);
+    command.env("SYNCLINE_WEBHOOKS_ALLOW", "10.0.0.0/33");
+    command.arg("--data").arg(home.data());
+    let said = crate::node::finish(command);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.err.contains("10.0.0.0/33"), "{}", said.err);
+}
