@@ -37,6 +37,7 @@ const CALLS: [&[&str]; 37] = [
     &["export"],
     &["status"],
     &["stats"],
+    &["compact", "--dry-run"],
     &["config"],
     &["config", "listen"],
     &["completions", "bash"],
