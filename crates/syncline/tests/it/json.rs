@@ -38,6 +38,7 @@ const CALLS: [&[&str]; 38] = [
     &["export"],
     &["status"],
     &["stats"],
+    &["compact", "--dry-run"],
     &["config"],
     &["config", "listen"],
     &["completions", "bash"],
