@@ -6,7 +6,7 @@ use syncline::args::Cli;
 use crate::node::{Node, parse};
 
 /// Every command with arguments that answer; what runs for long or starts nodes is tested apart.
-const CALLS: [&[&str]; 38] = [
+const CALLS: [&[&str]; 39] = [
     &["key"],
     &["put", "task/j", "title=J", "data.n=1"],
     &["patch", "task/j", "data.n=2"],

@@ -205,7 +205,7 @@ fn faults_are_named_with_their_place() {
         ("foo == 1", r#"at column 1: "foo" is not known"#),
         (
             "change.typ == 1",
-            r#"at column 8: change has no "typ"; it has id, type"#,
+            r#"at column 8: change has no "typ"; it has id, context"#,
         ),
         (
             "change == 1",
