@@ -72,8 +72,11 @@ pub struct DoorLimits {
     pub page_default: usize,
     /// How long a read may wait for news (`max_wait_s`).
     pub wait_max: Duration,
-    /// Live subscriptions of one principal, over all its connections (`max_subscriptions`).
+    /// Live subscriptions of one connection (`max_subscriptions`).
     pub subscriptions_max: usize,
+    /// Live subscriptions of one principal, over all its connections
+    /// (`max_principal_subscriptions`).
+    pub principal_subscriptions_max: usize,
     /// Submits of one connection that are not yet answered; then it is read no further.
     pub submits_max: usize,
     /// How long a connection may go until the head of its next request is complete
@@ -108,6 +111,7 @@ impl Default for DoorLimits {
             page_default: 100,
             wait_max: Duration::from_secs(60),
             subscriptions_max: 100,
+            principal_subscriptions_max: 20_000,
             submits_max: 64,
             header_time_max: Duration::from_secs(30),
             body_stall_max: Duration::from_secs(30),

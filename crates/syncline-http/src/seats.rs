@@ -46,7 +46,7 @@ impl Seats {
             let detail = format!("{principal} has {max} live subscriptions, as many as it may");
             return Err(Problem::new(Code::TooMany, detail)
                 .hint("end one of them")
-                .limit(max as u64, "max_subscriptions"));
+                .limit(max as u64, "max_principal_subscriptions"));
         }
         *count += 1;
         Ok(Seat {

@@ -61,7 +61,7 @@ pub async fn serve(
         router: syncline_delivery::Router::default(),
         sent: crate::counts::Sent::default(),
         durables: syncline_delivery::durable::Durables::default(),
-        seats: Seats::new(limits.subscriptions_max),
+        seats: Seats::new(limits.principal_subscriptions_max),
     });
     let house = House {
         router: routes::router(shared.clone()),

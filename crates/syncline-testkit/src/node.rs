@@ -352,8 +352,6 @@ impl Node {
         command.args(&self.options.args);
         command.env("XDG_CONFIG_HOME", self.home.path());
         command.env("RUST_BACKTRACE", "1");
-        // All harnesses act as the owner, with more subscribers than one principal has in life.
-        command.env("SYNCLINE_MAX_SUBSCRIPTIONS", "100000");
         command.envs(self.options.env.iter().map(|(name, value)| (name, value)));
         if let Some(fault) = self.options.fault {
             command.env("SYNCLINE_TEST_FAULT", fault.word());

@@ -110,8 +110,6 @@ pub fn node(folder: &Path) -> Result<Server> {
         .args(["--listen", "127.0.0.1:0"]);
     command
         .env("XDG_CONFIG_HOME", folder)
-        // All subscribers of a bench act as the owner.
-        .env("SYNCLINE_MAX_SUBSCRIPTIONS", "100000")
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     command.stderr(log(folder)?);

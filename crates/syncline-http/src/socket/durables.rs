@@ -116,7 +116,7 @@ impl Session {
         if self.knows(&id) {
             return Err(there_already(&id));
         }
-        let seat = self.node.seats.take(&self.principal.id)?;
+        let seat = self.take_seat()?;
         let found = self
             .node
             .durables

@@ -44,6 +44,18 @@ impl Session {
         }
     }
 
+    /// Takes a place, if the connection has room for one more subscription, and its principal too.
+    pub(super) fn take_seat(&self) -> Result<Seat, Problem> {
+        let max = self.node.doors.limits.subscriptions_max;
+        if self.subs.len() + self.durables.len() >= max {
+            let detail = format!("a connection has at most {max} subscriptions");
+            return Err(Problem::new(Code::TooMany, detail)
+                .hint("unsubscribe one, or open another connection")
+                .limit(max as u64, "max_subscriptions"));
+        }
+        self.node.seats.take(&self.principal.id)
+    }
+
     async fn try_subscribe(&mut self, subscribe: Subscribe) -> Result<(), Problem> {
         if let Some(name) = subscribe.durable.clone() {
             return self.subscribe_durable(subscribe, &name).await;
@@ -52,7 +64,7 @@ impl Session {
         if self.knows(&id) {
             return Err(there_already(&id));
         }
-        let seat = self.node.seats.take(&self.principal.id)?;
+        let seat = self.take_seat()?;
         let request = FeedRequest {
             filter: subscribe.filter,
             condition: subscribe.condition,

@@ -329,7 +329,7 @@ async fn p5_a_resync_is_what_patches_go_on_from() {
 /// Subscriptions count over all connections of a principal, streams included.
 #[tokio::test]
 async fn p9_a_principal_has_so_many_subscriptions() {
-    let node = Node::with(|doors| doors.limits.subscriptions_max = 3).await;
+    let node = Node::with(|doors| doors.limits.principal_subscriptions_max = 3).await;
     let (mut one, mut two) = (node.hello().await, node.hello().await);
     subscribe(&mut one, "a", ALL).await;
     subscribe(&mut two, "a", ALL).await;
@@ -342,7 +342,7 @@ async fn p9_a_principal_has_so_many_subscriptions() {
         .get("/v1/changes/stream")
         .await
         .problem(429, "too_many");
-    assert_eq!(text(&problem, "setting"), "max_subscriptions");
+    assert_eq!(text(&problem, "setting"), "max_principal_subscriptions");
     drop(stream);
     drop(one);
     for _ in 0..100 {
