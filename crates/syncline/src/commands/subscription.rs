@@ -35,6 +35,7 @@ pub enum SubscriptionVerb {
     /// Define one, or define it anew.
     Add(Box<AddArgs>),
     /// List them, each with how it is.
+    #[command(after_help = "Example:\n  syncline subscription ls")]
     Ls,
     /// Show one.
     Show(NameArgs),

@@ -6,7 +6,7 @@ use syncline::args::Cli;
 use crate::node::{Node, parse};
 
 /// Every command with arguments that answer; what runs for long or starts nodes is tested apart.
-const CALLS: [&[&str]; 39] = [
+const CALLS: [&[&str]; 41] = [
     &["key"],
     &["put", "task/j", "title=J", "data.n=1"],
     &["patch", "task/j", "data.n=2"],
@@ -34,6 +34,8 @@ const CALLS: [&[&str]; 39] = [
     &["restore", "task/j"],
     &["watch", "--from", "snapshot", "--count", "0"],
     &["webhook", "ls"],
+    &["subscription", "add", "j"],
+    &["subscription", "ls"],
     &["import", "one.json"],
     &["export"],
     &["status"],
@@ -49,7 +51,8 @@ const CALLS: [&[&str]; 39] = [
 ];
 
 /// Tested in files of their own.
-const APART: [&str; 7] = [
+const APART: [&str; 8] = [
+    "explain",
     "settle",
     "up",
     "demo",
