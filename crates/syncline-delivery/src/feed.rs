@@ -48,7 +48,8 @@ pub struct Exclude {
 }
 
 impl Exclude {
-    pub(crate) fn covers(&self, change: &Change) -> bool {
+    /// Says whether a change is of this actor.
+    pub fn covers(&self, change: &Change) -> bool {
         let actor = &change.actor;
         actor.id == self.id && actor.agent == self.agent && actor.session == self.session
     }

@@ -52,6 +52,7 @@ pub fn doors(settings: &Settings, shutdown_max: Duration) -> DoorLimits {
         wait_max: Duration::from_secs(settings.number("max_wait_s")),
         header_time_max: Duration::from_secs(settings.number("max_head_s")),
         subscriptions_max: settings.size("max_subscriptions"),
+        durables_max: settings.size("max_durable_subscriptions"),
         shutdown_max,
         ..DoorLimits::default()
     }
