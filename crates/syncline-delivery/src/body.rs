@@ -16,6 +16,19 @@ use crate::sent::Form;
 /// A patch that is so much longer than the document is not sent in its place.
 const PATCH_MORE_MAX: usize = 256;
 
+/// The wire change in one form.
+pub(crate) struct Body {
+    pub text: Arc<str>,
+    /// Where it has a patch: by how many bytes that is less than the document.
+    pub saved: Option<usize>,
+}
+
+impl Body {
+    fn whole(text: Arc<str>) -> Body {
+        Body { text, saved: None }
+    }
+}
+
 impl Feed {
     /// Returns the context as of the version that the change made.
     pub(crate) async fn as_of(&self, entry: &Entry) -> Result<Option<Arc<Head>>, Problem> {
@@ -36,26 +49,28 @@ impl Feed {
         &self,
         entry: &Arc<Entry>,
         form: Form,
-    ) -> Result<Option<Arc<str>>, Problem> {
+    ) -> Result<Option<Body>, Problem> {
         let change = &entry.change;
         let whole = self.shape.mask.is_whole();
         match self.mode {
-            Mode::Thin => Ok(Some(self.encode(entry, change, None))),
+            Mode::Thin => Ok(Some(Body::whole(self.encode(entry, change, None)))),
             Mode::Snapshot => {
                 let head = self.as_of(entry).await?;
                 let document = head.map(|head| head.document.to_json());
-                Ok(Some(self.encode_snapshot(entry, document)))
+                Ok(Some(Body::whole(self.encode_snapshot(entry, document))))
             }
             Mode::Delta if whole && form == Form::Own => Ok(Some(self.own(entry))),
             Mode::Delta => self.remade(entry, form).await,
         }
     }
 
-    fn own(&self, entry: &Arc<Entry>) -> Arc<str> {
-        if self.shape.all && !self.old {
-            return entry.delta_json().clone();
-        }
-        self.encode(entry, &entry.change, None)
+    fn own(&self, entry: &Arc<Entry>) -> Body {
+        let text = match self.shape.all && !self.old {
+            true => entry.delta_json().clone(),
+            false => self.encode(entry, &entry.change, None),
+        };
+        let saved = entry.saved();
+        Body { text, saved }
     }
 
     fn encode_snapshot(&self, entry: &Arc<Entry>, document: Option<Json>) -> Arc<str> {
@@ -73,7 +88,7 @@ impl Feed {
     }
 
     /// Makes the change's body anew: from another version, of parts, or whole.
-    async fn remade(&self, entry: &Arc<Entry>, form: Form) -> Result<Option<Arc<str>>, Problem> {
+    async fn remade(&self, entry: &Arc<Entry>, form: Form) -> Result<Option<Body>, Problem> {
         let change = &entry.change;
         let mask = &self.shape.mask;
         match &change.effect {
@@ -82,7 +97,7 @@ impl Feed {
             Effect::Snapshot(document) => {
                 let effect = Effect::Snapshot(mask.project(document));
                 let change = self.with_effect(change, effect);
-                return Ok(Some(self.encode(entry, &change, None)));
+                return Ok(Some(Body::whole(self.encode(entry, &change, None))));
             }
             Effect::Patch(_) => {}
         }
@@ -104,7 +119,12 @@ impl Feed {
             let after = after.document.to_json();
             let before = before.map(|head| (head.version, head.document.to_json()));
             let change = self.between(change, before, &after)?;
-            Some(self.encode(entry, &change, None))
+            let saved = match &change.effect {
+                Effect::Patch(patch) => Some(after.weight().saturating_sub(patch.weight())),
+                Effect::Snapshot(_) | Effect::Gone => None,
+            };
+            let text = self.encode(entry, &change, None);
+            Some(Body { text, saved })
         }))
     }
 

@@ -21,6 +21,7 @@ use crate::page::Page;
 use crate::router::{QUEUE_MAX, Route, Step};
 use crate::sent::Sent;
 use crate::snapshot::Pager;
+use crate::terms::{Terms, lines};
 
 /// Bounds how many records are judged before a page is handed out, even if none matches.
 const JUDGED_MAX: usize = 1_024;
@@ -47,7 +48,8 @@ pub struct Exclude {
 }
 
 impl Exclude {
-    pub(crate) fn covers(&self, change: &Change) -> bool {
+    /// Says whether a change is of this actor.
+    pub fn covers(&self, change: &Change) -> bool {
         let actor = &change.actor;
         actor.id == self.id && actor.agent == self.agent && actor.session == self.session
     }
@@ -178,8 +180,8 @@ impl Feed {
             sent.unsure_until(tail.seq);
         }
         let jumps = workspace.faults().live_before_listen && resumed;
-        let mut feed = Feed {
-            inherited: Vec::new(),
+        let feed = Feed {
+            inherited: lines(&workspace, &request.scope).await?,
             shape: Shape {
                 all: principal.reads_all(),
                 mask,
@@ -206,7 +208,6 @@ impl Feed {
             jump_at: jumps.then_some(tail.seq),
             workspace,
         };
-        feed.resolve_inherited().await?;
         let opening = Opening {
             cursor: feed.cursor(),
             recovered: reason.is_none(),
@@ -214,19 +215,6 @@ impl Feed {
             snapshot,
         };
         Ok((feed, opening))
-    }
-
-    async fn resolve_inherited(&mut self) -> Result<(), Problem> {
-        for term in &self.scope.0 {
-            if let ScopeTerm::Inherited(context) = term {
-                let line = match self.workspace.head_if_any(context).await? {
-                    Some(head) => self.workspace.place(&head).await?.ancestors.to_vec(),
-                    None => Vec::new(),
-                };
-                self.inherited.push(line);
-            }
-        }
-        Ok(())
     }
 
     /// Returns the highest place below which all was handed out, freshly sealed.
@@ -254,10 +242,30 @@ impl Feed {
         self.shape.clone()
     }
 
+    /// Returns by what it chooses.
+    pub fn terms(&self) -> Terms {
+        Terms {
+            scope: self.scope.clone(),
+            inherited: self.inherited.clone(),
+            matcher: self.matcher.clone(),
+            exclude: self.exclude.clone(),
+        }
+    }
+
+    /// Says whether its reader fell behind what is at hand, and was told so.
+    pub fn is_lagging(&self) -> bool {
+        self.lagging
+    }
+
     /// Says whether all that happens in the workspace is for it: then the tail's own bell is the
     /// one to listen to.
     pub fn takes_everything(&self) -> bool {
         self.scope.0.contains(&ScopeTerm::Workspace) && self.matcher.is_everything()
+    }
+
+    /// Returns how often `where` had no value for a change.
+    pub fn where_failed(&self) -> u64 {
+        self.matcher.failed()
     }
 
     pub(crate) fn matcher(&self) -> &Matcher {

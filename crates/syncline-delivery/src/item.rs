@@ -17,6 +17,8 @@ pub struct ChangeItem {
     pub entry: Arc<Entry>,
     /// The wire change, encoded. Subscriptions that get the same form share the bytes.
     pub body: Arc<str>,
+    /// Where it has a patch: by how many bytes that is less than the document.
+    pub saved: Option<usize>,
     /// The cursor to keep instead of the change's own, where that would skip what waits or go back
     /// behind what was sent.
     pub resume: Option<String>,
@@ -84,6 +86,15 @@ pub enum Item {
 }
 
 impl Item {
+    /// Returns the record that it tells of, if it tells of one.
+    pub fn entry(&self) -> Option<&Arc<Entry>> {
+        match self {
+            Item::Change(change) => Some(&change.entry),
+            Item::Enter { entry, .. } | Item::Leave { entry, .. } => Some(entry),
+            _ => None,
+        }
+    }
+
     /// Returns about how many bytes it takes on the wire.
     pub fn weight(&self) -> usize {
         match self {

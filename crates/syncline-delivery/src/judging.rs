@@ -254,7 +254,8 @@ impl Feed {
         let resume = self.resume_of(&entry);
         page.push(Item::Change(ChangeItem {
             entry,
-            body,
+            body: body.text,
+            saved: body.saved,
             resume,
         }));
         Ok(())

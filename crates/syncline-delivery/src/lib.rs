@@ -20,6 +20,7 @@ mod page;
 mod router;
 mod sent;
 mod snapshot;
+mod terms;
 mod turns;
 pub mod webhook;
 
@@ -27,4 +28,5 @@ pub use digest::{Digest, Digester};
 pub use feed::{Exclude, Feed, FeedRequest, Opening};
 pub use item::{ChangeItem, Item, Shape};
 pub use router::Router;
+pub use terms::Terms;
 pub use turns::Turns;

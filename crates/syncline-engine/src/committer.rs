@@ -374,16 +374,19 @@ impl Committer {
             .showing
             .lock()
             .expect("nothing panics while records are shown");
-        for (address, cached) in batch.heads.drain() {
-            shared.heads.put(&shared.id, &address, Cached::Head(cached));
-        }
         let changes = batch.changes.into_iter().zip(&batch.records);
         let entries = changes.map(|(change, record)| {
             let header = &record.header;
             shared.note_met(&change.detected);
-            shared.entry(header.seq, header.hash.tag(), change)
+            // Of several changes of one context all are taken to leave what the last did.
+            let head = batch.heads.get(&change.line());
+            let bytes = head.map_or(0, |cached| cached.weight);
+            shared.entry(header.seq, header.hash.tag(), change, bytes)
         });
         let entries: Vec<_> = entries.collect();
+        for (address, cached) in batch.heads.drain() {
+            shared.heads.put(&shared.id, &address, Cached::Head(cached));
+        }
         shared.note_commit(entries.len());
         shared.tail.push(entries);
     }

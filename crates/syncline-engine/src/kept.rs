@@ -4,17 +4,28 @@
 use syncline_api::Problem;
 use syncline_model::ids::{ChangeId, Seq};
 use syncline_model::time::Timestamp;
-use syncline_store::{Kept, KeptQuery, KeptValue};
+use syncline_store::{Kept, KeptQuery, KeptValue, StoreError};
 
 use crate::load::{rotten, store_problem};
 use crate::outcome::Settled;
-use crate::workspace::Workspace;
+use crate::workspace::{Shared, Workspace};
 
 impl Workspace {
     /// Keeps or forgets small values beside the log, all of them or none, durably.
+    ///
+    /// Where the outcome is unknown, the store is reopened and they are kept once more, which
+    /// changes nothing if they were. No write may come for hours that would have the store
+    /// reopened, so whoever found it stopped sees to it (P10).
     pub async fn keep(&self, values: Vec<Kept>) -> Result<(), Problem> {
-        let kept = self.shared.store.keep(&self.shared.id, values).await;
-        kept.map_err(store_problem)
+        let Shared { store, id, .. } = &*self.shared;
+        match store.keep(id, values.clone()).await {
+            Err(StoreError::Unknown(why)) => {
+                tracing::error!(workspace = %id, %why, "it is unknown whether values were kept");
+                store.recover().await.map_err(store_problem)?;
+                store.keep(id, values).await.map_err(store_problem)
+            }
+            kept => kept.map_err(store_problem),
+        }
     }
 
     /// Returns kept values of one space in the order of their keys.

@@ -25,6 +25,7 @@ mod stats;
 mod subscriptions;
 mod subtree;
 pub mod tail;
+mod told;
 mod workspace;
 
 use std::collections::HashMap;
@@ -54,6 +55,7 @@ pub use subscriptions::{SUBSCRIPTION_KIND, subscription_address};
 pub use subtree::SubtreeAnswer;
 pub use syncline_rules::{Principal, Retention, Role, SCHEMA_KIND, schema_address};
 pub use tail::Entry;
+pub use told::{Told, ToldCounts, ToldTotals};
 pub use workspace::{BulkAnswer, Workspace};
 
 use batch::{head_row, version_row};

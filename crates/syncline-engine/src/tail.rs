@@ -7,11 +7,13 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use syncline_api::{Mode, write_change};
-use syncline_model::change::Change;
+use syncline_model::change::{Change, Effect};
 use syncline_model::cursor::{CursorKey, Position, Tag8};
 use syncline_model::ids::{Address, Epoch, Seq};
 use syncline_model::json::{Json, JsonWriter};
 use tokio::sync::watch;
+
+use crate::told::Counts;
 
 /// A record as readers see it.
 #[derive(Debug)]
@@ -27,6 +29,9 @@ pub struct Entry {
     cursor: OnceLock<Box<str>>,
     delta: OnceLock<Arc<str>>,
     part: OnceLock<Arc<str>>,
+    pub(crate) counts: Counts,
+    /// How many bytes fewer its patch has than the document.
+    saved: usize,
 }
 
 impl Entry {
@@ -47,7 +52,21 @@ impl Entry {
             cursor,
             delta,
             part,
+            counts: Counts::default(),
+            saved: 0,
         }
+    }
+
+    pub(crate) fn note_document(&mut self, bytes: usize) {
+        if let Effect::Patch(patch) = &self.change.effect {
+            self.saved = bytes.saturating_sub(patch.weight());
+        }
+    }
+
+    /// Returns by how many bytes its patch is less than the document, where that is known; nothing
+    /// for what is no patch.
+    pub fn saved(&self) -> Option<usize> {
+        matches!(self.change.effect, Effect::Patch(_)).then_some(self.saved)
     }
 
     /// Returns the place after this record.
@@ -92,9 +111,8 @@ impl Entry {
     /// Returns about how many bytes it takes in memory.
     pub fn weight(&self) -> usize {
         let effect = match &self.change.effect {
-            syncline_model::change::Effect::Patch(json)
-            | syncline_model::change::Effect::Snapshot(json) => json.weight(),
-            syncline_model::change::Effect::Gone => 0,
+            Effect::Patch(json) | Effect::Snapshot(json) => json.weight(),
+            Effect::Gone => 0,
         };
         // An item that is put in among a long list is little, but the intent keeps the list.
         let intent = &self.change.intent;

@@ -63,6 +63,8 @@ pub struct Totals {
     pub refusals: AtomicU64,
     /// Which kinds of conflict changes met, in the order of [`ConflictKind::ALL`].
     pub met: [AtomicU64; 4],
+    /// What readers count.
+    pub(crate) told: crate::told::Totals,
 }
 
 /// Since when the committer has been at one commit; for the truth about a stuck writer (P10).
@@ -157,11 +159,21 @@ impl Shared {
             return Ok(None);
         };
         let change = record.open().map_err(|rot| rotten(&*self.store, &rot))?;
-        Ok(Some(self.entry(seq, record.header.hash.tag(), change)))
+        Ok(Some(self.entry(seq, record.header.hash.tag(), change, 0)))
     }
 
-    pub(crate) fn entry(&self, seq: Seq, tag: Tag8, change: Change) -> Arc<Entry> {
-        Arc::new(Entry::new(seq, tag, change, self.epoch(), self.key.clone()))
+    /// Makes a record as readers see it. How large the document after it is tells what its patch
+    /// saves; 0 where that is not known.
+    pub(crate) fn entry(
+        &self,
+        seq: Seq,
+        tag: Tag8,
+        change: Change,
+        document_bytes: usize,
+    ) -> Arc<Entry> {
+        let mut entry = Entry::new(seq, tag, change, self.epoch(), self.key.clone());
+        entry.note_document(document_bytes);
+        Arc::new(entry)
     }
 
     pub(crate) fn note_met(&self, kinds: &[ConflictKind]) {
@@ -200,7 +212,7 @@ impl Shared {
                 break;
             }
             let change = record.open().map_err(|rot| rotten(&*self.store, &rot))?;
-            let entry = self.entry(record.header.seq, record.header.hash.tag(), change);
+            let entry = self.entry(record.header.seq, record.header.hash.tag(), change, 0);
             bytes += entry.weight();
             entries.push(entry);
         }

@@ -10,6 +10,7 @@ use syncline_model::time::Timestamp;
 use tokio::sync::{Mutex, watch};
 
 use crate::keys::Keys;
+use crate::live::Live;
 use crate::seats::Seats;
 use crate::shown::Shown;
 
@@ -77,6 +78,8 @@ pub struct DoorLimits {
     /// Live subscriptions of one principal, over all its connections
     /// (`max_principal_subscriptions`).
     pub principal_subscriptions_max: usize,
+    /// Durable subscriptions of one principal in a workspace (`max_durable_subscriptions`).
+    pub durables_max: usize,
     /// Submits of one connection that are not yet answered; then it is read no further.
     pub submits_max: usize,
     /// How long a connection may go until the head of its next request is complete
@@ -112,6 +115,7 @@ impl Default for DoorLimits {
             wait_max: Duration::from_secs(60),
             subscriptions_max: 100,
             principal_subscriptions_max: 20_000,
+            durables_max: 100,
             submits_max: 64,
             header_time_max: Duration::from_secs(30),
             body_stall_max: Duration::from_secs(30),
@@ -142,6 +146,8 @@ pub(crate) struct Shared {
     pub durables: syncline_delivery::durable::Durables,
     /// How many live subscriptions each principal has.
     pub seats: Seats,
+    /// Which live subscriptions there are.
+    pub live: Live,
 }
 
 pub(crate) type Node = Arc<Shared>;

@@ -24,6 +24,7 @@ use crate::answer;
 use crate::ask::{Answer, Ask};
 use crate::digests;
 use crate::doors::Node;
+use crate::live::Listed;
 use crate::query::{Query, bad};
 use crate::seats::Seat;
 
@@ -35,6 +36,8 @@ const PAGE_TIME_MAX: Duration = Duration::from_secs(1);
 const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// Bounds the items of a stream's chunk.
 const CHUNK_ITEMS_MAX: usize = 64;
+/// What the one subscription of a stream is called.
+const STREAM_SUB: &str = "stream";
 /// Bounds a scope or a filter in the query, in bytes.
 const JSON_BYTES_MAX: usize = 32 << 10;
 /// Bounds how deep they nest: a filter's terms are objects in arrays in objects.
@@ -80,7 +83,7 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
         let done = !items.is_empty() || feed.is_hungry();
         let wait = tokio::time::sleep_until(deadline);
         if done || !bell.rung(&ask.node, wait).await {
-            ask.node.sent.page(&items);
+            ask.node.sent.page(&ask.workspace()?, &items);
             return Ok(changes(&items, &feed));
         }
     }
@@ -251,8 +254,12 @@ pub(crate) async fn stream(ask: Ask) -> Answer {
     ask.wait_for_min_cursor(&workspace).await?;
     let seat = ask.node.seats.take(&principal.id)?;
     let mut bell = Bell::new(&workspace);
-    let (mut feed, opening) = Feed::open(workspace, principal, request).await?;
+    let opened = Feed::open(workspace.clone(), principal.clone(), request).await?;
+    let (mut feed, opening) = opened;
     bell.listen_for(&ask.node, &mut feed);
+    let connection = ask.node.doors.engine.fresh_id().to_string();
+    let key = (connection.as_str(), STREAM_SUB);
+    let listed = ask.node.live.list(key, &workspace, &principal, &feed);
     let comment = ask.node.doors.limits.comment;
     let events = Events {
         node: ask.node,
@@ -261,6 +268,8 @@ pub(crate) async fn stream(ask: Ask) -> Answer {
         feed,
         comment,
         over: false,
+        workspace,
+        listed,
         _seat: seat,
     };
     let first = Bytes::from(opening_text(&opening));
@@ -277,6 +286,12 @@ pub(crate) async fn stream(ask: Ask) -> Answer {
     response
         .headers_mut()
         .insert("x-accel-buffering", HeaderValue::from_static("no"));
+    // Whoever asks why it heard of a change names its connection.
+    if let Ok(connection) = HeaderValue::from_str(&connection) {
+        response
+            .headers_mut()
+            .insert("syncline-connection", connection);
+    }
     Ok(response)
 }
 
@@ -298,6 +313,8 @@ struct Events {
     shape: Shape,
     comment: Duration,
     over: bool,
+    workspace: Workspace,
+    listed: Listed,
     _seat: Seat,
 }
 
@@ -317,7 +334,8 @@ impl Events {
                     return None;
                 }
             };
-            self.node.sent.page(&items);
+            self.node.sent.page(&self.workspace, &items);
+            self.listed.note(&self.feed, &items);
             self.over = self.feed.is_over();
             let mut text = String::new();
             items.iter().for_each(|item| self.push(&mut text, item));

@@ -8,6 +8,7 @@
 mod answer;
 mod ask;
 mod asyncapi;
+mod broadcasts;
 mod calls;
 mod conflicts;
 mod contexts;
@@ -22,6 +23,7 @@ mod gate;
 mod keys;
 mod lines;
 mod lists;
+mod live;
 mod node;
 mod openapi;
 mod query;

@@ -62,6 +62,7 @@ pub async fn serve(
         sent: crate::counts::Sent::default(),
         durables: syncline_delivery::durable::Durables::default(),
         seats: Seats::new(limits.principal_subscriptions_max),
+        live: crate::live::Live::default(),
     });
     let house = House {
         router: routes::router(shared.clone()),

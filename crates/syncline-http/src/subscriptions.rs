@@ -110,9 +110,10 @@ pub(crate) async fn create(mut ask: Ask) -> Answer {
         workspace.resume(cursor).await?;
     }
     let proposal = ask.proposal_for(address, Operation::Replace, Json::Null)?;
-    let data = definition.to_json();
-    let receipt = workspace
-        .put_subscription(&principal, &name, &data, proposal)
+    let max = ask.node.doors.limits.durables_max;
+    let durables = &ask.node.durables;
+    let receipt = durables
+        .define(&workspace, &principal, (&name, &definition), proposal, max)
         .await?;
     let made = receipt.outcome == Outcome::Applied && receipt.version == Some(Version(1));
     let durable = ask

@@ -242,7 +242,8 @@ pub(crate) async fn dead(ask: Ask) -> Answer {
     }))
 }
 
-fn write_logged(w: &mut JsonWriter, logged: &Logged) {
+/// Writes an attempt.
+pub(crate) fn write_logged(w: &mut JsonWriter, logged: &Logged) {
     w.begin_object();
     w.field_str("change", &logged.id.to_string());
     if let Some(context) = &logged.context {
@@ -271,7 +272,8 @@ fn write_logged(w: &mut JsonWriter, logged: &Logged) {
     w.end_object();
 }
 
-fn write_dead(w: &mut JsonWriter, letter: &DeadLetter) {
+/// Writes an event that was given up.
+pub(crate) fn write_dead(w: &mut JsonWriter, letter: &DeadLetter) {
     w.begin_object();
     w.field_str("change", &letter.event.id.to_string());
     if let Some(context) = &letter.event.context {

@@ -5,11 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use syncline_api::{Code, From, Problem};
-use syncline_engine::{Principal, Workspace};
+use syncline_engine::{Principal, SUBSCRIPTION_KIND, Workspace, subscription_address};
+use syncline_model::change::Receipt;
 use syncline_model::cursor::Position;
 use syncline_model::head::Head;
-use syncline_model::ids::{Seq, WorkspaceId};
+use syncline_model::ids::{Kind, Seq, WorkspaceId};
 use syncline_model::json::{Json, Object};
+use syncline_model::proposal::Proposal;
+use syncline_store::{ContextList, ListQuery, Sort};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -25,6 +28,8 @@ type Key = (WorkspaceId, String);
 #[derive(Default)]
 pub struct Durables {
     open: Mutex<HashMap<Key, Arc<Slot>>>,
+    /// Held while one is made: two calls must not each find room for the last.
+    making: tokio::sync::Mutex<()>,
 }
 
 /// One name.
@@ -50,6 +55,30 @@ pub struct Durable {
 }
 
 impl Durables {
+    /// Defines a subscription, or defines it anew; a principal has at most `max` of them.
+    pub async fn define(
+        &self,
+        workspace: &Workspace,
+        principal: &Principal,
+        (name, definition): (&str, &Definition),
+        proposal: Proposal,
+        max: usize,
+    ) -> Result<Receipt, Problem> {
+        let _one_at_a_time = self.making.lock().await;
+        let head = workspace.head_if_any(&subscription_address(name)?).await?;
+        let is_new = head.is_none_or(|head| head.deleted);
+        if is_new && owned(workspace, principal, max).await? >= max {
+            let who = &principal.id;
+            let detail = format!("{who} has {max} durable subscriptions, as many as it may");
+            return Err(Problem::new(Code::TooMany, detail)
+                .hint("take one back that nobody asks for any more")
+                .limit(max as u64, "max_durable_subscriptions"));
+        }
+        workspace
+            .put_subscription(principal, name, &definition.to_json(), proposal)
+            .await
+    }
+
     /// Finds a subscription that is defined and that the principal may see.
     pub async fn find(
         &self,
@@ -103,6 +132,32 @@ impl Durables {
         durable.slot.bell.notify_waiters();
         Ok(())
     }
+}
+
+/// Counts the definitions of a principal, up to `max`.
+async fn owned(workspace: &Workspace, principal: &Principal, max: usize) -> Result<usize, Problem> {
+    let mut query = ListQuery {
+        contexts: ContextList {
+            kind: Some(Kind::parse(SUBSCRIPTION_KIND).expect("it is a kind")),
+            ..ContextList::default()
+        },
+        sort: Sort::default(),
+        after: None,
+        limit: workspace.settings().page_max,
+        bodies: true,
+    };
+    let mut count = 0;
+    while count < max {
+        let page = workspace.list(principal, query.clone()).await?;
+        let owner = |head: &Head| head.document.owner().unwrap_or(head.actor.id.clone());
+        let own = page.heads.iter().filter(|head| owner(head) == principal.id);
+        count += own.count();
+        match page.next {
+            Some(next) => query.after = Some(next),
+            None => break,
+        }
+    }
+    Ok(count)
 }
 
 impl Durable {

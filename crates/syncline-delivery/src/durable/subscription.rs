@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_api::{Code, From, Problem, ResetReason};
-use syncline_engine::{Principal, Workspace};
+use syncline_engine::{Principal, Told, Workspace};
 use syncline_model::cursor::Position;
 use syncline_model::ids::{Seq, Version, WorkspaceId};
 use syncline_model::time::Timestamp;
@@ -104,6 +104,8 @@ pub struct SubscriptionCounts {
     pub acked: u64,
     /// Dead letters that are kept.
     pub dead: usize,
+    /// How often `where` had no value for a change, since its log was opened last.
+    pub where_failed: u64,
 }
 
 /// A durable subscription at work.
@@ -232,7 +234,16 @@ impl Subscription {
         }
         self.keep(Vec::new()).await?;
         self.delivered += taken.len() as u64;
+        for given in taken.iter().filter(|given| given.delivery == 1) {
+            self.count(Told::Delivered, &given.items);
+        }
         Ok(taken)
+    }
+
+    fn count(&self, what: Told, items: &[Item]) {
+        let entries = items.iter().filter_map(Item::entry);
+        self.workspace
+            .count_told(what, entries.map(|entry| &**entry));
     }
 
     /// Fetches what was taken; says whether no more fits.
@@ -318,6 +329,7 @@ impl Subscription {
         let at = feed.place();
         for read in units(&self.workspace, items, before, at)? {
             let seq = read.unit.seq;
+            self.count(Told::Wanted, &read.items);
             self.window.offer(read.unit);
             if self.window.holds(seq) {
                 self.cache.put(seq, read.items);
@@ -459,6 +471,9 @@ impl Subscription {
         values.push(Kept::put(SPACE, &*self.name, state(self.version, &saved)));
         self.workspace.keep(values).await?;
         self.saved = Some(saved);
+        for dead in &dead {
+            self.workspace.count_told_at(Told::Failed, dead.unit.seq);
+        }
         Ok(())
     }
 
@@ -577,6 +592,7 @@ impl Subscription {
             redelivered: self.window.redelivered(),
             acked: self.acked,
             dead: self.dead,
+            where_failed: self.feed.as_ref().map_or(0, Feed::where_failed),
         }
     }
 

@@ -1,10 +1,9 @@
 //! From what a feed hands out to what is acknowledged as one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use syncline_api::Problem;
-use syncline_engine::{Entry, Workspace};
+use syncline_engine::Workspace;
 use syncline_model::cursor::Position;
 use syncline_model::ids::{Address, Seq};
 
@@ -57,7 +56,7 @@ pub(crate) fn units(
             tag: end.tag,
             before,
             touches: touches(&items, reset),
-            changes: items.iter().filter_map(entry).count().max(1),
+            changes: items.iter().filter_map(Item::entry).count().max(1),
         };
         units.push(Read { unit, items });
         before = end;
@@ -65,19 +64,11 @@ pub(crate) fn units(
     Ok(units)
 }
 
-fn entry(item: &Item) -> Option<&Arc<Entry>> {
-    match item {
-        Item::Change(change) => Some(&change.entry),
-        Item::Enter { entry, .. } | Item::Leave { entry, .. } => Some(entry),
-        _ => None,
-    }
-}
-
 fn touches(items: &[Item], reset: bool) -> Touches {
     if reset {
         return Touches::All;
     }
-    let contexts = items.iter().filter_map(entry);
+    let contexts = items.iter().filter_map(Item::entry);
     let mut contexts: Vec<Address> = contexts.map(|e| e.change.context.clone()).collect();
     contexts.sort();
     contexts.dedup();

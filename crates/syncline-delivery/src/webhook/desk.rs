@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_api::{Code, Problem};
-use syncline_engine::Workspace;
+use syncline_engine::{Told, Workspace};
 use syncline_model::cursor::Position;
 use syncline_model::ids::{ChangeId, Seq};
 use syncline_model::time::Timestamp;
@@ -24,6 +24,7 @@ use crate::webhook::reader::{Reader, Reading, Way};
 use crate::webhook::rows::{self, Secrets};
 use crate::webhook::standing::Standing;
 use crate::webhook::state::{About, Event, Replay, Slot};
+use crate::webhook::tally::{Noted, Tally};
 
 /// Bounds a page of the log.
 const PAGE: usize = 32;
@@ -74,6 +75,7 @@ pub(crate) struct Parts {
     pub reader: Reader,
     pub machine: Machine,
     pub exchange: Arc<Exchange>,
+    pub tally: Tally,
 }
 
 pub(crate) struct Desk {
@@ -84,6 +86,7 @@ pub(crate) struct Desk {
     reader: Reader,
     machine: Machine,
     exchange: Arc<Exchange>,
+    tally: Tally,
     tail: watch::Receiver<Position>,
     way: Option<Way>,
     replay: Option<Way>,
@@ -111,6 +114,7 @@ impl Desk {
             reader: parts.reader,
             machine: parts.machine,
             exchange: parts.exchange,
+            tally: parts.tally,
             way: None,
             replay: None,
             step: None,
@@ -142,6 +146,7 @@ impl Desk {
                 tracing::warn!(webhook = %self.id, %problem, "a webhook cannot go on for now");
                 self.wake_in(STORE_WAIT);
             }
+            self.tally.note(self.noted());
             let sleep = self.sleep();
             tokio::select! {
                 () = stopped(&mut stopping) => break,
@@ -252,6 +257,7 @@ impl Desk {
     }
 
     fn offer(&mut self, reading: Reading) {
+        self.count(Told::Wanted, reading.slot);
         if self.ready.len() < READY_MAX {
             self.ready.insert(reading.slot, reading.message);
         }
@@ -327,7 +333,42 @@ impl Desk {
             (error.id(), failed(None, "the attempt broke off".to_owned()))
         });
         if let Some(slot) = self.flights.remove(&task) {
+            match &end {
+                End::Delivered(_) => self.count(Told::Delivered, slot),
+                End::Failed(_) => self.count(Told::Failed, slot),
+                End::Skipped(_) | End::Interrupted => {}
+            }
             self.machine.ended(slot, end, self.now(), dice());
+        }
+    }
+
+    fn count(&self, what: Told, slot: Slot) {
+        if slot.about == About::Change {
+            self.workspace.count_told_at(what, slot.seq);
+        }
+    }
+
+    fn noted(&self) -> Noted {
+        let state = self.machine.state();
+        Noted {
+            read: self.read_to(),
+            outstanding: self.machine.outstanding(),
+            in_flight: self.machine.in_flight(),
+            delivered: state.delivered,
+            failed: state.failed,
+            dead: state.dead,
+            where_failed: self.way.as_ref().map_or(0, Way::where_failed),
+        }
+    }
+
+    /// Returns the place up to which the log was read.
+    fn read_to(&self) -> Seq {
+        match &self.way {
+            Some(way) => way.place().seq,
+            None => {
+                let at = self.workspace.position_of(&self.machine.state().cursor);
+                at.map_or(Seq::ZERO, |at| at.seq)
+            }
         }
     }
 
@@ -403,19 +444,12 @@ impl Desk {
 
     fn standing(&self) -> Standing {
         let tail = self.workspace.tail().seq;
-        let behind = match &self.way {
-            Some(way) => way.behind(),
-            None => {
-                let at = self.workspace.position_of(&self.machine.state().cursor);
-                tail.0.saturating_sub(at.map_or(0, |at| at.seq.0))
-            }
-        };
         Standing {
             state: self.machine.state().clone(),
             proved: self.machine.is_proved(),
             outstanding: self.machine.outstanding(),
             in_flight: self.machine.in_flight(),
-            behind,
+            behind: tail.0.saturating_sub(self.read_to().0),
         }
     }
 

@@ -19,11 +19,15 @@ pub mod rows;
 pub mod signature;
 mod standing;
 pub mod state;
+mod tally;
 pub mod target;
+mod trace;
 mod webhooks;
 
 pub use calls::{Made, Shown};
 pub use definition::{Definition, WEBHOOK_KIND, Wanted};
 pub use desk::Again;
 pub use standing::Standing;
+pub use tally::WebhookCounts;
+pub use trace::Trace;
 pub use webhooks::{WebhookSettings, Webhooks};

@@ -235,6 +235,16 @@ impl Way {
         self.feed.cursor()
     }
 
+    /// Returns the place up to which all was judged.
+    pub fn place(&self) -> Position {
+        self.feed.place()
+    }
+
+    /// Returns how often `where` had no value for a change.
+    pub fn where_failed(&self) -> u64 {
+        self.feed.where_failed()
+    }
+
     /// Returns how many records lie between here and the tail.
     pub fn behind(&self) -> u64 {
         self.feed.behind()

@@ -11,7 +11,7 @@ use syncline_store::{Kept, KeptQuery, KeptValue};
 
 use crate::webhook::machine::{End, Failure, Logged, Row};
 use crate::webhook::signature::Secret;
-use crate::webhook::state::{Event, State};
+use crate::webhook::state::{Event, Slot, State};
 
 /// How webhooks stand, by id.
 const STATES: &str = "webhook_state";
@@ -211,6 +211,21 @@ pub async fn events(workspace: &Workspace, id: &str) -> Result<Vec<Event>, Probl
     let values = all(workspace, EVENTS, &format!("{id}/"), usize::MAX).await?;
     let event = |(_, bytes): KeptValue| read(&bytes, Event::read);
     values.into_iter().map(event).collect()
+}
+
+/// Returns what is kept of one event: that it is not settled, or was given up.
+pub async fn of_slot(
+    workspace: &Workspace,
+    id: &str,
+    slot: Slot,
+) -> Result<(Option<Event>, Option<DeadLetter>), Problem> {
+    let key = format!("{id}/{}", slot.key());
+    let event = one(workspace, EVENTS, &key).await?;
+    let dead = one(workspace, DEAD, &key).await?;
+    Ok((
+        event.map(|bytes| read(&bytes, Event::read)).transpose()?,
+        dead.map(|bytes| read(&bytes, read_dead)).transpose()?,
+    ))
 }
 
 /// Returns a page of dead letters, the oldest changes first, and the key to go on after.

@@ -22,6 +22,7 @@ use crate::webhook::policy::Policy;
 use crate::webhook::reader::Reader;
 use crate::webhook::rows;
 use crate::webhook::state::{Disabled, State};
+use crate::webhook::tally::Tally;
 
 /// How often new workspaces are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -64,13 +65,22 @@ pub struct Webhooks {
     pub(crate) inner: Arc<Inner>,
 }
 
+/// A webhook's workspace and id.
+type Key = (WorkspaceId, String);
+
+/// The ways to a webhook at work.
+struct AtWork {
+    commands: mpsc::Sender<Command>,
+    tally: Tally,
+}
+
 pub(crate) struct Inner {
     engine: Engine,
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) settings: WebhookSettings,
     /// Held while secrets are made: two calls must not each make one.
     pub(crate) making: tokio::sync::Mutex<()>,
-    desks: Mutex<HashMap<(WorkspaceId, String), mpsc::Sender<Command>>>,
+    desks: Mutex<HashMap<Key, AtWork>>,
     followers: Mutex<HashMap<WorkspaceId, JoinHandle<()>>>,
     looking: Mutex<Option<JoinHandle<()>>>,
     /// Moves when secrets came where none were.
@@ -161,7 +171,17 @@ impl Webhooks {
     /// Returns the way to a webhook at work.
     pub(crate) fn desk(&self, workspace: &WorkspaceId, id: &str) -> Option<mpsc::Sender<Command>> {
         let key = (workspace.clone(), id.to_owned());
-        locked(&self.inner.desks).get(&key).cloned()
+        let desks = locked(&self.inner.desks);
+        desks.get(&key).map(|desk| desk.commands.clone())
+    }
+
+    /// Returns what those at work note.
+    pub(crate) fn tallies(&self) -> Vec<(Key, Tally)> {
+        let desks = locked(&self.inner.desks);
+        let tallies = desks.iter();
+        tallies
+            .map(|(key, desk)| (key.clone(), desk.tally.clone()))
+            .collect()
     }
 }
 
@@ -293,6 +313,7 @@ impl Follower {
         );
         let machine = self.machine(id, head, &definition, &reader).await?;
         let inner = &self.webhooks.inner;
+        let tally = Tally::new(self.workspace.clone());
         let desk = Desk::new(Parts {
             id: id.to_owned(),
             workspace: self.workspace.clone(),
@@ -301,11 +322,16 @@ impl Follower {
             reader,
             machine,
             exchange: inner.exchange.clone(),
+            tally: tally.clone(),
         });
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let task = tokio::spawn(desk.run(commands, inner.stopping.subscribe()));
         let key = (self.workspace.id().clone(), id.to_owned());
-        locked(&inner.desks).insert(key, sender);
+        let at_work = AtWork {
+            commands: sender,
+            tally,
+        };
+        locked(&inner.desks).insert(key, at_work);
         let version = head.version;
         self.running
             .insert(id.to_owned(), Running { version, task });

@@ -5,6 +5,7 @@ mod attacks;
 mod bulk;
 mod compact;
 mod depth;
+mod kept;
 mod lines;
 mod once;
 mod reads;

@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::{Call, JSON, READ_HEADERS, handler, plain};
-use crate::{asyncapi, feeds, node, openapi, socket};
+use crate::{asyncapi, broadcasts, feeds, node, openapi, socket};
 
 /// Returns the calls.
 pub(super) fn calls() -> Vec<Call> {
@@ -117,6 +117,17 @@ fn health() -> Vec<Call> {
                 "/v1/stats",
                 "The node's numbers",
                 handler!(node::stats),
+            )
+        },
+        Call {
+            query: &["limit"],
+            answers: &[(200, "Broadcasts")],
+            problems: &[403],
+            ..plain(
+                Method::GET,
+                "/v1/stats/broadcasts",
+                "The newest changes: whom each was for, and what became of that",
+                handler!(broadcasts::list),
             )
         },
         Call {

@@ -161,14 +161,14 @@ fn dead_letters() -> Vec<Call> {
 
 fn explanations() -> Vec<Call> {
     vec![Call {
-        query: &["change", "subscription"],
+        query: &["change", "subscription", "webhook", "connection", "sub"],
         headers: READ_HEADERS,
         answers: &[(200, "Explanation")],
         problems: &[404, 422],
         ..plain(
             Method::GET,
             "/v1/explain/delivery",
-            "Why a change was delivered to a durable subscription, or to none of them, or was not",
+            "Why a change was delivered to a subscriber, or was not; without one, who gets it",
             handler!(explain::delivery),
         )
     }]

@@ -56,6 +56,17 @@ const EXPLANATION: [(&str, &str); 6] = [
     ("committed_at", "string"),
     ("subscribers", "array"),
 ];
+const BROADCAST: [(&str, &str); 9] = [
+    ("change", "string"),
+    ("context", "string"),
+    ("version", "integer"),
+    ("type", "string"),
+    ("committed_at", "string"),
+    ("targets", "integer"),
+    ("delivered", "integer"),
+    ("failed", "integer"),
+    ("conflicts", "array"),
+];
 const SEEK: [(&str, &str); 4] = [
     ("cursor", "string"),
     ("time", "string"),
@@ -96,6 +107,11 @@ pub(super) fn schemas() -> Named {
         (
             "Explanation",
             record(&EXPLANATION, &["change", "subscribers"]),
+        ),
+        ("Broadcast", record(&BROADCAST, &["change", "targets"])),
+        (
+            "Broadcasts",
+            object_schema([("broadcasts", array(reference("Broadcast")))]),
         ),
         ("Acked", one("acked")),
         ("Nacked", one("nacked")),

@@ -39,6 +39,8 @@ pub(super) struct Session {
     pub(super) workspace: Workspace,
     pub(super) principal: Principal,
     pub(super) actor: Actor,
+    /// The connection's id, as its welcome says.
+    pub(super) connection: String,
     pub(super) subs: Vec<Sub>,
     /// Rung when there may be something for a subscription that the router watches for.
     pub(super) bell: Arc<Notify>,
@@ -89,6 +91,7 @@ impl Session {
             workspace,
             principal,
             actor,
+            connection: welcome.connection.clone(),
             subs: Vec::new(),
             bell: Arc::new(Notify::new()),
             submits: FuturesUnordered::new(),

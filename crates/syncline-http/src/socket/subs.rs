@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::Close;
 use super::frames::{FRAME_BYTES_MAX, Frames};
 use super::session::Session;
+use crate::live::Listed;
 use crate::seats::Seat;
 
 /// Bounds the pages that are taken before the peer is heard again.
@@ -32,6 +33,7 @@ pub(super) struct Sub {
     /// Counts changes, enters and leaves, so that the client can prove that there is no hole.
     n: u64,
     turns: Turns,
+    listed: Listed,
     /// Its place among those of its principal.
     _seat: Seat,
 }
@@ -89,8 +91,14 @@ impl Session {
             write_subscribed(w, &id, &opening.cursor, opening.recovered, opening.reason);
         });
         self.subs.push(Sub {
-            id,
             shape: feed.shape(),
+            listed: self.node.live.list(
+                (&self.connection, &id),
+                &self.workspace,
+                &self.principal,
+                &feed,
+            ),
+            id,
             feed,
             n: 0,
             hungry: true,
@@ -216,7 +224,8 @@ impl Session {
                 return Err(Close::new(Close::STOPPING, "the log could not be read"));
             }
         };
-        self.node.sent.page(&items);
+        self.node.sent.page(&self.workspace, &items);
+        sub.listed.note(&sub.feed, &items);
         sub.hungry = !items.is_empty() || sub.feed.is_hungry();
         sub.hungry &= !sub.feed.is_over();
         let bytes = items.iter().map(Item::weight).sum();

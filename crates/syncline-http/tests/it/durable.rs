@@ -228,11 +228,11 @@ async fn a_delivery_is_explained() {
     assert_eq!(text(&created, "because"), "the filter does not let it pass");
     let clause = |found: &Json, at: &str| found.pointer(&Pointer::parse(at).unwrap()).cloned();
     assert_eq!(
-        clause(&created, "/filter/0/all/0/holds"),
+        clause(&created, "/filter/0/of/0/holds"),
         Some(Json::from(true))
     );
     assert_eq!(
-        clause(&created, "/filter/0/all/1/holds"),
+        clause(&created, "/filter/0/of/1/holds"),
         Some(Json::from(false))
     );
     assert_eq!(

@@ -101,6 +101,26 @@ impl Matcher {
         self.expression.as_ref().map_or(0, |e| e.failed())
     }
 
+    /// Says what [`Matcher::answer`] would, and counts nothing.
+    pub fn try_out(&self, facts: &Facts<'_>) -> Answer {
+        let clauses = self.explain(facts);
+        let answers = || clauses.iter().map(|clause| clause.answer);
+        if answers().any(|answer| answer == Answer::No) {
+            return Answer::No;
+        }
+        let needs = answers().any(|answer| answer == Answer::NeedsDocument);
+        if needs {
+            Answer::NeedsDocument
+        } else {
+            Answer::Yes
+        }
+    }
+
+    /// Returns its `where`, if it has one.
+    pub fn condition(&self) -> Option<&str> {
+        self.expression().map(|expression| expression.text())
+    }
+
     pub(super) fn filters(&self) -> &Filters {
         &self.filters
     }

@@ -53,6 +53,7 @@ pub fn doors(settings: &Settings, shutdown_max: Duration) -> DoorLimits {
         header_time_max: Duration::from_secs(settings.number("max_head_s")),
         subscriptions_max: settings.size("max_subscriptions"),
         principal_subscriptions_max: settings.size("max_principal_subscriptions"),
+        durables_max: settings.size("max_durable_subscriptions"),
         shutdown_max,
         ..DoorLimits::default()
     }

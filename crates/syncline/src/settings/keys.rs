@@ -106,6 +106,7 @@ pub const KEYS: &[Key] = &[
     key("max_connections", Kind::Number(4, 1_000_000), "10000", "the connections that are open at once"),
     key("max_subscriptions", Kind::Number(1, 100_000), "100", "the live subscriptions of one connection"),
     key("max_principal_subscriptions", Kind::Number(1, 1_000_000), "20000", "the live subscriptions of one principal, over all its connections"),
+    key("max_durable_subscriptions", Kind::Number(1, 10_000), "100", "the durable subscriptions of one principal in a workspace"),
     key("max_workspaces", Kind::Number(1, 100_000), "1000", "the workspaces of this node"),
     key("commit_bytes", Kind::Bytes(64 * 1024, 256 * MIB), "4MiB", "the proposals that share one commit"),
     key("queue_bytes", Kind::Bytes(MIB, 4 * GIB), "64MiB", "the proposals that wait for a commit"),

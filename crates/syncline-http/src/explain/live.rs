@@ -1,0 +1,81 @@
+//! What became of a change with a live subscription of a connection.
+
+use syncline_api::{Code, Problem};
+use syncline_model::json::JsonWriter;
+
+use super::found::Found;
+use crate::ask::Ask;
+use crate::live::LiveSub;
+
+/// Explains one live subscription, as JSON.
+pub(super) async fn explain(
+    ask: &Ask,
+    found: &Found,
+    connection: &str,
+    sub: &str,
+) -> Result<String, Problem> {
+    let (workspace, principal) = (ask.workspace()?, ask.principal()?);
+    let sub = ask.node.live.find(&principal, connection, sub);
+    let sub = sub.filter(|sub| sub.workspace.id() == workspace.id());
+    let sub = sub.ok_or_else(|| {
+        let detail = "there is no such live subscription of yours";
+        Problem::new(Code::NotFound, detail)
+            .hint("`welcome` names the connection, and a stream's header Syncline-Connection")
+    })?;
+    written(ask, found, &sub)
+}
+
+/// Writes the explanation.
+pub(super) fn written(ask: &Ask, found: &Found, sub: &LiveSub) -> Result<String, Problem> {
+    let judged = found.judge(&sub.terms);
+    let state = match found.entry.seq {
+        seq if seq <= sub.began => State::Before,
+        seq if seq <= sub.place() => State::Sent,
+        _ => State::Waiting,
+    };
+    let mut w = JsonWriter::with_capacity(512);
+    w.begin_object();
+    w.field_str("connection", &sub.connection);
+    w.field_str("sub", &sub.sub);
+    w.field_bool("wanted", judged.wanted);
+    w.field_str("because", judged.refusal().unwrap_or(state.because()));
+    found.write(&mut w, &sub.terms, &judged);
+    w.key("queue");
+    w.begin_object();
+    w.field_str("state", state.word());
+    w.field_bool("lagging", sub.is_lagging());
+    if ask.principal()?.reads_all() {
+        w.field_u64("behind", sub.behind());
+    }
+    w.end_object();
+    w.end_object();
+    Ok(w.into_string())
+}
+
+/// Where a change stands with a live subscription.
+#[derive(Clone, Copy)]
+enum State {
+    Before,
+    Sent,
+    Waiting,
+}
+
+impl State {
+    fn word(self) -> &'static str {
+        match self {
+            State::Before => "before",
+            State::Sent => "sent",
+            State::Waiting => "waiting",
+        }
+    }
+
+    fn because(self) -> &'static str {
+        match self {
+            State::Before => "it lies before the place where the subscription began",
+            // One that waits to become one with later changes, or whose parts did not change, is
+            // not told by itself.
+            State::Sent => "it was handed to the connection, by itself or in a later one",
+            State::Waiting => "the connection has not taken what comes before it",
+        }
+    }
+}
