@@ -14,6 +14,10 @@ pub enum Peer {
     Redis,
     /// PostgreSQL.
     Postgres,
+    /// NATS without JetStream.
+    Nats,
+    /// nginx with nchan.
+    Nchan,
 }
 
 impl Peer {
@@ -24,6 +28,22 @@ impl Peer {
             Peer::Http => "http",
             Peer::Redis => "redis",
             Peer::Postgres => "postgres",
+            Peer::Nats => "nats",
+            Peer::Nchan => "nchan",
+        }
+    }
+
+    /// Returns what it has done before a subscriber hears of a change, and how one is caught up.
+    pub fn does(self) -> &'static str {
+        match self {
+            Peer::Ws | Peer::Http => "committed with a sync before anyone hears; resumed by cursor",
+            Peer::Redis => {
+                "HSET, XADD and PUBLISH in one script, appendfsync always: synced before anyone \
+                 hears; caught up by one XRANGE"
+            }
+            Peer::Postgres => "caught up by one select of what is above a seq, in its order",
+            Peer::Nats => "publish as it comes, without JetStream: nothing is stored",
+            Peer::Nchan => "POST and WebSocket subscribers, kept in memory: nothing is durable",
         }
     }
 }
@@ -42,11 +62,18 @@ pub enum Work {
     Notify,
     /// One writer that stays ahead; subscribers take all they can get and check that it is all.
     Deliver,
-    /// Connections that subscribe and then are silent.
+    /// Connections that subscribe to all and then are silent.
     Idle,
+    /// As `Idle`, each with a filter of its own.
+    IdleFiltered,
+    /// A subscriber that was away gets what it missed, several times over.
+    CatchUp,
     /// Creates contexts in bulks.
     Fill,
 }
+
+/// How many changes a subscriber that was away has missed.
+pub const MISSED: u64 = 10_000;
 
 /// One measurement.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,12 +1,15 @@
 //! `cargo xtask bench`: what the node does in a second and in how much memory, beside Redis and
-//! PostgreSQL doing the same work in the same run on the same disk.
+//! PostgreSQL, and for subscribers NATS and nchan, doing the same work in the same run on the same
+//! disk.
 //!
 //! The peers are measured in turn, several rounds, and the medians compared: absolute numbers of a
-//! shared machine drift by half within minutes, their ratios hold. All three are durable: the node
-//! as it is, Redis with `appendfsync always`, PostgreSQL as it comes. All three keep history, and
-//! each is given the form of the work that suits it best (see `load/resp.rs` and `load/pg.rs`).
+//! shared machine drift by half within minutes, their ratios hold. The first three are durable: the
+//! node as it is, Redis with `appendfsync always`, PostgreSQL as it comes. All three keep history,
+//! and each is given the form of the work that suits it best (see `load/resp.rs`, `load/pg.rs` and
+//! `load/followed.rs`). What each peer does for a subscriber is said below its rows.
 
 mod contend;
+mod follow;
 mod job;
 mod load;
 mod matching;
@@ -15,6 +18,7 @@ mod report;
 mod rows;
 mod runner;
 mod server;
+mod servers;
 mod sys;
 mod versions;
 
@@ -26,9 +30,10 @@ use clap::Parser;
 
 use crate::run::{Result, Step};
 use job::{Job, Outcome, Peer, Work};
-use report::{AimRow, BesideRow, Cell, FollowRow, Report, SizeRow, median, short};
-use rows::{Beside, Follow};
+use report::{AimRow, BesideRow, Cell, Report, SizeRow, median, short};
+use rows::Beside;
 use server::Server;
+use servers::Servers;
 
 /// Makes the load that stdin names.
 pub fn load() -> Result {
@@ -51,7 +56,7 @@ const STARTS: usize = 20;
 #[command(name = "cargo xtask bench")]
 struct Options {
     /// Only this row or group of rows: write, write-1k, write-1k-16, read, notify, notify-100,
-    /// deliver, contend, match, merge, versions, memory, start.
+    /// deliver, catch-up, wire, contend, match, merge, versions, memory, start.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
     /// How long each measurement counts.
@@ -89,56 +94,6 @@ pub fn run(arguments: &[String]) -> Result {
 struct Bench {
     options: Options,
     report: Report,
-}
-
-/// The servers of one group of rows.
-struct Servers {
-    node: Server,
-    redis: Option<Server>,
-    postgres: Option<Server>,
-}
-
-impl Servers {
-    fn start(bench: &mut Bench) -> Result<Servers> {
-        let node = server::node(&server::fresh_folder("node")?)?;
-        let redis = server::redis(&server::fresh_folder("redis")?)?;
-        let postgres = server::postgres(&server::fresh_folder("postgres")?)?;
-        let here = [
-            ("Redis", "redis-server", redis.is_some()),
-            ("PostgreSQL", "postgresql", postgres.is_some()),
-        ];
-        for (name, package, is_here) in here {
-            match (
-                is_here,
-                bench
-                    .report
-                    .peers
-                    .iter()
-                    .any(|known| known.starts_with(name)),
-            ) {
-                (true, false) => bench.report.peers.push(server::version(name)),
-                (false, _) => {
-                    say(&format!(
-                        "{name} is not here and is left out: apt-get install {package}"
-                    ));
-                }
-                _ => {}
-            }
-        }
-        Ok(Servers {
-            node,
-            redis,
-            postgres,
-        })
-    }
-
-    fn of(&self, peer: Peer) -> Option<&Server> {
-        match peer {
-            Peer::Ws | Peer::Http => Some(&self.node),
-            Peer::Redis => self.redis.as_ref(),
-            Peer::Postgres => self.postgres.as_ref(),
-        }
-    }
 }
 
 impl Bench {
@@ -182,7 +137,7 @@ impl Bench {
         if rows.is_empty() {
             return Ok(());
         }
-        let servers = Servers::start(self)?;
+        let servers = Servers::start(self, &[Peer::Redis, Peer::Postgres])?;
         for row in rows {
             let peers: Vec<(Peer, &Server)> = row
                 .peers
@@ -240,38 +195,6 @@ impl Bench {
         }
     }
 
-    /// Measures what subscribers see.
-    fn follow(&mut self) -> Result {
-        for row in rows::follows() {
-            if !self.wants(&row.name) {
-                continue;
-            }
-            let node = server::node(&server::fresh_folder("node")?)?;
-            let mut outcomes = Vec::new();
-            for round in 0..self.options.rounds {
-                let outcome = runner::run(&Job {
-                    connections: row.subscribers,
-                    contexts: 64,
-                    rate: row.rate,
-                    prefix: format!("{}-{round}", row.name),
-                    ..self.job(&node, Peer::Ws, row.work)
-                })?;
-                say(&format!(
-                    "{} round {}: p50 {:.0} µs, p99 {:.0} µs, {} deliveries/s, {} lost",
-                    row.name,
-                    round + 1,
-                    outcome.p50_us,
-                    outcome.p99_us,
-                    short(outcome.rate()),
-                    outcome.lost
-                ));
-                outcomes.push(outcome);
-            }
-            self.report.follow.extend(follow_row(&row, outcomes));
-        }
-        Ok(())
-    }
-
     /// Measures merges and diffs, in this process.
     fn merges(&mut self) -> Result {
         let rows = merge::rows(|name| self.wants(name));
@@ -300,13 +223,19 @@ impl Bench {
         let aim = AimRow::below(format!("below {IDLE_MIB_MAX} MiB"), value, IDLE_MIB_MAX);
         self.size("memory idle", value, "MiB", "", vec![aim]);
         drop(node);
-        for connections in [1_000, 5_000] {
+        let all = "WebSocket, one subscription, idle";
+        let filtered = "WebSocket, one subscription with a filter of its own, idle";
+        for (connections, work, note) in [
+            (1_000, Work::Idle, all),
+            (5_000, Work::Idle, all),
+            (1_000, Work::IdleFiltered, filtered),
+        ] {
             let node = server::node(&server::fresh_folder("node")?)?;
             std::thread::sleep(Duration::from_millis(500));
             let before = node.memory_bytes();
             let job = Job {
                 connections,
-                ..self.job(&node, Peer::Ws, Work::Idle)
+                ..self.job(&node, Peer::Ws, work)
             };
             let mut load = runner::Load::start(&job)?;
             load.held()?;
@@ -317,13 +246,7 @@ impl Bench {
             let wanted = CONNECTION_KIB_MAX;
             let aim = AimRow::below(format!("below {wanted} KiB"), value, wanted);
             let name = format!("memory of 1 in {connections} connections");
-            self.size(
-                &name,
-                value,
-                "KiB",
-                "WebSocket, one subscription, idle",
-                vec![aim],
-            );
+            self.size(&name, value, "KiB", note, vec![aim]);
         }
         Ok(())
     }
@@ -401,39 +324,6 @@ impl Bench {
             aims,
         });
     }
-}
-
-fn follow_row(row: &Follow, mut outcomes: Vec<Outcome>) -> Option<FollowRow> {
-    let rounds_p50_us: Vec<f64> = outcomes.iter().map(|outcome| outcome.p50_us).collect();
-    let rounds_rate: Vec<f64> = outcomes.iter().map(Outcome::rate).collect();
-    // None may be lost in any round, whichever the median is.
-    let lost: u64 = outcomes.iter().map(|outcome| outcome.lost).sum();
-    let mut outcome = match row.work {
-        Work::Deliver => median(&mut outcomes, Outcome::rate)?,
-        _ => median(&mut outcomes, |outcome| outcome.p50_us)?,
-    };
-    outcome.lost = lost;
-    let mut aims = vec![AimRow::below(
-        "none lost".to_owned(),
-        job::to_f64(lost),
-        1.0,
-    )];
-    if let Some(wanted) = row.p50_us_max {
-        let (reached, wanted) = (outcome.p50_us / 1_000.0, wanted / 1_000.0);
-        let text = format!("p50 below {wanted} ms, durability included");
-        aims.push(AimRow::below(text, reached, wanted));
-    }
-    if let Some(wanted) = row.rate_min {
-        let text = format!("at least {} deliveries/s", short(wanted));
-        aims.push(AimRow::at_least(text, outcome.rate(), wanted));
-    }
-    Some(FollowRow {
-        name: row.name.clone(),
-        outcome,
-        rounds_p50_us,
-        rounds_rate,
-        aims,
-    })
 }
 
 /// Starts a node, and returns how many milliseconds it took to be ready.

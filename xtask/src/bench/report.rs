@@ -63,11 +63,15 @@ pub struct Cell {
     pub other_cores: f64,
 }
 
-/// What subscribers saw, in the round that is the median.
+/// What subscribers of one peer saw, in the round that is the median.
 #[derive(Debug, Serialize)]
 pub struct FollowRow {
     /// Its name.
     pub name: String,
+    /// Whose subscribers.
+    pub peer: Peer,
+    /// What the peer does for them.
+    pub does: &'static str,
     /// The median round.
     pub outcome: Outcome,
     /// The medians of write-to-notify of each round.
@@ -293,15 +297,16 @@ impl Report {
         }
         let _ = writeln!(
             out,
-            "{:<18}{:>9}{:>9}{:>14}{:>9}{:>7}{:>9}{:>8}  cores of server, load",
-            "subscribers", "p50", "p99", "deliveries/s", "writes/s", "lost", "lagging", "bytes"
+            "{:<14}{:<10}{:>9}{:>9}{:>14}{:>9}{:>7}{:>9}{:>8}  cores of server, load, others",
+            "subscribers", "", "p50", "p99", "deliveries/s", "writes/s", "lost", "lagging", "bytes"
         );
         for row in &self.follow {
             let FollowRow { name, outcome, .. } = row;
+            let peer = row.peer.name();
             let each = outcome.bytes.checked_div(outcome.count).unwrap_or(0);
             let _ = writeln!(
                 out,
-                "{name:<18}{:>9}{:>9}{:>14}{:>9}{:>7}{:>9}{each:>8}  {:>9.2}{:>12.2}",
+                "{name:<14}{peer:<10}{:>9}{:>9}{:>14}{:>9}{:>7}{:>9}{each:>8}  {:>9.2}{:>6.2}{:>8.2}",
                 time(outcome.p50_us),
                 time(outcome.p99_us),
                 short(outcome.rate()),
@@ -310,8 +315,16 @@ impl Report {
                 outcome.lagging,
                 outcome.server_cores,
                 outcome.load_cores,
+                outcome.other_cores,
             );
             row.aims.iter().for_each(|aim| aim.show(out));
+        }
+        let mut peers: Vec<(Peer, &str)> =
+            self.follow.iter().map(|row| (row.peer, row.does)).collect();
+        peers.sort_unstable();
+        peers.dedup();
+        for (peer, does) in peers {
+            let _ = writeln!(out, "  {:<10}{does}", peer.name());
         }
         out.push('\n');
     }

@@ -104,30 +104,67 @@ pub struct Follow {
     pub p50_us_max: Option<f64>,
     /// The least deliveries per second that are aimed at.
     pub rate_min: Option<f64>,
+    /// Who is measured.
+    pub peers: &'static [Peer],
+    /// How many times a peer's median the node's is to stay below.
+    pub slower_max: &'static [(Peer, f64)],
+    /// How many times a peer's deliveries per second the node's are to reach.
+    pub faster_min: &'static [(Peer, f64)],
 }
+
+const TOLD: &[Peer] = &[Peer::Ws, Peer::Redis, Peer::Nats, Peer::Nchan];
 
 /// Returns the rows of what subscribers see.
 pub fn follows() -> Vec<Follow> {
-    let notify = |subscribers: usize, rate: u32, p50_us_max| Follow {
-        name: format!("notify-{subscribers}"),
-        work: Work::Notify,
+    let row = |name: String, work, subscribers, peers| Follow {
+        name,
+        work,
         subscribers,
-        rate,
-        p50_us_max,
-        rate_min: None,
-    };
-    let deliver = Follow {
-        name: "deliver-1000".to_owned(),
-        work: Work::Deliver,
-        subscribers: 1_000,
         rate: 0,
         p50_us_max: None,
+        rate_min: None,
+        peers,
+        slower_max: &[],
+        faster_min: &[],
+    };
+    let notify = |subscribers: usize, rate, p50_us_max, slower_max| Follow {
+        rate,
+        p50_us_max,
+        slower_max,
+        ..row(
+            format!("notify-{subscribers}"),
+            Work::Notify,
+            subscribers,
+            TOLD,
+        )
+    };
+    // Redis alone syncs before it tells anyone, as we do; the others store nothing.
+    let many: &[(Peer, f64)] = &[(Peer::Redis, 1.0)];
+    let deliver = Follow {
         rate_min: Some(300_000.0),
+        faster_min: &[(Peer::Redis, 1.0), (Peer::Nats, 1.0)],
+        ..row(
+            "deliver-1000".to_owned(),
+            Work::Deliver,
+            1_000,
+            &[Peer::Ws, Peer::Redis, Peer::Nats],
+        )
+    };
+    let catch_up = Follow {
+        slower_max: &[(Peer::Postgres, 1.0)],
+        ..row(
+            "catch-up".to_owned(),
+            Work::CatchUp,
+            1,
+            &[Peer::Ws, Peer::Redis, Peer::Postgres],
+        )
     };
     vec![
-        notify(1, 200, None),
-        notify(100, 200, Some(1_500.0)),
-        notify(1_000, 100, None),
+        notify(1, 200, None, &[]),
+        notify(100, 200, Some(1_500.0), many),
+        notify(1_000, 100, None, many),
+        notify(5_000, 20, None, many),
         deliver,
+        catch_up,
     ]
 }

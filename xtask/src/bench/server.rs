@@ -1,4 +1,4 @@
-//! What is measured, as children of the bench: the node, Redis, PostgreSQL. Each has a folder of
+//! What is measured, as children of the bench: the node, Redis, PostgreSQL, NATS, nginx. Each has a folder of
 //! its own on one filesystem, a random port on the loopback, and ends with its handle.
 
 use std::io::{BufRead as _, BufReader, ErrorKind};
@@ -162,6 +162,7 @@ pub fn redis(folder: &Path) -> Result<Option<Server>> {
         "--save",
         "",
     ]);
+    command.args(["--maxclients", "20000"]);
     // A rewrite in the middle of a measurement would only slow it.
     command.args(["--auto-aof-rewrite-percentage", "0", "--daemonize", "no"]);
     command
@@ -233,14 +234,67 @@ pub fn postgres(folder: &Path) -> Result<Option<Server>> {
     started(command, port, true, sys::INTERRUPT).map(Some)
 }
 
+/// Starts NATS without JetStream, as it comes; `None` where it is not installed.
+pub fn nats(folder: &Path) -> Result<Option<Server>> {
+    let Some(program) = find("nats-server", &[PathBuf::from("/usr/sbin")]) else {
+        return Ok(None);
+    };
+    let port = free_port()?;
+    let mut command = Command::new(program);
+    command
+        .current_dir(folder)
+        .args(["-a", "127.0.0.1", "-p", &port.to_string()])
+        .stdin(Stdio::null())
+        .stdout(log(folder)?)
+        .stderr(log(folder)?);
+    started(command, port, false, sys::TERMINATE).map(Some)
+}
+
+/// Where Debian puts nchan.
+const NCHAN: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
+
+/// Starts nginx with nchan and a configuration of its own; `None` where they are not installed.
+pub fn nchan(folder: &Path) -> Result<Option<Server>> {
+    let program = find("nginx", &[PathBuf::from("/usr/sbin")]);
+    let Some(program) = program.filter(|_| Path::new(NCHAN).is_file()) else {
+        return Ok(None);
+    };
+    let port = free_port()?;
+    let as_user = if sys::is_root() { "user root;" } else { "" };
+    // Room for all that a writer may be ahead; nothing is written to the disk for a measurement.
+    let text = format!(
+        "load_module {NCHAN};\n{as_user}\ndaemon off;\nworker_processes auto;\npid nginx.pid;\n\
+         error_log log warn;\nworker_rlimit_nofile 20000;\nevents {{ worker_connections 16384; }}\n\
+         http {{\n access_log off;\n keepalive_requests 100000000;\n tcp_nodelay on;\n\
+         client_body_temp_path body;\n proxy_temp_path proxy;\n fastcgi_temp_path fastcgi;\n\
+         uwsgi_temp_path uwsgi;\n scgi_temp_path scgi;\n nchan_shared_memory_size 256M;\n\
+         server {{\n listen 127.0.0.1:{port};\n\
+         location ~ /pub/(.+)$ {{ nchan_publisher http; nchan_channel_id $1; \
+         nchan_message_buffer_length 4096; nchan_message_timeout 1m; }}\n\
+         location ~ /sub/(.+)$ {{ nchan_subscriber websocket; nchan_channel_id $1; \
+         nchan_subscriber_first_message newest; }}\n }}\n}}\n"
+    );
+    let conf = folder.join("nginx.conf");
+    std::fs::write(&conf, text).map_err(|error| error.to_string())?;
+    let mut command = Command::new(program);
+    command.arg("-p").arg(folder).arg("-c").arg(&conf);
+    command
+        .stdin(Stdio::null())
+        .stdout(log(folder)?)
+        .stderr(log(folder)?);
+    started(command, port, false, sys::TERMINATE).map(Some)
+}
+
 /// Returns a peer's name with its version.
 pub fn version(name: &str) -> String {
     let program = match name {
         "Redis" => find("redis-server", &[]),
+        "NATS" => find("nats-server", &[PathBuf::from("/usr/sbin")]),
+        "nchan" => return "nchan of nginx".to_owned(),
         _ => find("postgres", &postgres_folders()),
     };
     let said = program.and_then(|program| Step::new(program).args(&["--version"]).output().ok());
-    let said = said.unwrap_or_default();
+    let said = said.unwrap_or_default().replace(": v", " ");
     let version = said
         .split([' ', '='])
         .find(|word| word.starts_with(|c: char| c.is_ascii_digit()));

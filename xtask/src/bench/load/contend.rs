@@ -68,7 +68,7 @@ impl Writers {
             self.dice.change_id(),
             self.context(writer)
         );
-        ws::say(stream, &submit, b"\"outcome\":\"applied\"")
+        ws::say(stream, &submit, b"\"outcome\":\"applied\"").map(drop)
     }
 
     /// Reads a context as it is now.

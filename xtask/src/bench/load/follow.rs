@@ -10,10 +10,11 @@ use memchr::memmem;
 use mio::{Events, Poll};
 
 use super::cpu::Cpu;
+use super::followed::Followed;
 use super::hist::Hist;
+use super::material::CHANGE;
 use super::pipe::{Pipe, READ_BYTES};
 use super::speak::excerpt;
-use super::ws;
 use crate::bench::job::{Job, Outcome, Work};
 
 /// How far a writer that stays ahead gets before the slowest subscriber.
@@ -22,16 +23,43 @@ const AHEAD_MAX: u64 = 1_024;
 const UNANSWERED_MAX: u64 = 64;
 /// How long the last deliveries may take.
 const DRAIN_MAX: Duration = Duration::from_secs(30);
-/// Begins each delivery.
-const CHANGE: &[u8] = b"{\"type\":\"change\",\"sub\":\"s\",\"n\":";
 const SEQ: &[u8] = b"\"seq\":";
 const AT: &[u8] = b"\"path\":\"/data/at\",\"value\":";
 
 struct Subscriber {
     pipe: Pipe,
-    n: u64,
+    track: Track,
+}
+
+/// What a subscriber got so far.
+#[derive(Default)]
+pub struct Track {
+    /// The number of the last change that it got.
+    pub n: u64,
     seq: u64,
-    lost: u64,
+    /// How often another one came than was to come.
+    pub lost: u64,
+}
+
+impl Track {
+    /// Takes the changes of a message, hands on each, and returns how many there were.
+    pub fn take(&mut self, payload: &[u8], mut each: impl FnMut(&[u8])) -> Result<u64, String> {
+        let mut starts = memmem::find_iter(payload, CHANGE).peekable();
+        let mut count = 0;
+        while let Some(start) = starts.next() {
+            let message = &payload[start..starts.peek().copied().unwrap_or(payload.len())];
+            let number = digits(&message[CHANGE.len()..]);
+            let place = memmem::find(message, SEQ).map(|at| digits(&message[at + SEQ.len()..]));
+            let place = place.ok_or("a change without a seq")?;
+            if number != self.n + 1 || (self.seq != 0 && place != self.seq + 1) {
+                self.lost += 1;
+            }
+            (self.n, self.seq) = (number, place);
+            count += 1;
+            each(message);
+        }
+        Ok(count)
+    }
 }
 
 struct Run<'a> {
@@ -44,25 +72,16 @@ struct Run<'a> {
 }
 
 /// Runs the job.
-pub fn run(job: &Job) -> Result<Outcome, String> {
+pub fn run(job: &Job, followed: &mut dyn Followed) -> Result<Outcome, String> {
     let text = |error: std::io::Error| error.to_string();
     let mut poll = Poll::new().map_err(text)?;
-    let mut writer = ws::Writer::new(job);
-    let mut stream = ws::open(&job.addr, &job.token).map_err(text)?;
-    for number in 0..job.contexts {
-        writer.create(&mut stream, number).map_err(text)?;
-    }
+    let stream = followed.writer().map_err(text)?;
     let mut subscribers = Vec::with_capacity(job.connections);
     for index in 0..job.connections {
-        let mut stream = ws::open(&job.addr, &job.token).map_err(text)?;
-        ws::subscribe(&mut stream).map_err(text)?;
+        let stream = followed.subscriber().map_err(text)?;
         let pipe = Pipe::new(stream, poll.registry(), index).map_err(text)?;
-        subscribers.push(Subscriber {
-            pipe,
-            n: 0,
-            seq: 0,
-            lost: 0,
-        });
+        let track = Track::default();
+        subscribers.push(Subscriber { pipe, track });
     }
     let mut pipe = Pipe::new(stream, poll.registry(), job.connections).map_err(text)?;
     let started = Instant::now();
@@ -94,7 +113,7 @@ pub fn run(job: &Job) -> Result<Outcome, String> {
         }
         let slowest = subscribers
             .iter()
-            .map(|subscriber| subscriber.n)
+            .map(|subscriber| subscriber.track.n)
             .min()
             .unwrap_or(written);
         if now >= end && (slowest == written || now >= end + DRAIN_MAX) {
@@ -104,7 +123,7 @@ pub fn run(job: &Job) -> Result<Outcome, String> {
             for _ in 0..run.due(now, written, receipts, slowest) {
                 let at = nanos(started.elapsed());
                 let document = usize::try_from(written).unwrap_or_default() % job.contexts;
-                writer.push_update(document, at, pipe.out());
+                followed.push_update(document, at, pipe.out());
                 written += 1;
                 run.outcome.written += u64::from(run.is_counting);
             }
@@ -115,17 +134,19 @@ pub fn run(job: &Job) -> Result<Outcome, String> {
         for event in &events {
             let index = event.token().0;
             match subscribers.get_mut(index) {
-                Some(subscriber) => run.take(subscriber, &mut scratch)?,
+                Some(subscriber) => run.take(followed, subscriber, &mut scratch)?,
                 None => {
                     pipe.flush().map_err(text)?;
-                    pipe.read(&mut scratch, |input| take_receipts(input, &mut receipts))?;
+                    pipe.read(&mut scratch, |input| {
+                        take_receipts(followed, input, &mut receipts)
+                    })?;
                 }
             }
         }
     }
     run.outcome.lost += subscribers
         .iter()
-        .map(|subscriber| subscriber.lost + written - subscriber.n)
+        .map(|subscriber| subscriber.track.lost + written.abs_diff(subscriber.track.n))
         .sum::<u64>();
     run.outcome.p50_us = run.hist.quantile_us(0.5);
     run.outcome.p99_us = run.hist.quantile_us(0.99);
@@ -156,57 +177,47 @@ impl Run<'_> {
             .min(Duration::from_millis(20))
     }
 
-    fn take(&mut self, subscriber: &mut Subscriber, scratch: &mut [u8]) -> Result<(), String> {
-        let Subscriber { pipe, n, seq, lost } = subscriber;
+    fn take(
+        &mut self,
+        followed: &dyn Followed,
+        subscriber: &mut Subscriber,
+        scratch: &mut [u8],
+    ) -> Result<(), String> {
+        let Subscriber { pipe, track } = subscriber;
         pipe.read(scratch, |input| {
             let now = nanos(self.started.elapsed());
             let mut used = 0;
-            while let Some(frame) = ws::frame(&input[used..]) {
-                let payload = &input[used + frame.start..used + frame.end];
-                used += frame.end;
-                match frame.opcode {
-                    1 => self.take_changes(payload, now, n, seq, lost)?,
-                    8 => return Err(format!("the node closed: {}", excerpt(payload))),
-                    _ => {}
-                }
+            while let Some(came) = followed.came(&input[used..])? {
+                let payload = &input[used + came.start..used + came.end];
+                used += came.next;
+                self.take_changes(payload, now, track)?;
             }
             self.outcome.bytes += if self.is_counting { used as u64 } else { 0 };
             Ok(used)
         })
     }
 
-    fn take_changes(
-        &mut self,
-        payload: &[u8],
-        now: u64,
-        n: &mut u64,
-        seq: &mut u64,
-        lost: &mut u64,
-    ) -> Result<(), String> {
-        let mut starts = memmem::find_iter(payload, CHANGE).peekable();
-        if starts.peek().is_none() {
-            return self.take_other(payload);
-        }
-        while let Some(start) = starts.next() {
-            let message = &payload[start..starts.peek().copied().unwrap_or(payload.len())];
-            let number = digits(&message[CHANGE.len()..]);
-            let place = memmem::find(message, SEQ).map(|at| digits(&message[at + SEQ.len()..]));
-            let place = place.ok_or("a change without a seq")?;
-            if number != *n + 1 || (*seq != 0 && place != *seq + 1) {
-                *lost += 1;
+    fn take_changes(&mut self, payload: &[u8], now: u64, track: &mut Track) -> Result<(), String> {
+        let Run {
+            is_counting,
+            hist,
+            outcome,
+            ..
+        } = self;
+        let count = track.take(payload, |message| {
+            if !*is_counting {
+                return;
             }
-            (*n, *seq) = (number, place);
-            if !self.is_counting {
-                continue;
-            }
-            self.outcome.count += 1;
+            outcome.count += 1;
             if let Some(at) = memmem::find(message, AT) {
                 let sent = digits(&message[at + AT.len()..]);
-                self.hist
-                    .add(Duration::from_nanos(now.saturating_sub(sent)));
+                hist.add(Duration::from_nanos(now.saturating_sub(sent)));
             }
+        })?;
+        match count == 0 && !payload.is_empty() {
+            true => self.take_other(payload),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     fn take_other(&mut self, payload: &[u8]) -> Result<(), String> {
@@ -221,16 +232,15 @@ impl Run<'_> {
     }
 }
 
-fn take_receipts(input: &[u8], receipts: &mut u64) -> Result<usize, String> {
+fn take_receipts(
+    followed: &dyn Followed,
+    input: &[u8],
+    receipts: &mut u64,
+) -> Result<usize, String> {
     let mut used = 0;
-    while let Some(frame) = ws::frame(&input[used..]) {
-        let payload = &input[used + frame.start..used + frame.end];
-        used += frame.end;
-        match frame.opcode {
-            1 => *receipts += ws::count_receipts(payload)?,
-            8 => return Err(format!("the node closed: {}", excerpt(payload))),
-            _ => {}
-        }
+    while let Some((next, count)) = followed.receipts(&input[used..])? {
+        used += next;
+        *receipts += count;
     }
     Ok(used)
 }

@@ -3,15 +3,19 @@
 use std::io::{BufRead as _, Write as _};
 
 use super::ws;
-use crate::bench::job::{Job, Outcome};
+use crate::bench::job::{Job, Outcome, Work};
 
 /// Opens the connections, says so, and waits for a line.
 pub fn run(job: &Job, input: &mut impl std::io::BufRead) -> Result<Outcome, String> {
     let text = |error: std::io::Error| error.to_string();
     let mut held = Vec::with_capacity(job.connections);
-    for _ in 0..job.connections {
+    for index in 0..job.connections {
         let mut stream = ws::open(&job.addr, &job.token).map_err(text)?;
-        ws::subscribe(&mut stream).map_err(text)?;
+        match job.work {
+            Work::IdleFiltered => ws::subscribe_filtered(&mut stream, index),
+            _ => ws::subscribe(&mut stream),
+        }
+        .map_err(text)?;
         held.push(stream);
     }
     let mut out = std::io::stdout();

@@ -121,6 +121,24 @@ pub fn update(number: u64, at: u64) -> String {
     format!("{{\"at\":{at},\"status\":\"s{number:010}\"}}")
 }
 
+/// Begins each event that a subscriber gets, a node's and a peer's.
+pub const CHANGE: &[u8] = b"{\"type\":\"change\",\"sub\":\"s\",\"n\":";
+
+/// Returns what a node would tell of an update, for a peer to publish: the same work in bytes.
+pub fn event(number: u64, context: &str, id: &str, at: u64) -> String {
+    format!(
+        "{{\"type\":\"change\",\"sub\":\"s\",\"n\":{number},\"change\":{{\"id\":\"{id}\",\"seq\":{number},\
+         \"cursor\":\"3vIbFKQbUqSEoAYsTmcVgyhPQz1uJ0nGrbNTqbtSl2k\",\"type\":\"update\",\
+         \"context\":\"{context}\",\"parent\":\"global/main\",\"version\":{number},\
+         \"from\":{number},\"actor\":{{\"id\":\"person/owner\",\"agent\":\"bench/1\"}},\
+         \"hlc\":\"019aca7d3a10-0000-2f1c\",\"committed_at\":\"2026-11-20T20:00:00.123Z\",\
+         \"changed\":[\"/data/at\",\"/data/status\"],\"enc\":\"patch\",\"patch\":[\
+         {{\"op\":\"replace\",\"path\":\"/data/at\",\"value\":{at}}},\
+         {{\"op\":\"replace\",\"path\":\"/data/status\",\"value\":\"s{number:010}\"}}],\
+         \"hash\":\"3a2e97fba5d774f17076074a9c46b4dd7709f7eb44fe8f14cda6e23bda7e47bd\"}}}}"
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,10 +4,12 @@
 //! One thread waits for all connections, requests are bytes made by hand, and answers are measured
 //! rather than read, so that on a small machine the load leaves the processors to what is measured.
 
+mod catch_up;
 mod closed;
 mod contend;
 mod cpu;
 mod follow;
+mod followed;
 mod hist;
 mod http;
 mod idle;
@@ -32,9 +34,10 @@ pub fn main() -> Result<(), String> {
     let job: Job = serde_json::from_str(&line).map_err(|error| error.to_string())?;
     let outcome = match job.work {
         Work::Write | Work::Read => closed(&job)?,
-        Work::Notify | Work::Deliver => follow::run(&job)?,
+        Work::Notify | Work::Deliver => follow::run(&job, followed::of(&job)?.as_mut())?,
+        Work::CatchUp => catch_up::run(&job)?,
         Work::Contend => contend::run(&job)?,
-        Work::Idle => idle::run(&job, &mut input)?,
+        Work::Idle | Work::IdleFiltered => idle::run(&job, &mut input)?,
         Work::Fill => {
             http::Http::new(&job).fill()?;
             Outcome {
@@ -53,5 +56,6 @@ fn closed(job: &Job) -> Result<Outcome, String> {
         Peer::Http => closed::run(job, &mut http::Http::new(job)),
         Peer::Redis => closed::run(job, &mut resp::Redis::new(job)),
         Peer::Postgres => closed::run(job, &mut pg::Postgres::new(job)),
+        Peer::Nats | Peer::Nchan => Err(format!("{} keeps no documents", job.peer.name())),
     }
 }

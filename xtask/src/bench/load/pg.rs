@@ -9,7 +9,7 @@ use super::speak::{Speaker, Whole, connect, excerpt, exchange};
 use crate::bench::job::{Job, Work};
 
 /// The tables; made once, before the first measurement.
-const TABLES: &str = "CREATE TABLE IF NOT EXISTS context (address text PRIMARY KEY, \
+pub const TABLES: &str = "CREATE TABLE IF NOT EXISTS context (address text PRIMARY KEY, \
      version bigint NOT NULL, doc jsonb NOT NULL, updated_at timestamptz NOT NULL DEFAULT now()); \
      CREATE TABLE IF NOT EXISTS history (seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, \
      address text NOT NULL, version bigint NOT NULL, patch jsonb NOT NULL, \
@@ -90,7 +90,7 @@ impl Speaker for Postgres {
     }
 }
 
-fn startup() -> Vec<u8> {
+pub fn startup() -> Vec<u8> {
     let body = b"\0\x03\0\0user\0postgres\0database\0postgres\0\0";
     let mut out = length_of(4 + body.len()).to_vec();
     out.extend_from_slice(body);
@@ -120,7 +120,7 @@ fn execute(out: &mut Vec<u8>, name: &str, values: &[&str]) {
     out.extend(message(b'S', &[]));
 }
 
-fn message(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
+pub fn message(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     let length = parts.iter().map(|part| part.len()).sum::<usize>() + 4;
     let mut out = Vec::with_capacity(length + 1);
     out.push(kind);
@@ -136,7 +136,7 @@ fn length_of(length: usize) -> [u8; 4] {
 }
 
 /// Reads messages up to the one that says that the next query may come.
-fn until_ready(input: &[u8]) -> Whole {
+pub fn until_ready(input: &[u8]) -> Whole {
     let mut at = 0;
     let mut is_empty_insert = false;
     loop {

@@ -78,7 +78,7 @@ impl Speaker for Redis {
     }
 }
 
-fn command(words: &[&str]) -> Vec<u8> {
+pub fn command(words: &[&str]) -> Vec<u8> {
     let mut out = format!("*{}\r\n", words.len()).into_bytes();
     for word in words {
         out.extend_from_slice(format!("${}\r\n{word}\r\n", word.len()).as_bytes());
@@ -86,7 +86,7 @@ fn command(words: &[&str]) -> Vec<u8> {
     out
 }
 
-fn reply(input: &[u8]) -> Whole {
+pub fn reply(input: &[u8]) -> Whole {
     let Some(end) = memchr::memchr(b'\n', input) else {
         return Ok(None);
     };

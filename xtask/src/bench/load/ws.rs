@@ -1,6 +1,6 @@
 //! A node over its WebSocket: frames by hand, answers recognized by their bytes.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::TcpStream;
 
 use memchr::memmem;
@@ -56,13 +56,22 @@ pub fn push_text(out: &mut Vec<u8>, payload: &str) {
     out.extend_from_slice(payload.as_bytes());
 }
 
-/// Connects and says hello.
+/// Connects to a node and says hello.
 pub fn open(addr: &str, token: &str) -> io::Result<TcpStream> {
+    let protocol = "Sec-WebSocket-Protocol: syncline.v1\r\n";
+    let mut stream = upgrade(addr, "/v1/sync", protocol)?;
+    let hello = format!("{{\"type\":\"hello\",\"token\":\"{token}\",\"client\":\"bench/1\"}}");
+    say(&mut stream, &hello, b"\"type\":\"welcome\"")?;
+    Ok(stream)
+}
+
+/// Connects and asks for a WebSocket.
+pub fn upgrade(addr: &str, path: &str, headers: &str) -> io::Result<TcpStream> {
     let mut stream = connect(addr)?;
     let upgrade = format!(
-        "GET /v1/sync HTTP/1.1\r\nHost: {addr}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {path} HTTP/1.1\r\nHost: {addr}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-         Sec-WebSocket-Protocol: syncline.v1\r\n\r\n"
+         {headers}\r\n"
     );
     exchange(
         &mut stream,
@@ -73,27 +82,35 @@ pub fn open(addr: &str, token: &str) -> io::Result<TcpStream> {
             None => Ok(None),
         },
     )?;
-    let hello = format!("{{\"type\":\"hello\",\"token\":\"{token}\",\"client\":\"bench/1\"}}");
-    say(&mut stream, &hello, b"\"type\":\"welcome\"")?;
     Ok(stream)
 }
 
-/// Subscribes to the whole workspace from now on, and returns where that is.
-pub fn subscribe(stream: &mut TcpStream) -> io::Result<()> {
+/// Subscribes to the whole workspace from now on, and returns what the node says.
+pub fn subscribe(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let ask =
         "{\"type\":\"subscribe\",\"id\":\"s\",\"scope\":[{\"workspace\":true}],\"from\":\"now\"}";
     say(stream, ask, b"\"type\":\"subscribed\"")
 }
 
-/// Says a message and reads frames until one holds `expected`.
-pub fn say(stream: &mut TcpStream, message: &str, expected: &[u8]) -> io::Result<()> {
+/// Subscribes to the changes of one field in contexts of one area.
+pub fn subscribe_filtered(stream: &mut TcpStream, area: usize) -> io::Result<Vec<u8>> {
+    let ask = format!(
+        "{{\"type\":\"subscribe\",\"id\":\"s\",\"scope\":[{{\"workspace\":true}}],\"from\":\"now\",\
+         \"filter\":{{\"all\":[{{\"exact\":{{\"labels.area\":\"area-{area}\"}}}},\
+         {{\"changed\":\"/data/status\"}}]}}}}"
+    );
+    say(stream, &ask, b"\"type\":\"subscribed\"")
+}
+
+/// Says a message, reads frames until one holds `expected`, and returns that.
+pub fn say(stream: &mut TcpStream, message: &str, expected: &[u8]) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
     push_text(&mut out, message);
     stream.write_all(&out)?;
     loop {
         let payload = read_frame(stream)?;
         if memmem::find(&payload, expected).is_some() {
-            return Ok(());
+            return Ok(payload);
         }
         if memmem::find(&payload, b"\"type\":\"error\"").is_some() {
             return Err(io::Error::other(excerpt(&payload)));
@@ -102,7 +119,7 @@ pub fn say(stream: &mut TcpStream, message: &str, expected: &[u8]) -> io::Result
 }
 
 /// Reads one frame and not a byte more, since the loop will read what follows.
-fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+pub fn read_frame(stream: &mut impl io::Read) -> io::Result<Vec<u8>> {
     let mut head = [0; 2];
     stream.read_exact(&mut head)?;
     let more = match head[1] & 0x7F {
@@ -155,7 +172,7 @@ impl Writer {
             self.dice.change_id(),
             self.job.prefix
         );
-        say(stream, &submit, b"\"outcome\":\"applied\"")
+        say(stream, &submit, b"\"outcome\":\"applied\"").map(drop)
     }
 
     /// Appends an update that changes two fields; `at` is one of them.
