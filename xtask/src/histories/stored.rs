@@ -227,7 +227,11 @@ impl History {
     fn rebuild_of(&self, version: usize) -> Rebuild {
         let near = |snapshot: &HeadBody| snapshot.version.0 <= version as u64;
         let start = self.snapshots.iter().rfind(|snapshot| near(snapshot));
-        let after = start.map_or(0, |snapshot| snapshot.version.0 as usize);
+        let stands = |snapshot: &HeadBody| {
+            let is_in = |record: &StoredRecord| record.header.seq.0 <= snapshot.version.0;
+            self.records.partition_point(is_in)
+        };
+        let after = start.map_or(0, stands);
         Rebuild {
             start: start.cloned(),
             records: self.records[after..version].to_vec(),
