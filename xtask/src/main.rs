@@ -121,7 +121,9 @@ fn prove(rest: &[String]) -> run::Result {
 /// Builds the binary as users would have it, and the load so that it is not what is measured.
 fn bench(rest: &[String]) -> run::Result {
     setup::for_bench();
-    Step::cargo(&["build", "--release", "-p", "syncline"]).run()?;
+    if bench::needs_node(rest) {
+        Step::cargo(&["build", "--release", "-p", "syncline"]).run()?;
+    }
     Step::cargo(&["build", "--release", "-p", "xtask"]).run()?;
     Step::new(run::root().join("target/release/xtask"))
         .args(&["bench-here"])

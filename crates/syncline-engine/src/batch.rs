@@ -23,9 +23,6 @@ use crate::outcome::Settled;
 const BODY_PART: usize = 4;
 /// A small head's body may wait for effects of this many bytes: some ten patches of two fields.
 const BODY_EFFECTS_MIN: usize = 1 << 10;
-/// Every so many versions a whole document is kept beside the log, so that an old version is
-/// rebuilt from at most this many effects.
-const SNAPSHOT_EVERY: u64 = 64;
 
 /// Bounds the bases that a batch keeps at hand.
 const BASES_BYTES_MAX: usize = 64 << 20;
@@ -84,19 +81,10 @@ impl Batch {
     /// Takes a change, what was there before it, and the head that it leaves.
     pub fn take(&mut self, before: Option<CachedHead>, change: Change, head: Arc<Head>) {
         let address = head.address.clone();
-        let since = before
-            .as_ref()
-            .map_or(0, |cached| cached.effects_since_body);
-        let effect = match &change.effect {
-            // A whole document is its own body.
-            Effect::Snapshot(_) => usize::MAX / 2,
-            Effect::Patch(patch) => patch.weight(),
-            Effect::Gone => 0,
-        };
-        let cached = CachedHead::new(head.clone(), since.saturating_add(effect));
+        let mut cached = CachedHead::after(before.as_ref(), head.clone(), &change);
         let weight = cached.weight;
         let whole = matches!(change.effect, Effect::Snapshot(_));
-        let due = !whole && change.version.0.is_multiple_of(SNAPSHOT_EVERY);
+        let due = !whole && cached.take_snapshot_due();
         self.snapshots
             .push(due.then(|| pack(&head.document.to_json().to_text())));
         match self.heads.insert(address.clone(), cached) {

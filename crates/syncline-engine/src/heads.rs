@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use syncline_model::change::{Change, Effect};
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, WorkspaceId};
+use syncline_model::json::Json;
+use syncline_store::is_snapshot_due;
 
 /// A head with what its next body write depends on.
 #[derive(Clone, Debug)]
@@ -15,6 +18,9 @@ pub struct CachedHead {
     pub head: Arc<Head>,
     /// Bytes of effects since the body that the store has.
     pub effects_since_body: usize,
+    /// Bytes of effects, and of what was asked, since the whole document that the store keeps
+    /// beside the log; `usize::MAX` where that is not known.
+    pub effects_since_snapshot: usize,
     /// About how many bytes the document has.
     pub weight: usize,
 }
@@ -99,13 +105,46 @@ impl Heads {
 }
 
 impl CachedHead {
-    /// Returns a head that was just written or loaded.
+    /// Returns a head that was just loaded, or made from none.
     pub fn new(head: Arc<Head>, effects_since_body: usize) -> CachedHead {
         let weight = head.document.weight();
         CachedHead {
             head,
             effects_since_body,
+            effects_since_snapshot: usize::MAX,
             weight,
         }
+    }
+
+    /// Returns the head that a change leaves.
+    pub fn after(before: Option<&CachedHead>, head: Arc<Head>, change: &Change) -> CachedHead {
+        let since = |of: fn(&CachedHead) -> usize, none| before.map_or(none, of);
+        let body = since(|cached| cached.effects_since_body, 0);
+        let snapshot = since(|cached| cached.effects_since_snapshot, usize::MAX);
+        // What was asked lies in the record too: replay reads over it.
+        let asked = change.intent.body.as_ref().map_or(0, Json::weight);
+        let snapshot = snapshot.saturating_add(asked);
+        let (body, snapshot) = match &change.effect {
+            // A whole document is its own body, and is found where one beside the log would be.
+            Effect::Snapshot(_) => (usize::MAX / 2, 0),
+            Effect::Patch(patch) => {
+                let weight = patch.weight();
+                (body.saturating_add(weight), snapshot.saturating_add(weight))
+            }
+            Effect::Gone => (body, snapshot),
+        };
+        CachedHead {
+            effects_since_snapshot: snapshot,
+            ..CachedHead::new(head, body)
+        }
+    }
+
+    /// Says whether the whole document is to be kept beside the log, and notes that it is.
+    pub fn take_snapshot_due(&mut self) -> bool {
+        let due = is_snapshot_due(self.head.version, self.effects_since_snapshot, self.weight);
+        if due {
+            self.effects_since_snapshot = 0;
+        }
+        due
     }
 }

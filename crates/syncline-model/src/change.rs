@@ -149,6 +149,21 @@ pub enum Effect {
     Gone,
 }
 
+impl Effect {
+    /// Reads the effect out of a change's stored JSON, and nothing else of it.
+    pub fn from_stored(value: &Json) -> Result<Effect, FieldError> {
+        Ok(Effect::read(&mut Fields::new(value, &Pointer::root())?))
+    }
+
+    fn read(fields: &mut Fields<'_>) -> Effect {
+        match (fields.optional("patch"), fields.optional("snapshot")) {
+            (Some(patch), _) => Effect::Patch(patch.clone()),
+            (None, Some(document)) => Effect::Snapshot(document.clone()),
+            (None, None) => Effect::Gone,
+        }
+    }
+}
+
 /// One committed step of one context.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
@@ -301,11 +316,7 @@ impl Change {
         let id = need(&mut f, "id", ChangeId::parse)?;
         let kind = need(&mut f, "type", ChangeType::from_str)?;
         let context = need(&mut f, "context", Address::parse)?;
-        let effect = match (f.optional("patch"), f.optional("snapshot")) {
-            (Some(patch), _) => Effect::Patch(patch.clone()),
-            (None, Some(document)) => Effect::Snapshot(document.clone()),
-            (None, None) => Effect::Gone,
-        };
+        let effect = Effect::read(&mut f);
         let before = f
             .optional("before")
             .map(|v| read_place(v, &at.child("before")))

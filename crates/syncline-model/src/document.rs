@@ -175,6 +175,11 @@ impl Document {
         Json::Object(self.0.clone())
     }
 
+    /// Gives the full form away, so that a patch may write into what nobody else holds.
+    pub fn into_json(self) -> Json {
+        Json::Object(self.0)
+    }
+
     /// Returns the members in full form.
     pub fn object(&self) -> &Object {
         &self.0

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::change::Change;
+use crate::change::{Change, Effect};
 use crate::cursor::Tag8;
 use crate::ids::{ChangeId, Seq};
 use crate::json::{Json, Limits};
@@ -225,6 +225,17 @@ impl StoredRecord {
 
     /// Checks the body against the commitment, and reads the change.
     pub fn open(&self) -> Result<Change, RotError> {
+        Change::from_stored(&self.checked()?, self.header.committed_at)
+            .map_err(|error| RotError::Decode(error.to_string()))
+    }
+
+    /// Checks the body against the commitment, and reads the effect alone: replay needs no more of
+    /// all records but the last.
+    pub fn open_effect(&self) -> Result<Effect, RotError> {
+        Effect::from_stored(&self.checked()?).map_err(|error| RotError::Decode(error.to_string()))
+    }
+
+    fn checked(&self) -> Result<Json, RotError> {
         let text = unpack(&self.body)?;
         if commitment(&self.salt, &text) != self.header.commitment {
             return Err(RotError::Commitment(self.header.seq));
@@ -233,10 +244,7 @@ impl StoredRecord {
             bytes_max: text.len(),
             depth_max: STORED_DEPTH_MAX,
         };
-        let json =
-            Json::parse(&text, &limits).map_err(|error| RotError::Decode(error.to_string()))?;
-        Change::from_stored(&json, self.header.committed_at)
-            .map_err(|error| RotError::Decode(error.to_string()))
+        Json::parse(&text, &limits).map_err(|error| RotError::Decode(error.to_string()))
     }
 }
 

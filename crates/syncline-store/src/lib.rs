@@ -27,7 +27,7 @@ pub use kept::{
 };
 pub use list::{ContextList, ListPage, ListQuery, PageKey, Sort, SortBy};
 pub use memory::MemoryStore;
-pub use replay::{apply_effect, read_body, replay};
+pub use replay::{is_snapshot_due, read_body, replay};
 pub use rows::{
     Append, Appended, ConflictQuery, HeadBody, HeadRow, NewWorkspace, Rebuild, StoreHealth,
     StoreStats, VersionRow, WorkspaceRow,

@@ -48,6 +48,8 @@ const CONNECTION_KIB_MAX: f64 = 10.0;
 const READY_MS_MAX: f64 = 100.0;
 /// How many contexts a well-filled node has.
 const MANY: usize = 100_000;
+/// The groups of rows that are measured in this process, without a node.
+const IN_PROCESS: [&str; 3] = ["match", "merge", "versions"];
 /// How often a start is timed.
 const STARTS: usize = 20;
 
@@ -70,14 +72,21 @@ struct Options {
     json: bool,
 }
 
-/// Measures the node that was built.
-pub fn run(arguments: &[String]) -> Result {
+/// Says whether any of the rows that are asked for is measured on a node.
+pub fn needs_node(arguments: &[String]) -> bool {
+    let only = options(arguments).only;
+    !only.is_some_and(|only| IN_PROCESS.iter().any(|group| only.starts_with(group)))
+}
+
+fn options(arguments: &[String]) -> Options {
     let name = std::iter::once("cargo xtask bench".to_owned());
     let options = Options::try_parse_from(name.chain(arguments.iter().cloned()));
-    let options = match options {
-        Ok(options) => options,
-        Err(error) => error.exit(),
-    };
+    options.unwrap_or_else(|error| error.exit())
+}
+
+/// Measures the node that was built.
+pub fn run(arguments: &[String]) -> Result {
+    let options = options(arguments);
     sys::raise_descriptors();
     let mut bench = Bench {
         report: start_report(&options),

@@ -7,7 +7,7 @@ use syncline_model::json::Json;
 
 use super::merge::notebook;
 use super::report::{AimRow, SizeRow};
-use crate::histories::stored::{History, SNAPSHOT_EVERY};
+use crate::histories::stored::History;
 use crate::run::Result;
 
 const VERSIONS: usize = 2_000;
@@ -15,7 +15,7 @@ const STEPS: usize = 437;
 const BYTES_MAX: f64 = 200.0;
 const READ_MS_MAX: f64 = 2.0;
 /// The distances of the curve, beside the engine's own.
-const DISTANCES: [usize; 5] = [16, 32, 128, 256, 512];
+const DISTANCES: [u64; 6] = [16, 32, 64, 128, 256, 512];
 
 /// The figures for one distance.
 struct Figures {
@@ -26,10 +26,10 @@ struct Figures {
 
 /// Measures the engine's distance, and the curve around it.
 pub fn rows() -> Result<Vec<SizeRow>> {
-    let own = figures(SNAPSHOT_EVERY)?;
+    let own = figures(History::default())?;
     let mut curve = Vec::new();
     for distance in DISTANCES {
-        let at = figures(distance)?;
+        let at = figures(History::with_distance(distance))?;
         curve.push(format!(
             "{distance}: {:.0} bytes, {:.2} ms, longest {:.2}",
             at.bytes, at.median_ms, at.longest_ms
@@ -43,7 +43,7 @@ pub fn rows() -> Result<Vec<SizeRow>> {
             name: "versions-bytes".to_owned(),
             value: own.bytes,
             unit: "bytes",
-            note: format!("of documents a version, a whole one every {SNAPSHOT_EVERY}; {curve}"),
+            note: format!("of documents a version; a whole one every {curve}"),
             aims: aim("bytes", own.bytes, BYTES_MAX),
         },
         SizeRow {
@@ -59,8 +59,7 @@ pub fn rows() -> Result<Vec<SizeRow>> {
     ])
 }
 
-fn figures(distance: usize) -> Result<Figures> {
-    let mut history = History::with_distance(distance);
+fn figures(mut history: History) -> Result<Figures> {
     let mut document = notebook(STEPS);
     for version in 0..VERSIONS {
         edit(&mut document, version);

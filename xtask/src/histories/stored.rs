@@ -12,17 +12,18 @@ use syncline_model::json::{Json, Pointer};
 use syncline_model::proposal::{Actor, Operation, Priority};
 use syncline_model::record::{RecordHash, StoredRecord, pack};
 use syncline_model::time::{Hlc, Timestamp};
-use syncline_store::{HeadBody, Rebuild, replay};
+use syncline_store::{HeadBody, Rebuild, is_snapshot_due, replay};
 
 use crate::run::Result;
 
-/// As `SNAPSHOT_EVERY`, `BODY_PART` and `BODY_EFFECTS_MIN` in the engine's `batch.rs`.
-pub const SNAPSHOT_EVERY: usize = 64;
+/// As `BODY_PART` and `BODY_EFFECTS_MIN` in the engine's `batch.rs`.
 const BODY_PART: usize = 4;
 const BODY_EFFECTS_MIN: usize = 1 << 10;
 
 /// How many versions are rebuilt to know how long that takes.
 const REBUILT: usize = 101;
+/// How often each is rebuilt; the shortest counts, since what else the machine does is not ours.
+const REBUILT_TIMES: usize = 5;
 
 /// One version, as texts before they are packed.
 pub struct Step {
@@ -33,9 +34,10 @@ pub struct Step {
 }
 
 /// A history in memory, and what a store would hold of it.
+#[derive(Default)]
 pub struct History {
-    /// Every so many versions a whole document is kept.
-    distance: usize,
+    /// Every so many versions a whole document is kept; as the engine does, if that is not said.
+    distance: Option<u64>,
     /// The versions.
     pub steps: Vec<Step>,
     /// The first document, and the last so far.
@@ -46,6 +48,7 @@ pub struct History {
     /// The body in the head's row, which each later one replaces.
     body: Arc<[u8]>,
     effects_since_body: usize,
+    effects_since_snapshot: usize,
 }
 
 /// Bytes of the parts of a history.
@@ -68,23 +71,12 @@ impl Sizes {
     }
 }
 
-impl Default for History {
-    fn default() -> History {
-        History::with_distance(SNAPSHOT_EVERY)
-    }
-}
-
 impl History {
-    /// Begins a history that keeps a whole document every so many versions.
-    pub fn with_distance(distance: usize) -> History {
+    /// Begins a history that keeps a whole document every so many versions, not as the engine does.
+    pub fn with_distance(distance: u64) -> History {
         History {
-            distance,
-            steps: Vec::new(),
-            ends: None,
-            records: Vec::new(),
-            snapshots: Vec::new(),
-            body: Arc::default(),
-            effects_since_body: 0,
+            distance: Some(distance),
+            ..History::default()
         }
     }
 
@@ -175,13 +167,23 @@ impl History {
     /// Keeps a snapshot and the head's body where they are due.
     fn keep_documents(&mut self, change: &Change, document: &Document, text: &str) {
         let version = change.version;
-        let due = version.0.is_multiple_of(self.distance as u64);
-        if due && matches!(change.effect, Effect::Patch(_)) {
-            let bytes = pack(text);
-            self.snapshots.push(HeadBody { version, bytes });
-        }
         let effect = match &change.effect {
-            Effect::Patch(patch) => patch.weight(),
+            Effect::Patch(patch) => {
+                let weight = patch.weight();
+                self.effects_since_snapshot += weight;
+                let due = match self.distance {
+                    Some(distance) => version.0.is_multiple_of(distance),
+                    None => {
+                        is_snapshot_due(version, self.effects_since_snapshot, document.weight())
+                    }
+                };
+                if due {
+                    let bytes = pack(text);
+                    self.snapshots.push(HeadBody { version, bytes });
+                    self.effects_since_snapshot = 0;
+                }
+                weight
+            }
             _ => usize::MAX / 2,
         };
         self.effects_since_body = self.effects_since_body.saturating_add(effect);
@@ -205,22 +207,18 @@ impl History {
     }
 
     /// Rebuilds some versions, spread evenly, each checked as a node checks it; returns how long
-    /// each took, the shortest first.
+    /// each took at best, the shortest first.
     pub fn rebuild(&self) -> Result<Vec<Duration>> {
         let count = self.records.len();
         let sample = REBUILT.min(count);
-        let once = |index: usize| {
+        let best = |index: usize| {
             let version = (index + 1) * count / sample;
             let asked = self.rebuild_of(version);
-            let begun = Instant::now();
-            let rebuilt = replay(&asked).map_err(|error| error.to_string())?;
-            let took = begun.elapsed();
-            let is_there = rebuilt.is_some();
-            is_there
-                .then_some(took)
-                .ok_or_else(|| format!("version {version} is not there"))
+            let times = (0..REBUILT_TIMES).map(|_| rebuild_time(&asked));
+            let times = times.collect::<Result<Vec<_>>>()?;
+            Ok(times.into_iter().min().unwrap_or_default())
         };
-        let mut times = (0..sample).map(once).collect::<Result<Vec<_>>>()?;
+        let mut times = (0..sample).map(best).collect::<Result<Vec<_>>>()?;
         times.sort_unstable();
         Ok(times)
     }
@@ -229,11 +227,25 @@ impl History {
     fn rebuild_of(&self, version: usize) -> Rebuild {
         let near = |snapshot: &HeadBody| snapshot.version.0 <= version as u64;
         let start = self.snapshots.iter().rfind(|snapshot| near(snapshot));
-        let after = version / self.distance * self.distance;
+        let stands = |snapshot: &HeadBody| {
+            let is_in = |record: &StoredRecord| record.header.seq.0 <= snapshot.version.0;
+            self.records.partition_point(is_in)
+        };
+        let after = start.map_or(0, stands);
         Rebuild {
             start: start.cloned(),
             records: self.records[after..version].to_vec(),
             hash: None,
         }
     }
+}
+
+/// Returns how long it takes to rebuild what a store handed over.
+fn rebuild_time(asked: &Rebuild) -> Result<Duration> {
+    let begun = Instant::now();
+    let rebuilt = replay(asked).map_err(|error| error.to_string())?;
+    let took = begun.elapsed();
+    rebuilt
+        .map(|_| took)
+        .ok_or_else(|| "a version is not there".to_owned())
 }

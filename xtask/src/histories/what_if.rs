@@ -4,11 +4,13 @@ use std::io::Write as _;
 
 use syncline_model::record::pack;
 
-use super::stored::{SNAPSHOT_EVERY, Step};
+use super::stored::Step;
 use crate::run::Result;
 
 /// As the store compresses.
 const LEVEL: i32 = 3;
+/// The fixed distance of snapshots, and the least of one that is not.
+const SNAPSHOT_EVERY: usize = 64;
 /// So many snapshots may have to be read for one, where each leans on the one before.
 const CHAIN_MAX: usize = 16;
 /// So many effects may have to be applied, where snapshots wait until effects outgrow them.
@@ -17,7 +19,7 @@ const EFFECTS_MAX: usize = 512;
 /// When a snapshot is kept.
 #[derive(Clone, Copy, PartialEq)]
 enum Distance {
-    /// As today.
+    /// Every so many versions.
     Fixed,
     /// Not before the effects since the last one have outgrown it, packed.
     Outgrown,

@@ -37,8 +37,11 @@ impl Bench {
     }
 
     pub async fn with(settings: Settings) -> Bench {
+        Bench::over(Arc::new(MemoryStore::new()), settings).await
+    }
+
+    pub async fn over(store: Arc<MemoryStore>, settings: Settings) -> Bench {
         let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000_000)));
-        let store = Arc::new(MemoryStore::new());
         let engine = Engine::open(store, clock.clone(), settings).await.unwrap();
         let workspace = engine.workspace(&WorkspaceId::default_workspace()).unwrap();
         Bench {

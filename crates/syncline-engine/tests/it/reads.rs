@@ -1,13 +1,40 @@
 //! What readers see: versions, times, lists, differences, cursors.
 
+use std::sync::Arc;
+
 use syncline_api::{Code, ResetReason};
-use syncline_engine::{Principal, When};
+use syncline_engine::{Principal, Settings, When};
 use syncline_model::cursor::{Position, Tag8};
-use syncline_model::ids::{Epoch, Seq, Version};
+use syncline_model::ids::{Epoch, Seq, Version, WorkspaceId};
 use syncline_model::json::Json;
-use syncline_store::{ContextList, ListQuery, Sort};
+use syncline_store::{ContextList, ListQuery, MemoryStore, Sort, Store as _};
 
 use crate::{Bench, address, code};
+
+/// Writes many small changes to a document; returns how many records a version is rebuilt from.
+async fn rebuilt_from(bytes: usize, version: u64) -> usize {
+    let store = Arc::new(MemoryStore::new());
+    let bench = Bench::over(store.clone(), Settings::default()).await;
+    let big = "x".repeat(bytes);
+    bench
+        .create("task/a", &format!(r#"{{"data":{{"big":"{big}","n":0}}}}"#))
+        .await;
+    for n in 1..=200 {
+        let body = format!(r#"{{"data":{{"n":{n}}}}}"#);
+        bench.merge("task/a", &body).await.unwrap();
+    }
+    let workspace = WorkspaceId::default_workspace();
+    let context = address("task/a");
+    let rebuild = store.rebuild(&workspace, &context, Version(version)).await;
+    rebuild.unwrap().records.len()
+}
+
+#[tokio::test]
+async fn whole_documents_are_kept_farther_apart_where_they_are_large() {
+    assert_eq!(rebuilt_from(10, 140).await, 140 - 128);
+    assert_eq!(rebuilt_from(10, 127).await, 127 - 64);
+    assert_eq!(rebuilt_from(100_000, 140).await, 140);
+}
 
 #[tokio::test]
 async fn p2_every_version_can_be_read_and_the_log_has_no_gap() {

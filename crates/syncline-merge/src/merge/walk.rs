@@ -100,9 +100,7 @@ impl<'a> Walk<'a> {
 
     /// A side that equals the base yields to the other. The head's text of a number stays.
     pub(super) fn yielding(&self, three: Three<'a>) -> Option<Taken> {
-        let takes_text = is_active(Mutant::TakesText) && three.earlier == three.base;
-        let loses = is_active(Mutant::LosesUpdate) || takes_text;
-        if three.later == three.base && !loses {
+        if self.later_yields(three) {
             let either = is_identical(three.earlier, three.later);
             return Some(if either {
                 Taken::Either
@@ -111,6 +109,13 @@ impl<'a> Walk<'a> {
             });
         }
         (three.earlier == three.base).then_some(Taken::Later)
+    }
+
+    /// Says whether the later side equals the base.
+    pub(super) fn later_yields(&self, three: Three<'a>) -> bool {
+        let takes_text = is_active(Mutant::TakesText) && three.earlier == three.base;
+        let loses = is_active(Mutant::LosesUpdate) || takes_text;
+        three.later == three.base && !loses
     }
 
     /// Merges what is not an object on all three sides.

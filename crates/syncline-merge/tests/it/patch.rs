@@ -16,6 +16,10 @@ fn check(doc: &str, patch: &str, expected: &str) {
     let before = doc.to_text();
     assert_eq!(patch.apply(&doc, &WIDE), Ok(json(expected)));
     assert_eq!(doc.to_text(), before, "the document itself stays");
+    let shared = doc.clone();
+    assert_eq!(patch.apply_to(doc, &WIDE), Ok(json(expected)));
+    assert_eq!(shared.to_text(), before, "so does who shares it");
+    assert_eq!(patch.apply_to(shared, &WIDE), Ok(json(expected)));
     let mut writer = JsonWriter::new();
     patch.write(&mut writer);
     assert_eq!(read(&writer.into_string()), patch);
