@@ -155,7 +155,7 @@ impl Webhooks {
         let definition = Definition::of_head(&head)?;
         let standing = match self.ask(workspace, &id, Command::Stand, ANSWER_MAX).await {
             Some(standing) => standing,
-            None => asleep(workspace, &id, &definition).await?,
+            None => self.asleep(workspace, &id, &definition).await?,
         };
         Ok(Shown {
             id,
@@ -293,6 +293,32 @@ impl Webhooks {
         rows::dead(workspace, id, after, limit).await
     }
 
+    /// Says how a webhook stands that is not at work, by what is kept of it.
+    async fn asleep(
+        &self,
+        workspace: &Workspace,
+        id: &str,
+        definition: &Definition,
+    ) -> Result<Standing, Problem> {
+        let has_secret = rows::secrets(workspace, id).await?.is_some();
+        let state = match rows::state(workspace, id).await? {
+            Some(state) if has_secret => state,
+            None if has_secret => State::default(),
+            _ => idle("it has no secret on this node", workspace.now()),
+        };
+        let at = workspace
+            .position_of(&state.cursor)
+            .map_or(0, |at| at.seq.0);
+        Ok(Standing {
+            proved: self.trusts(&definition.url)
+                || state.proved.as_deref() == Some(definition.url.as_str()),
+            outstanding: rows::events(workspace, id).await?.len(),
+            in_flight: 0,
+            behind: workspace.tail().seq.0.saturating_sub(at),
+            state,
+        })
+    }
+
     async fn ask<T>(
         &self,
         workspace: &Workspace,
@@ -382,28 +408,4 @@ fn own(proposal: Proposal, context: Address, operation: Operation, body: Json) -
 fn busy() -> Problem {
     Problem::new(Code::Unavailable, "the webhook is not at work")
         .hint("a webhook without a secret on this node needs `syncline webhook rotate` first")
-}
-
-/// Says how a webhook stands that is not at work, by what is kept of it.
-async fn asleep(
-    workspace: &Workspace,
-    id: &str,
-    definition: &Definition,
-) -> Result<Standing, Problem> {
-    let has_secret = rows::secrets(workspace, id).await?.is_some();
-    let state = match rows::state(workspace, id).await? {
-        Some(state) if has_secret => state,
-        None if has_secret => State::default(),
-        _ => idle("it has no secret on this node", workspace.now()),
-    };
-    let at = workspace
-        .position_of(&state.cursor)
-        .map_or(0, |at| at.seq.0);
-    Ok(Standing {
-        proved: state.proved.as_deref() == Some(definition.url.as_str()),
-        outstanding: rows::events(workspace, id).await?.len(),
-        in_flight: 0,
-        behind: workspace.tail().seq.0.saturating_sub(at),
-        state,
-    })
 }
