@@ -26,6 +26,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long the test call waits: an exchange has its own bound.
 const TEST_MAX: Duration = Duration::from_secs(30);
 
+/// Bounds the webhooks that a node names one by one as being in trouble.
+const TROUBLES_MAX: usize = 20;
+
 /// A webhook as it is shown.
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -133,6 +136,31 @@ impl Webhooks {
             all.push(self.shown(workspace, head).await?);
         }
         Ok(all)
+    }
+
+    /// Says which of the webhooks that the principal may see do not reach their endpoints: a line
+    /// each, without a URL, since that may be all that guards an endpoint.
+    pub async fn troubles(
+        &self,
+        workspace: &Workspace,
+        principal: &Principal,
+    ) -> Result<Vec<String>, Problem> {
+        let now = workspace.now();
+        let mut troubles = Vec::new();
+        let mut more = 0;
+        for shown in self.list(workspace, principal).await? {
+            let Some(trouble) = shown.standing.trouble(&shown.definition, now) else {
+                continue;
+            };
+            match troubles.len() < TROUBLES_MAX {
+                true => troubles.push(format!("webhook {}: {trouble}", shown.id)),
+                false => more += 1,
+            }
+        }
+        if more > 0 {
+            troubles.push(format!("{more} more webhooks do not reach their endpoints"));
+        }
+        Ok(troubles)
     }
 
     /// Returns one webhook.
