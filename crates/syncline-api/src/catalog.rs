@@ -209,7 +209,11 @@ pub const MESSAGES: &[MessageType] = &[
                 "Without what this connection's actor wrote",
             ),
             may("old", Flag, "With the values before"),
-            may("ack", Flag, "With acknowledgements; not built yet"),
+            may(
+                "ack",
+                Flag,
+                "With acknowledgements, as a durable subscription always is; not built yet without `durable`",
+            ),
             may(
                 "durable",
                 Text,

@@ -423,6 +423,9 @@ const SUBSCRIBE_NOT_BUILT: [&str; 1] = ["ack"];
 
 fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
     let id = required_id(f, "id")?;
+    if let Some(name) = f.string("durable")?.map(str::to_owned) {
+        return join_durable(f, id, name);
+    }
     for name in SUBSCRIBE_NOT_BUILT {
         if f.optional(name).is_some() {
             let at = f.at(name);
@@ -431,9 +434,6 @@ fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
     }
     if f.optional("mode").and_then(Json::as_str) == Some("replica") {
         return Err(Problem::not_built("mode replica").at(f.at("mode")));
-    }
-    if let Some(name) = f.string("durable")?.map(str::to_owned) {
-        return join_durable(f, id, name);
     }
     let at = f.at("scope");
     let scope = Scope::read(f.required("scope")?, &at)?;
@@ -477,6 +477,10 @@ fn join_durable(f: &mut Fields<'_>, id: String, name: String) -> Result<Subscrib
             let why = format!("the definition of {name:?} says it");
             return Err(FieldError::invalid(f.at(member), why).into());
         }
+    }
+    if f.bool("ack")? == Some(false) {
+        let why = format!("what {name:?} delivers is always acknowledged");
+        return Err(FieldError::invalid(f.at("ack"), why).into());
     }
     Ok(Subscribe {
         durable: Some(name),

@@ -179,8 +179,11 @@ impl Digester {
     ) -> Result<Vec<String>, Problem> {
         let mut texts = Vec::new();
         let mut left = budget_bytes;
-        for line in lines(items) {
-            let Some(text) = self.text(&line, thin.then_some(left)).await? else {
+        let lines = lines(items);
+        for (done, line) in lines.iter().enumerate() {
+            // A fair share of what is left: the first must not take what the others need.
+            let share = thin.then_some(left / (lines.len() - done));
+            let Some(text) = self.text(line, share).await? else {
                 continue;
             };
             left = left.saturating_sub(text.len() + ITEM_BYTES);
@@ -211,12 +214,15 @@ impl Digester {
         };
         let body = self.body(line, &after).await?;
         let text = written(line, change, kind, &body);
-        match room {
-            Some(room) if text.len() + ITEM_BYTES > room => {
-                Ok(Some(written(line, change, kind, &Body::Thin)))
-            }
-            _ => Ok(Some(text)),
+        let fits = |text: &String| room.is_none_or(|room| text.len() + ITEM_BYTES <= room);
+        if fits(&text) {
+            return Ok(Some(text));
         }
+        let thin = written(line, change, kind, &Body::Thin);
+        if fits(&thin) {
+            return Ok(Some(thin));
+        }
+        Ok(Some(written(line, change, kind, &Body::Bare)))
     }
 
     async fn body(&self, line: &Line, after: &Head) -> Result<Body, Problem> {
@@ -257,6 +263,8 @@ impl Digester {
 enum Body {
     None,
     Thin,
+    /// Without most of who and why either: a bulk is told as one, however many changes it has.
+    Bare,
     Patch(Json),
     Snapshot(Json),
 }
@@ -318,7 +326,7 @@ fn written(line: &Line, last: &Change, kind: &str, body: &Body) -> String {
     }
     match body {
         Body::None => {}
-        Body::Thin => w.field_str("enc", "thin"),
+        Body::Thin | Body::Bare => w.field_str("enc", "thin"),
         Body::Patch(patch) => {
             w.field_str("enc", "patch");
             w.field_json("patch", patch);
@@ -334,7 +342,12 @@ fn written(line: &Line, last: &Change, kind: &str, body: &Body) -> String {
     // Nothing is said of what became of a context after it left.
     if kind != "leave" {
         write_changed(&mut w, line);
-        write_by(&mut w, line);
+        let by_max = if matches!(body, Body::Bare) {
+            1
+        } else {
+            BY_MAX
+        };
+        write_by(&mut w, line, by_max);
     }
     w.end_object();
     w.into_string()
@@ -358,11 +371,11 @@ fn write_changed(w: &mut JsonWriter, line: &Line) {
 }
 
 /// Writes who made the changes, why, and what came of each.
-fn write_by(w: &mut JsonWriter, line: &Line) {
+fn write_by(w: &mut JsonWriter, line: &Line, by_max: usize) {
     w.field_u64("changes", line.entries.len() as u64);
     w.key("by");
     w.begin_array();
-    let skip = line.entries.len().saturating_sub(BY_MAX);
+    let skip = line.entries.len().saturating_sub(by_max);
     for entry in line.entries.iter().skip(skip) {
         let change = &entry.change;
         w.begin_object();

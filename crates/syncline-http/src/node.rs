@@ -1,5 +1,7 @@
 //! What a node says of itself, and its workspaces.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use syncline_api::{Code, Problem};
 use syncline_engine::{Compacted, Compaction, Health};
@@ -10,6 +12,9 @@ use crate::answer;
 use crate::ask::{Answer, Ask, JSON};
 use crate::contexts::made;
 use crate::counts;
+
+/// How long the status waits for webhooks to say how they do: whoever asks wants to know now.
+const WEBHOOKS_WAIT: Duration = Duration::from_secs(2);
 
 /// `GET /healthz`
 pub(crate) async fn healthz(ask: Ask) -> Answer {
@@ -48,7 +53,11 @@ fn write_reasons(w: &mut JsonWriter, health: &Health) {
 pub(crate) async fn status(ask: Ask) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let doors = &ask.node.doors;
-    let health = doors.engine.health();
+    let mut health = doors.engine.health();
+    // Events that do not arrive are no reason to take the node out of service: the probes do not
+    // know of them.
+    health.reasons.extend(webhooks(&ask).await?);
+    health.healthy &= health.reasons.is_empty();
     // A node whose store cannot be read still says how it is.
     let open = workspace.conflicts_open(&principal).await.ok();
     Ok(answer::written(|w| {
@@ -71,6 +80,20 @@ pub(crate) async fn status(ask: Ask) -> Answer {
         }
         w.end_object();
     }))
+}
+
+/// Says which webhooks do not reach their endpoints.
+async fn webhooks(ask: &Ask) -> Result<Vec<String>, Problem> {
+    let (workspace, principal) = (ask.workspace()?, ask.principal()?);
+    let Some(webhooks) = &ask.node.doors.webhooks else {
+        return Ok(Vec::new());
+    };
+    let asked = webhooks.troubles(&workspace, &principal);
+    Ok(match tokio::time::timeout(WEBHOOKS_WAIT, asked).await {
+        Ok(Ok(troubles)) => troubles,
+        Ok(Err(problem)) => vec![format!("the webhooks cannot be looked at: {problem}")],
+        Err(_) => vec!["the webhooks did not say in time how they do".to_owned()],
+    })
 }
 
 /// Writes how far the last thinning of old versions came.

@@ -169,6 +169,16 @@ fn each_wrong_field_is_named() {
             Code::Invalid,
             "/scope",
         ),
+        (
+            r#"{"type":"subscribe","id":"s","durable":"x","ack":false}"#,
+            Code::Invalid,
+            "/ack",
+        ),
+        (
+            r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"ack":true}"#,
+            Code::NotBuilt,
+            "/ack",
+        ),
         (r#"{"type":"submit","id":"r"}"#, Code::Invalid, "/proposals"),
         (
             r#"{"type":"submit","id":"r","proposals":{}}"#,
@@ -187,6 +197,19 @@ fn each_wrong_field_is_named() {
         let problem = read(text).unwrap_err();
         assert_eq!(problem.code, code, "{text}");
         assert_eq!(problem.pointer.unwrap().to_string(), pointer, "{text}");
+    }
+}
+
+#[test]
+fn a_durable_subscription_may_say_that_it_acknowledges() {
+    for text in [
+        r#"{"type":"subscribe","id":"s","durable":"x"}"#,
+        r#"{"type":"subscribe","id":"s","durable":"x","ack":true}"#,
+    ] {
+        let Ok(ClientMessage::Subscribe(subscribe)) = read(text) else {
+            panic!("{text}");
+        };
+        assert_eq!(subscribe.durable.as_deref(), Some("x"));
     }
 }
 

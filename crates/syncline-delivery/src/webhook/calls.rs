@@ -26,6 +26,9 @@ const ANSWER_MAX: Duration = Duration::from_secs(10);
 /// How long the test call waits: an exchange has its own bound.
 const TEST_MAX: Duration = Duration::from_secs(30);
 
+/// Bounds the webhooks that a node names one by one as being in trouble.
+const TROUBLES_MAX: usize = 20;
+
 /// A webhook as it is shown.
 #[derive(Clone, Debug)]
 pub struct Shown {
@@ -135,6 +138,31 @@ impl Webhooks {
         Ok(all)
     }
 
+    /// Says which of the webhooks that the principal may see do not reach their endpoints: a line
+    /// each, without a URL, since that may be all that guards an endpoint.
+    pub async fn troubles(
+        &self,
+        workspace: &Workspace,
+        principal: &Principal,
+    ) -> Result<Vec<String>, Problem> {
+        let now = workspace.now();
+        let mut troubles = Vec::new();
+        let mut more = 0;
+        for shown in self.list(workspace, principal).await? {
+            let Some(trouble) = shown.standing.trouble(&shown.definition, now) else {
+                continue;
+            };
+            match troubles.len() < TROUBLES_MAX {
+                true => troubles.push(format!("webhook {}: {trouble}", shown.id)),
+                false => more += 1,
+            }
+        }
+        if more > 0 {
+            troubles.push(format!("{more} more webhooks do not reach their endpoints"));
+        }
+        Ok(troubles)
+    }
+
     /// Returns one webhook.
     pub async fn get(
         &self,
@@ -155,7 +183,7 @@ impl Webhooks {
         let definition = Definition::of_head(&head)?;
         let standing = match self.ask(workspace, &id, Command::Stand, ANSWER_MAX).await {
             Some(standing) => standing,
-            None => asleep(workspace, &id, &definition).await?,
+            None => self.asleep(workspace, &id, &definition).await?,
         };
         Ok(Shown {
             id,
@@ -293,6 +321,32 @@ impl Webhooks {
         rows::dead(workspace, id, after, limit).await
     }
 
+    /// Says how a webhook stands that is not at work, by what is kept of it.
+    async fn asleep(
+        &self,
+        workspace: &Workspace,
+        id: &str,
+        definition: &Definition,
+    ) -> Result<Standing, Problem> {
+        let has_secret = rows::secrets(workspace, id).await?.is_some();
+        let state = match rows::state(workspace, id).await? {
+            Some(state) if has_secret => state,
+            None if has_secret => State::default(),
+            _ => idle("it has no secret on this node", workspace.now()),
+        };
+        let at = workspace
+            .position_of(&state.cursor)
+            .map_or(0, |at| at.seq.0);
+        Ok(Standing {
+            proved: self.trusts(&definition.url)
+                || state.proved.as_deref() == Some(definition.url.as_str()),
+            outstanding: rows::events(workspace, id).await?.len(),
+            in_flight: 0,
+            behind: workspace.tail().seq.0.saturating_sub(at),
+            state,
+        })
+    }
+
     async fn ask<T>(
         &self,
         workspace: &Workspace,
@@ -382,28 +436,4 @@ fn own(proposal: Proposal, context: Address, operation: Operation, body: Json) -
 fn busy() -> Problem {
     Problem::new(Code::Unavailable, "the webhook is not at work")
         .hint("a webhook without a secret on this node needs `syncline webhook rotate` first")
-}
-
-/// Says how a webhook stands that is not at work, by what is kept of it.
-async fn asleep(
-    workspace: &Workspace,
-    id: &str,
-    definition: &Definition,
-) -> Result<Standing, Problem> {
-    let has_secret = rows::secrets(workspace, id).await?.is_some();
-    let state = match rows::state(workspace, id).await? {
-        Some(state) if has_secret => state,
-        None if has_secret => State::default(),
-        _ => idle("it has no secret on this node", workspace.now()),
-    };
-    let at = workspace
-        .position_of(&state.cursor)
-        .map_or(0, |at| at.seq.0);
-    Ok(Standing {
-        proved: state.proved.as_deref() == Some(definition.url.as_str()),
-        outstanding: rows::events(workspace, id).await?.len(),
-        in_flight: 0,
-        behind: workspace.tail().seq.0.saturating_sub(at),
-        state,
-    })
 }

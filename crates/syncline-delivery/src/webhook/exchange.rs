@@ -9,11 +9,11 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderMap, RETRY_AFTER, USER_AGENT};
+use http::header::{CONNECTION, CONTENT_TYPE, DATE, HOST, HeaderMap, RETRY_AFTER, USER_AGENT};
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -125,7 +125,7 @@ pub struct Post {
 pub struct Answer {
     /// The status: it counts as soon as the head is whole, whatever becomes of the body.
     pub status: u16,
-    /// `Retry-After`, where it is a number of seconds.
+    /// `Retry-After`, in seconds or as a date.
     pub retry_after: Option<Duration>,
     /// The beginning of the body.
     pub body: Vec<u8>,
@@ -199,6 +199,7 @@ impl Exchange {
         let _room = _room.map_err(|_| ExchangeError::Stopping)?;
         let deadline = Instant::now() + self.limits.time_max;
         let mut driver = JoinSet::new();
+        let sent_at_s = post.timestamp_s;
         let head = timeout_at(deadline, self.head(post, &mut driver)).await;
         let head = head.map_err(|_| ExchangeError::TimedOut(self.limits.time_max))??;
         let (parts, body) = head.into_parts();
@@ -207,7 +208,7 @@ impl Exchange {
         let _ = timeout_at(deadline, self.read(body, &mut begin)).await;
         Ok(Answer {
             status: parts.status.as_u16(),
-            retry_after: retry_after(&parts.headers),
+            retry_after: retry_after(&parts.headers, sent_at_s),
             body: begin,
         })
     }
@@ -355,12 +356,23 @@ fn request(post: Post) -> Request<Full<Bytes>> {
     request
 }
 
-/// Reads seconds; a date is left to the schedule, which waits anyway.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+/// Reads seconds or a date; what is neither is left to the schedule, which waits anyway.
+fn retry_after(headers: &HeaderMap, sent_at_s: i64) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // More digits than fit are very long, and clamped later.
-    digits.then(|| Duration::from_secs(text.parse().unwrap_or(u64::from(u32::MAX))))
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit are very long, and clamped later.
+        return Some(Duration::from_secs(
+            text.parse().unwrap_or(u64::from(u32::MAX)),
+        ));
+    }
+    let until = httpdate::parse_http_date(text).ok()?;
+    // By the endpoint's own clock, where it tells it: a wrong one is then wrong on both sides.
+    let its_now = headers.get(DATE).and_then(|date| date.to_str().ok());
+    let its_now = its_now.and_then(|date| httpdate::parse_http_date(date).ok());
+    let sent_at = Duration::from_secs(u64::try_from(sent_at_s).unwrap_or(0));
+    let now = its_now.unwrap_or(UNIX_EPOCH + sent_at);
+    // A date that has passed asks for nothing.
+    Some(until.duration_since(now).unwrap_or_default())
 }
 
 /// A stream that ends in an error once too much was read from it.

@@ -90,6 +90,24 @@ impl Guard {
         Ok(target)
     }
 
+    /// Says whether the node's owner vouches for an endpoint: the setting names its host, or the
+    /// address that its URL is written with. A name that merely leads to such an address is not
+    /// named by that.
+    pub fn vouches(&self, url: &str) -> bool {
+        let Ok(target) = Target::parse(url) else {
+            return false;
+        };
+        let address = match &target.host {
+            Host::Ip(address) => Some(address.to_canonical()),
+            Host::Name(name) if is_localhost(name) => Some(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            Host::Name(_) => None,
+        };
+        self.allowed.iter().any(|item| match address {
+            Some(address) => item.covers(&target.host, address),
+            None => item.names(&target.host),
+        })
+    }
+
     /// Says whether a host may be reached at an address.
     pub fn check_address(&self, host: &Host, address: IpAddr) -> Result<(), Denied> {
         // The system connects to a mapped address as to the one inside.
@@ -129,11 +147,17 @@ impl Allowed {
     }
 
     fn covers(&self, host: &Host, address: IpAddr) -> bool {
+        match self {
+            Allowed::Net { first, bits } => same_net(*first, address, *bits),
+            Allowed::Host(_) | Allowed::Below(_) => self.names(host),
+        }
+    }
+
+    fn names(&self, host: &Host) -> bool {
         match (self, host) {
-            (Allowed::Net { first, bits }, _) => same_net(*first, address, *bits),
             (Allowed::Host(allowed), Host::Name(name)) => name == allowed,
             (Allowed::Below(domain), Host::Name(name)) => name.ends_with(domain.as_str()),
-            (Allowed::Host(_) | Allowed::Below(_), Host::Ip(_)) => false,
+            (Allowed::Net { .. }, _) | (_, Host::Ip(_)) => false,
         }
     }
 }

@@ -106,6 +106,8 @@ pub struct Machine {
     due: BTreeSet<(Timestamp, Slot)>,
     in_flight: usize,
     challenging: bool,
+    /// Nobody needs to ask the endpoint whether it wants to hear.
+    trusted: bool,
     /// What changed since the last step.
     changed: BTreeSet<Slot>,
     rows: Vec<Row>,
@@ -139,6 +141,7 @@ impl Machine {
             due: BTreeSet::new(),
             in_flight: 0,
             challenging: false,
+            trusted: false,
             changed: BTreeSet::new(),
             rows: Vec::new(),
             state_changed: false,
@@ -197,9 +200,9 @@ impl Machine {
         due.take(2 * self.policy.in_flight_max).count() == 2 * self.policy.in_flight_max
     }
 
-    /// Says whether the endpoint has proved that it wants to hear.
+    /// Says whether the endpoint has proved that it wants to hear, or need not.
     pub fn is_proved(&self) -> bool {
-        self.state.proved.as_deref() == Some(self.url.as_str())
+        self.trusted || self.state.proved.as_deref() == Some(self.url.as_str())
     }
 
     /// Takes an event that was read from the log, or is to be sent again. One that is there
@@ -244,9 +247,10 @@ impl Machine {
         self.state_changed = true;
     }
 
-    /// Takes it that the endpoint wants to hear, without asking it.
+    /// Takes it that the endpoint wants to hear, without asking it. It is not kept: once
+    /// settings say otherwise, the endpoint is asked.
     pub fn trust(&mut self) {
-        self.state.proved = Some(self.url.clone());
+        self.trusted = true;
     }
 
     /// Calls the endpoint again, whatever it did before.

@@ -11,6 +11,7 @@ pub mod definition;
 mod desk;
 pub mod event;
 pub mod exchange;
+pub mod fuzz;
 pub mod guard;
 pub mod machine;
 pub mod policy;

@@ -12,6 +12,8 @@ pub const SECRET_PREFIX: &str = "whsec_";
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 /// How many bytes the node draws for a secret of its own: as many as the hash has.
 const SECRET_DRAWN: usize = 32;
+/// Bounds the signatures of one message that are looked at.
+const SIGNATURES_MAX: usize = 16;
 /// SHA-256's block, in which HMAC pads its key.
 const BLOCK: usize = 64;
 
@@ -64,6 +66,19 @@ impl Secret {
         let hash = hmac_sha256(&self.0, &[head.as_bytes(), body]);
         format!("v1,{}", STANDARD.encode(hash))
     }
+
+    /// Says whether one of a message's signatures is by this secret. The caller looks at the time.
+    pub fn verifies(&self, signatures: &str, id: &str, timestamp_s: i64, body: &[u8]) -> bool {
+        let own = self.sign(id, timestamp_s, body);
+        let mut given = signatures.split(' ').take(SIGNATURES_MAX);
+        given.any(|given| is_same(given.as_bytes(), own.as_bytes()))
+    }
+}
+
+/// Compares without telling by the time it takes how far two texts agree.
+fn is_same(a: &[u8], b: &[u8]) -> bool {
+    let differ = a.iter().zip(b).fold(0, |differ, (a, b)| differ | (a ^ b));
+    a.len() == b.len() && std::hint::black_box(differ) == 0
 }
 
 impl fmt::Debug for Secret {
@@ -151,8 +166,21 @@ mod tests {
         let body = br#"{"test": 2432232314}"#;
         let signed = secret.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, body);
         assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-        let both = signatures(&[secret.clone(), secret], "a", 1, b"{}");
+        let both = signatures(&[Secret::draw(), secret.clone()], "a", 1, b"{}");
         assert_eq!(both.split(' ').count(), 2);
+        assert!(secret.verifies(&both, "a", 1, b"{}"));
+        for (signed, id, at, body) in [
+            (both.as_str(), "b", 1, "{}"),
+            (&both, "a", 2, "{}"),
+            (&both, "a", 1, "{ }"),
+            (&both[..both.len() - 1], "a", 1, "{}"),
+            ("", "a", 1, "{}"),
+        ] {
+            assert!(
+                !secret.verifies(signed, id, at, body.as_bytes()),
+                "{signed}"
+            );
+        }
     }
 
     #[test]

@@ -44,4 +44,27 @@ impl Standing {
             Some(_) => "half_open",
         }
     }
+
+    /// Says what keeps events from their endpoint, since when and why; nothing where they arrive,
+    /// where it may pass by itself soon, or where its owner turned it off.
+    pub fn trouble(&self, definition: &Definition, now: Timestamp) -> Option<String> {
+        if !definition.enabled {
+            return None;
+        }
+        let state = &self.state;
+        if let Some(disabled) = &state.disabled {
+            let (at, reason) = (disabled.at, &disabled.reason);
+            return Some(format!("disabled since {at}: {reason}"));
+        }
+        let why = state.last_error.as_deref().unwrap_or("its endpoint fails");
+        if !self.proved && state.challenges > 0 {
+            return Some(format!("not called yet: {why}"));
+        }
+        match (self.circuit(now), state.failing_since) {
+            ("closed", _) | (_, None) => None,
+            (circuit, Some(since)) => Some(format!(
+                "its circuit is {circuit}, nothing arrived since {since}: {why}"
+            )),
+        }
+    }
 }

@@ -40,7 +40,7 @@ const ORPHANS_KEPT_MS: i64 = 3_600_000;
 pub struct WebhookSettings {
     /// When to try again, and when to give up.
     pub policy: Policy,
-    /// Whether an endpoint is asked once if it wants to hear.
+    /// Whether an endpoint that the guard does not vouch for is asked once if it wants to hear.
     pub challenge: bool,
     /// Bounds the webhooks of a workspace.
     pub webhooks_max: usize,
@@ -131,6 +131,11 @@ impl Webhooks {
     /// other yet.
     fn acts(&self) -> bool {
         true
+    }
+
+    /// Says whether an endpoint is called without being asked first whether it wants to hear.
+    pub(crate) fn trusts(&self, url: &str) -> bool {
+        !self.inner.settings.challenge || self.inner.exchange.guard().vouches(url)
     }
 
     async fn look(self) {
@@ -358,7 +363,7 @@ impl Follower {
         let (policy, now) = (settings.policy.clone(), self.workspace.now());
         let url = definition.url.clone();
         let mut machine = Machine::restore(policy, url, state, events, now);
-        if !settings.challenge {
+        if self.webhooks.trusts(&definition.url) {
             machine.trust();
         }
         Ok(machine)

@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use syncline_api::{From, Scope, ScopeTerm};
+use syncline_api::{BulkMode, From, Scope, ScopeTerm};
 use syncline_delivery::{Digester, FeedRequest};
 use syncline_engine::{Principal, TestFaults};
 use syncline_merge::{ApplyLimits, Patch};
 use syncline_model::ids::{Address, Version};
 use syncline_model::json::{Json, Limits, Pointer};
+use syncline_model::proposal::Operation;
 
 use crate::p5::held_by;
-use crate::{Dice, Node, address};
+use crate::{Dice, Node, address, json};
 
 /// What a reader of digests holds, by the line of each context.
 type Held = BTreeMap<Address, (Version, Json)>;
@@ -98,4 +99,34 @@ async fn p5_digests_that_are_applied_give_the_heads() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_bulk_that_is_larger_than_the_budget_is_told_in_few_words() {
+    let node = Node::start(TestFaults::default()).await;
+    let owner = Principal::owner();
+    let tail = node.workspace.seal(&node.workspace.tail());
+    let proposals: Vec<_> = (0..50)
+        .map(|n| {
+            let body = format!(r#"{{"data":{{"n":{n}}}}}"#);
+            let context = format!("task/t{}", n % 5);
+            let mut proposal = node.proposal(&context, Operation::Merge, &body);
+            proposal.create = true;
+            proposal
+        })
+        .collect();
+    let mode = BulkMode::Independent;
+    let written = node.workspace.submit_bulk(&owner, mode, None, proposals);
+    written.await.unwrap();
+    let request = FeedRequest::new(Scope::workspace(), From::Cursor(tail));
+    let digester = Digester::new(node.workspace.clone(), owner, &request).unwrap();
+    let digest = digester.digest(request, 3_000).await.unwrap();
+    assert_eq!((digest.contexts.len(), digest.changes), (5, 50));
+    let bytes: usize = digest.contexts.iter().map(String::len).sum();
+    assert!(bytes <= 3_000, "{bytes} bytes");
+    let last = json(&digest.contexts[4]);
+    assert_eq!(last.get("changes"), Some(&Json::from(10)));
+    let by = last.get("by").and_then(Json::as_array).unwrap();
+    assert_eq!(by.len(), 1, "the newest");
+    assert_eq!(by[0].get("version"), Some(&Json::from(10)));
 }

@@ -64,7 +64,8 @@ async fn a_webhook_is_made_shown_changed_rotated_and_ended() {
         ("mode", r#""thin""#),
         ("enabled", "true"),
         ("description", r#""d""#),
-        ("verified", "false"),
+        // The setting names its address.
+        ("verified", "true"),
         ("circuit", r#""closed""#),
         ("delivered", "0"),
     ] {
@@ -74,7 +75,7 @@ async fn a_webhook_is_made_shown_changed_rotated_and_ended() {
             "{name}"
         );
     }
-    assert_eq!(text(&webhook, "status"), "unverified");
+    assert_eq!(text(&webhook, "status"), "active");
     assert_eq!(text(&webhook, "etag"), shown.etag());
     let list = node.get(HOOKS).await.ok().json();
     assert_eq!(list.get("webhooks").unwrap().as_array().unwrap().len(), 1);
@@ -231,4 +232,40 @@ async fn what_is_wrong_is_named() {
     assert_eq!(refused.status, 400);
     let refused = patch(&node, &place, r#"{"secret":"whsec_AAAA"}"#).await;
     assert_eq!(text(&refused.json(), "pointer"), "/secret");
+}
+
+#[tokio::test]
+async fn p10_the_status_names_webhooks_that_reach_nobody() {
+    let node = node().await;
+    let body = r#"{"url":"https://127.0.0.1:1/secret-path"}"#;
+    let made = post(&node, HOOKS, body).await.json();
+    let id = text(&made, "id");
+    let status = node.get("/v1/status").await.ok().json();
+    assert_eq!(status.get("healthy"), Some(&Json::from(true)));
+    // Five events fail at once, and the circuit opens.
+    for n in 0..5 {
+        let written = node
+            .put(&format!("/v1/contexts/task/t{n}"), &[], "{}")
+            .await;
+        assert_eq!(written.status, 201, "{}", written.body);
+    }
+    let mut status = Json::Null;
+    for _ in 0..500 {
+        status = node.get("/v1/status").await.ok().json();
+        if status.get("healthy") == Some(&Json::from(false)) {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let reasons = status.get("reasons").and_then(Json::as_array).unwrap();
+    let reason = reasons[0].as_str().unwrap();
+    let begin = format!("webhook {id}: its circuit is open, nothing arrived since 20");
+    assert!(reason.starts_with(&begin), "{reason}");
+    assert!(reason.ends_with("the connection failed") && !reason.contains("secret-path"));
+    node.get("/healthz").await.ok();
+    // Its owner knows what he turned off.
+    let off = r#"{"enabled":false}"#;
+    patch(&node, &format!("{HOOKS}/{id}"), off).await.ok();
+    let status = node.get("/v1/status").await.ok().json();
+    assert_eq!(status.get("reasons"), Some(&json("[]")));
 }

@@ -9,7 +9,7 @@ mod names;
 
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 9] = [
+const TARGETS: [Target; 10] = [
     ("json", syncline_model::json::fuzz::fuzz_json),
     ("patch", syncline_merge::fuzz::fuzz_patch),
     ("merge_patch", syncline_merge::fuzz::fuzz_merge_patch),
@@ -19,6 +19,7 @@ const TARGETS: [Target; 9] = [
     ("filter", syncline_rules::fuzz::fuzz_filter),
     ("request", syncline_http::fuzz::fuzz_request),
     ("names", names::fuzz_names),
+    ("url", syncline_delivery::webhook::fuzz::fuzz_url),
 ];
 
 /// Texts that are close to something good.
@@ -39,6 +40,9 @@ const SEEDS: &[&str] = &[
     "01a1fdf8-1e70-79b8-b4c4-202c2c946ac9",
     "2026-11-21T12:00:00.123Z",
     "/data/a~1b/~0",
+    "https://hooks.example:8443/a?b=c",
+    "http://[::ffff:127.0.0.1]/",
+    "0x7f.1:80/",
     "a=1&label=x%3Dy&q=%F0%9F%8C%8D",
 ];
 

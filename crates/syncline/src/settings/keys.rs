@@ -118,9 +118,9 @@ pub const KEYS: &[Key] = &[
     key("retention", Kind::Word(&["all", "daily", "tagged"]), "all", "which versions older than keep_all_days are kept, where their kind says nothing"),
     key("keep_all_days", Kind::Number(30, 36_500), "30", "for how many days all versions are kept, where older ones are thinned"),
     key("conflict_deadline_s", Kind::Number(1, 31_536_000), "300", "how long a conflict waits before it is more urgent"),
-    key("webhooks_allow", Kind::List, "", "addresses, ranges such as 10.0.0.0/8, and hosts that webhooks may reach though they are not public"),
+    key("webhooks_allow", Kind::List, "", "addresses, ranges such as 10.0.0.0/8, and hosts that webhooks may reach though they are not public; endpoints named so need no challenge"),
     key("webhooks_allow_http", Kind::Flag, "false", "whether webhooks may go to http:// URLs"),
-    key("webhooks_challenge", Kind::Flag, "true", "whether an endpoint must answer with a challenge before it is sent anything"),
+    key("webhooks_challenge", Kind::Flag, "true", "whether an endpoint that webhooks_allow does not name must answer with a challenge before it is sent anything"),
     key("max_webhooks", Kind::Number(1, 10_000), "100", "the webhooks of one workspace"),
     key("store_readers", Kind::Number(1, 64), "4", "the threads that read from disk"),
 ];

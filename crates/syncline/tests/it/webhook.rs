@@ -1,8 +1,9 @@
 //! `webhook`: made, listed, tested and ended from the command line, against an endpoint of this
 //! test.
 
-use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use syncline_model::json::Json;
@@ -126,4 +127,87 @@ fn a_wrong_setting_keeps_the_node_from_starting() {
     let said = crate::node::finish(command);
     assert_eq!(said.code, 2, "{said:?}");
     assert!(said.err.contains("10.0.0.0/33"), "{}", said.err);
+}
+
+/// Starts a receiver, and returns where it listens.
+fn receiver(node: &Node, secret_file: &str, more: &[&str]) -> (Child, String) {
+    let arguments = ["webhook", "listen", "--listen", "127.0.0.1:0", "--json"];
+    let mut command = node.home.command(&arguments);
+    command.args(["--secret-file", secret_file]).args(more);
+    let mut child = command.spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let url = loop {
+        let mut line = String::new();
+        assert!(said.read_line(&mut line).unwrap() > 0, "it ended");
+        if let Some(url) = line.trim_end().strip_prefix("listening on ") {
+            break url.to_owned();
+        }
+    };
+    // What it says later must not fill the pipe.
+    std::thread::spawn(move || said.read_to_end(&mut Vec::new()));
+    (child, url)
+}
+
+fn posted(url: &str, headers: &str, body: &str) -> String {
+    let authority = url.trim_start_matches("http://").trim_end_matches('/');
+    let mut stream = TcpStream::connect(authority).unwrap();
+    let length = body.len();
+    let text =
+        format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n{headers}\r\n{body}");
+    stream.write_all(text.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn a_receiver_shows_what_the_node_signed_and_nothing_else() {
+    let node = node();
+    let (child, url) = receiver(&node, "hook.secret", &["--count", "2"]);
+    let forged = r#"{"type":"dev.syncline.context.updated","subject":"task/forged"}"#;
+    for headers in [
+        "",
+        "webhook-id: a\r\nwebhook-timestamp: 1\r\nwebhook-signature: v1,AAAA\r\n",
+        "webhook-id: a\r\nwebhook-timestamp: soon\r\nwebhook-signature: v1,AAAA\r\n",
+    ] {
+        let answer = posted(&url, headers, forged);
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{headers}: {answer}");
+    }
+    // The file was made, for this user alone, and the node signs with it.
+    let file = node.home.dir.path().join("hook.secret");
+    let mode = std::os::unix::fs::PermissionsExt::mode(&file.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let add = ["webhook", "add", &url, "--context", "task/a"];
+    node.ok(&[&add[..], &["--secret-file", "hook.secret"]].concat());
+    node.ok(&["put", "task/a", "data.n=1", "-m", "begun"]);
+    node.ok(&["patch", "task/a", "data.n=2"]);
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    let out = String::from_utf8(ended.stdout).unwrap();
+    let events: Vec<Json> = out.lines().map(crate::node::parse).collect();
+    let types: Vec<_> = events
+        .iter()
+        .map(|event| {
+            assert_eq!(event.get("subject").and_then(Json::as_str), Some("task/a"));
+            event.get("type").and_then(Json::as_str).unwrap()
+        })
+        .collect();
+    let wanted = [
+        "dev.syncline.context.created",
+        "dev.syncline.context.updated",
+    ];
+    assert_eq!(types, wanted);
+}
+
+#[test]
+fn a_receiver_without_a_good_secret_does_not_start() {
+    let home = Home::new();
+    std::fs::write(home.dir.path().join("short"), "whsec_AAAA\n").unwrap();
+    let said = home.run(&["webhook", "listen", "--secret-file", "short"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(
+        said.err.contains("short: a secret is whsec_"),
+        "{}",
+        said.err
+    );
 }

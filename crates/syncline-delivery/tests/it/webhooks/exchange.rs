@@ -280,6 +280,30 @@ async fn statuses_and_retry_after_are_told() {
         (
             "HTTP/1.1 503 No\r\nretry-after: Fri, 31 Dec 1999 23:59:59 GMT\r\n\r\n",
             503,
+            Some(0),
+        ),
+        // A date counts from the endpoint's own clock, in each of its three forms.
+        (
+            "HTTP/1.1 503 No\r\ndate: Fri, 31 Dec 1999 23:59:00 GMT\r\n\
+             retry-after: Fri, 31 Dec 1999 23:59:59 GMT\r\n\r\n",
+            503,
+            Some(59),
+        ),
+        (
+            "HTTP/1.1 429 No\r\ndate: Fri Dec 31 23:00:00 1999\r\n\
+             retry-after: Friday, 31-Dec-99 23:59:00 GMT\r\n\r\n",
+            429,
+            Some(59 * 60),
+        ),
+        // Without one, from the moment that was signed.
+        (
+            "HTTP/1.1 503 No\r\nretry-after: Fri, 15 Jan 2027 09:00:00 GMT\r\n\r\n",
+            503,
+            Some(3_600),
+        ),
+        (
+            "HTTP/1.1 503 No\r\nretry-after: soon, please\r\n\r\n",
+            503,
             None,
         ),
         (

@@ -350,3 +350,25 @@ fn settings_allow_ranges_addresses_and_hosts() {
             .is_some_and(|hint| hint.contains("webhooks_allow_http"))
     );
 }
+
+#[test]
+fn its_owner_vouches_for_what_the_setting_names() {
+    let guard = guard(&["127.0.0.1", "10.0.0.0/8", "hooks.example", "*.corp.example"]);
+    for (url, vouched) in [
+        ("http://127.0.0.1:8080/hook", true),
+        ("http://0x7f000001/", true),
+        ("http://[::ffff:127.0.0.1]/", true),
+        ("http://localhost:3000/", true),
+        ("https://10.1.2.3/", true),
+        ("https://hooks.example/", true),
+        ("https://a.corp.example/", true),
+        ("https://corp.example/", false),
+        ("https://evil.example/", false),
+        ("https://127.0.0.2/", false),
+        ("https://8.8.8.8/", false),
+        ("https://[::1]/", false),
+        ("hooks.example", false),
+    ] {
+        assert_eq!(guard.vouches(url), vouched, "{url}");
+    }
+}

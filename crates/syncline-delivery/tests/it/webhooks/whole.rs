@@ -1,12 +1,13 @@
 //! Webhooks at work: an engine on the memory store, and an endpoint on loopback that does as it
 //! is told.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use syncline_api::{Code, Problem};
 use syncline_delivery::webhook::calls::read_again;
-use syncline_delivery::webhook::exchange::{Exchange, ExchangeLimits, Roots, SystemResolver};
+use syncline_delivery::webhook::exchange::{Exchange, ExchangeLimits, Resolve, Roots};
 use syncline_delivery::webhook::guard::Guard;
 use syncline_delivery::webhook::machine::End;
 use syncline_delivery::webhook::policy::Policy;
@@ -15,6 +16,7 @@ use syncline_engine::{Engine, Principal, Settings, SystemClock, Workspace};
 use syncline_model::ids::{PrincipalId, WorkspaceId};
 use syncline_model::json::Json;
 use syncline_model::proposal::{Actor, Operation, Precondition, Proposal};
+use syncline_model::time::Timestamp;
 use syncline_store::MemoryStore;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -102,6 +104,11 @@ impl Endpoint {
         format!("http://127.0.0.1:{}/hook", self.port)
     }
 
+    /// The same endpoint by a name that no setting lists.
+    fn url_by_name(&self) -> String {
+        format!("http://hooks.example:{}/hook", self.port)
+    }
+
     fn answer(&self, answering: impl Fn(&Came) -> (u16, String) + Send + Sync + 'static) {
         *self.answering.lock().unwrap() = Arc::new(answering);
     }
@@ -170,11 +177,20 @@ fn quick() -> Policy {
     }
 }
 
+/// Every name is this machine's.
+struct Loopback;
+
+#[async_trait::async_trait]
+impl Resolve for Loopback {
+    async fn resolve(&self, _name: &str) -> std::io::Result<Vec<IpAddr>> {
+        Ok(vec![IpAddr::V4(Ipv4Addr::LOCALHOST)])
+    }
+}
+
 fn webhooks(engine: &Engine, policy: Policy) -> Webhooks {
     let guard = Guard::new(true, &["127.0.0.1".to_owned()]).unwrap();
     let limits = ExchangeLimits::default();
-    let resolver = Arc::new(SystemResolver::default());
-    let exchange = Exchange::new(guard, resolver, Roots::System, limits);
+    let exchange = Exchange::new(guard, Arc::new(Loopback), Roots::System, limits);
     let settings = WebhookSettings {
         policy,
         ..WebhookSettings::default()
@@ -220,7 +236,11 @@ impl Bench {
     }
 
     async fn try_make(&self, more: &str) -> Result<Made, Problem> {
-        let text = format!(r#"{{"url":"{}"{more}}}"#, self.endpoint.url());
+        self.try_make_at(&self.endpoint.url(), more).await
+    }
+
+    async fn try_make_at(&self, url: &str, more: &str) -> Result<Made, Problem> {
+        let text = format!(r#"{{"url":"{url}"{more}}}"#);
         let wanted = Wanted::read(&json(&text), true).unwrap();
         let proposal = self.proposal("task/any", Operation::Create, "{}");
         let principal = Principal::owner();
@@ -331,7 +351,9 @@ async fn nothing_comes_before_the_challenge_came_back() {
     };
     let bench = Bench::start(policy).await;
     bench.endpoint.answer(|_| (200, "whatever".to_owned()));
-    let made = bench.make("").await;
+    // The name leads to an address that the setting lists, but nobody vouched for the name.
+    let url = bench.endpoint.url_by_name();
+    let made = bench.try_make_at(&url, "").await.unwrap();
     bench.set("task/a", 1).await;
     let failed = |shown: &Shown| shown.standing.state.challenges == 2;
     let shown = bench.wait_until(&made.id, failed).await;
@@ -343,6 +365,23 @@ async fn nothing_comes_before_the_challenge_came_back() {
     bench.change(&made.id, r#"{"enabled":true}"#).await;
     let came = bench.endpoint.wait_for(1).await;
     assert_eq!(came[0].text("subject"), "task/a");
+    bench.webhooks.stop().await;
+}
+
+#[tokio::test]
+async fn an_endpoint_that_the_setting_names_needs_no_challenge() {
+    let bench = Bench::start(quick()).await;
+    bench.endpoint.answer(|came| {
+        let asked = came.text("type") == "dev.syncline.webhook.verification";
+        (if asked { 500 } else { 200 }, String::new())
+    });
+    let made = bench.make("").await;
+    bench.set("task/a", 1).await;
+    let came = bench.endpoint.wait_for(1).await;
+    assert_eq!(came[0].text("subject"), "task/a");
+    let all = bench.endpoint.came.lock().unwrap().len();
+    assert_eq!(all, 1, "nothing but the event came");
+    assert!(bench.shown(&made.id).await.standing.proved);
     bench.webhooks.stop().await;
 }
 
@@ -449,7 +488,11 @@ async fn gone_disables_until_its_owner_enables() {
     let made = bench.make("").await;
     bench.set("task/a", 1).await;
     let gone = |shown: &Shown| shown.standing.state.disabled.is_some();
-    bench.wait_until(&made.id, gone).await;
+    let shown = bench.wait_until(&made.id, gone).await;
+    let trouble = shown.standing.trouble(&shown.definition, Timestamp(0));
+    let trouble = trouble.unwrap();
+    assert!(trouble.starts_with("disabled since 20"), "{trouble}");
+    assert!(trouble.ends_with("410 Gone"), "{trouble}");
     bench.set("task/a", 2).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(bench.endpoint.events().len(), 1);

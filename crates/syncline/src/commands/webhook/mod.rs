@@ -4,6 +4,8 @@ use clap::{Args, Subcommand};
 use syncline_api::ReceiptView;
 use syncline_model::json::{Json, Limits, Object};
 
+mod listen;
+
 use super::write::{NoteArgs, receipt_json};
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
@@ -47,6 +49,8 @@ pub enum WebhookVerb {
     Dead(DeadArgs),
     /// Send events again.
     Replay(ReplayArgs),
+    /// Receive events on this machine, verify them, and show them.
+    Listen(listen::ListenArgs),
 }
 
 /// Make a webhook.
@@ -176,6 +180,7 @@ pub async fn run(args: &WebhookArgs, run: &Run) -> Result {
         WebhookVerb::Log(args) => log(args, run).await,
         WebhookVerb::Dead(args) => dead(args, run).await,
         WebhookVerb::Replay(args) => replay(args, run).await,
+        WebhookVerb::Listen(args) => listen::listen(args, run).await,
     }
 }
 
