@@ -95,10 +95,12 @@ impl Feed {
         if self.exclude.as_ref().is_some_and(|e| e.covers(change)) || !self.wants(&entry).await? {
             return Ok(());
         }
-        if change.kind == ChangeType::Update && !self.shape.mask.meets_any(change) {
+        let line = change.line();
+        // What an earlier change did, which the filter did not let pass, is told with this one.
+        let shows = self.shape.mask.meets_any(change) || self.sent.lags(&line, change.from);
+        if change.kind == ChangeType::Update && !shows {
             return Ok(());
         }
-        let line = change.line();
         if self.may_wait(change) {
             let arrival = Arrival {
                 before,

@@ -78,6 +78,11 @@ impl Sent {
         }
     }
 
+    /// Says whether versions before `from` were passed over since the one that was sent last.
+    pub fn lags(&self, line: &Address, from: Version) -> bool {
+        self.chooses && self.get(line).is_some_and(|sent| sent < from)
+    }
+
     /// Notes that a change was sent.
     pub fn note(&mut self, line: &Address, seq: Seq, version: Version) {
         // One that may hold a later version drops this one, and goes on from what it holds.

@@ -40,10 +40,11 @@ fn p5_simulation_catches_its_faults() {
 }
 
 /// What simulations found once: a context out of the scope that was asked for again and kept for
-/// ever; changes to and fro that became none.
+/// ever; changes to and fro that became none; a part that a change moved which was not wanted, and
+/// which the next wanted one did not tell.
 #[test]
 fn p5_seeds_that_found_something_stay_good() {
-    for seed in [3_116, 3_049] {
+    for seed in [3_116, 3_049, 796_007_119] {
         let plan = Plan {
             seed,
             ..Plan::runs(1)
