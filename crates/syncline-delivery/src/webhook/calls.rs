@@ -228,14 +228,19 @@ impl Webhooks {
         proposal: Proposal,
     ) -> Result<Receipt, Problem> {
         let address = address_of(id)?;
-        if workspace.head_if_any(&address).await?.is_none() {
+        let Some(head) = workspace.head_if_any(&address).await? else {
             return Err(unknown(id));
-        }
+        };
         let mut proposal = own(proposal, address, Operation::Delete, Json::Null);
         if proposal.base.is_none() && proposal.precondition == Precondition::None {
             proposal.precondition = Precondition::MatchAny;
         }
-        workspace.submit(principal, proposal).await
+        let removed = workspace.submit(principal, proposal).await;
+        removed.map_err(|problem| match problem.code {
+            // The call that ended it hears its answer again; for another there is no webhook.
+            Code::PreconditionFailed if head.deleted => unknown(id),
+            _ => problem,
+        })
     }
 
     /// Makes a new secret; the one before signs too for a while.

@@ -129,6 +129,8 @@ async fn a_webhook_is_made_shown_changed_rotated_and_ended() {
 
     node.send("DELETE", &place, &[], "").await.ok();
     node.get(&place).await.problem(404, "not_found");
+    let again = node.send("DELETE", &place, &[], "").await;
+    again.problem(404, "not_found");
     let found = post(&node, &format!("{place}/replay"), r#"{"dead":true}"#).await;
     found.problem(404, "not_found");
     let list = node.get(HOOKS).await.ok().json();
