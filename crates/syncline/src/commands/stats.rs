@@ -98,7 +98,7 @@ fn subscriber(way: &str, name: &str, one: &Json) -> Line {
         ("dead", "given up"),
         ("where_failed", "without a value for its condition"),
     ];
-    for (name, word) in more.into_iter().filter(|(name, _)| count(name) > 0) {
+    for (name, word) in more.into_iter().filter(|&(name, _)| count(name) > 0) {
         words.push_str(&format!(", {} {word}", count(name)));
     }
     if one.get("lagging").and_then(Json::as_bool) == Some(true) {
@@ -150,7 +150,7 @@ fn flatten(above: &str, value: &Json, rows: &mut Vec<(String, String)>) {
         Json::Object(members) => {
             members
                 .iter()
-                .filter(|(name, _)| !(above.is_empty() && **name == *"delivery"))
+                .filter(|(name, _)| !(above.is_empty() && *name == "delivery"))
                 .for_each(|(name, value)| flatten(&below(name), value, rows));
         }
         Json::Array(items) => {
