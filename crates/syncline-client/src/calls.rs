@@ -340,7 +340,13 @@ impl Client {
         self.json("/v1/status").await
     }
 
-    /// Returns the node's numbers.
+    /// Returns the newest changes with whom each was for, as they come.
+    pub async fn broadcasts(&self, limit: u32) -> Result<Json, Problem> {
+        self.json(&format!("/v1/stats/broadcasts?limit={limit}"))
+            .await
+    }
+
+    /// Returns the node's numbers, as they come.
     pub async fn stats(&self) -> Result<Json, Problem> {
         self.json("/v1/stats").await
     }

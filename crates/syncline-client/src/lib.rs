@@ -23,5 +23,5 @@ pub use http::{Client, ClientOptions, Response};
 pub use id::fresh_id;
 pub use lines::Trial;
 pub use live::{Event, Live, LiveReader, Submitter};
-pub use subscriptions::NextQuery;
+pub use subscriptions::{NextQuery, Subscriber};
 pub use target::Target;

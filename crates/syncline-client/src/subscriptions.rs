@@ -29,6 +29,24 @@ pub struct NextQuery {
     pub digest: Option<usize>,
 }
 
+/// Whose delivery is explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subscriber<'a> {
+    /// All subscribers.
+    All,
+    /// A durable subscription, by its name.
+    Durable(&'a str),
+    /// A webhook, by its id.
+    Webhook(&'a str),
+    /// A live subscription.
+    Live {
+        /// The connection, as its `welcome` names it.
+        connection: &'a str,
+        /// The subscription's id on it.
+        sub: &'a str,
+    },
+}
+
 impl Client {
     /// Defines a durable subscription; returns it as it comes.
     pub async fn put_subscription(&self, definition: &Json) -> Result<Json, Problem> {
@@ -109,16 +127,24 @@ impl Client {
         self.post(&path, &Json::Object(Object::new())).await
     }
 
-    /// Explains what became of a change, for one durable subscription or for all, as it comes.
+    /// Explains what became of a change, for one subscriber or for all, as it comes.
     pub async fn explain_delivery(
         &self,
         change: &ChangeId,
-        subscription: Option<&str>,
+        subscriber: &Subscriber<'_>,
     ) -> Result<Json, Problem> {
         let mut path = format!("/v1/explain/delivery?change={change}");
-        if let Some(name) = subscription {
-            let _ = write!(path, "&subscription={}", percent_encode(name));
-        }
+        let _ = match subscriber {
+            Subscriber::All => Ok(()),
+            Subscriber::Durable(name) => {
+                write!(path, "&subscription={}", percent_encode(name))
+            }
+            Subscriber::Webhook(id) => write!(path, "&webhook={}", percent_encode(id)),
+            Subscriber::Live { connection, sub } => {
+                let (connection, sub) = (percent_encode(connection), percent_encode(sub));
+                write!(path, "&connection={connection}&sub={sub}")
+            }
+        };
         self.json(&path).await
     }
 

@@ -18,7 +18,7 @@ use crate::held::Held;
 use crate::item::{Item, Shape};
 use crate::mask::Mask;
 use crate::page::Page;
-use crate::router::{QUEUE_MAX, Route, Step};
+use crate::router::{Gauge, QUEUE_MAX, Route, Step};
 use crate::sent::Sent;
 use crate::snapshot::Pager;
 use crate::terms::{Terms, lines};
@@ -250,6 +250,11 @@ impl Feed {
             matcher: self.matcher.clone(),
             exclude: self.exclude.clone(),
         }
+    }
+
+    /// Returns how far it lies behind at any time, where the router watches for it.
+    pub fn gauge(&self) -> Option<Gauge> {
+        self.route.as_ref().map(Route::gauge)
     }
 
     /// Says whether its reader fell behind what is at hand, and was told so.

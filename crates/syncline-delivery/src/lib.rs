@@ -27,6 +27,6 @@ pub mod webhook;
 pub use digest::{Digest, Digester};
 pub use feed::{Exclude, Feed, FeedRequest, Opening};
 pub use item::{ChangeItem, Item, Shape};
-pub use router::Router;
+pub use router::{Gauge, Router};
 pub use terms::Terms;
 pub use turns::Turns;

@@ -283,6 +283,35 @@ impl Route {
     }
 }
 
+/// How far a feed that is routed lies behind, for whoever does not hold the feed.
+pub struct Gauge {
+    board: Arc<Board>,
+    queue: Arc<Queue>,
+}
+
+impl Route {
+    /// Returns how far its feed lies behind, at any time.
+    pub fn gauge(&self) -> Gauge {
+        Gauge {
+            board: self.board.clone(),
+            queue: self.queue.clone(),
+        }
+    }
+}
+
+impl Gauge {
+    /// Returns how many records wait that may be for a feed that is at `at`.
+    pub fn behind(&self, at: Seq) -> u64 {
+        let waiting = locked(&self.queue.waiting);
+        if at < waiting.whole_after {
+            // What lies in the log has not been looked at, so all of it may be.
+            return self.board.workspace.tail().seq.0.saturating_sub(at.0);
+        }
+        let after = waiting.seqs.partition_point(|(seq, _)| *seq <= at);
+        (waiting.seqs.len() - after) as u64
+    }
+}
+
 impl Drop for Route {
     fn drop(&mut self) {
         let mut state = locked(&self.board.state);

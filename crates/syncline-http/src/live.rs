@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use syncline_delivery::{Feed, Item, Terms};
+use syncline_delivery::{Feed, Gauge, Item, Terms};
 use syncline_engine::{Principal, Told, Workspace};
 use syncline_model::ids::{PrincipalId, Seq};
 
@@ -27,6 +27,7 @@ pub(crate) struct LiveSub {
     pub terms: Terms,
     /// It hears of what comes after this.
     pub began: Seq,
+    gauge: Option<Gauge>,
     place: AtomicU64,
     sent: AtomicU64,
     lagging: AtomicBool,
@@ -55,6 +56,7 @@ impl Live {
             principal: principal.id.clone(),
             terms: feed.terms(),
             began,
+            gauge: feed.gauge(),
             place: AtomicU64::new(began.0),
             sent: AtomicU64::new(0),
             lagging: AtomicBool::new(false),
@@ -89,8 +91,11 @@ impl LiveSub {
         Seq(self.place.load(Ordering::Relaxed))
     }
 
-    /// Returns how many records lie between there and the tail.
+    /// Returns how many records wait for it: what the router knows not to be for it is no delay.
     pub fn behind(&self) -> u64 {
+        if let Some(gauge) = &self.gauge {
+            return gauge.behind(self.place());
+        }
         let tail = self.workspace.tail().seq;
         tail.0.saturating_sub(self.place().0)
     }

@@ -256,6 +256,20 @@ async fn a_delivery_is_explained() {
 }
 
 #[tokio::test]
+async fn p9_a_principal_defines_so_many() {
+    let node = Node::with(|doors| doors.limits.durables_max = 2).await;
+    define(&node, r#"{"name":"a"}"#).await;
+    define(&node, r#"{"name":"ci"}"#).await;
+    let refused = node.post(S, &[], r#"{"name":"c"}"#).await;
+    let problem = refused.problem(429, "too_many");
+    assert_eq!(text(&problem, "setting"), "max_durable_subscriptions");
+    // What is there may be defined anew, and what is taken back makes room.
+    define(&node, r#"{"name":"a","window":5}"#).await;
+    node.send("DELETE", &format!("{S}/a"), &[], "").await.ok();
+    define(&node, r#"{"name":"c"}"#).await;
+}
+
+#[tokio::test]
 async fn a_digest_makes_many_changes_one_and_keeps_to_its_budget() {
     let node = Node::start().await;
     for n in 0..20 {

@@ -5,6 +5,7 @@ mod aside;
 mod asyncapi;
 mod bad_input;
 mod branches;
+mod broadcasts;
 mod compact;
 mod conflicts;
 mod durable;

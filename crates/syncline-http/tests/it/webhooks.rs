@@ -37,6 +37,43 @@ async fn patch(node: &Node, path: &str, body: &str) -> crate::node::Reply {
 }
 
 #[tokio::test]
+async fn what_a_webhook_does_with_a_change_is_explained() {
+    let node = node().await;
+    // Nobody listens there, and so nobody says that it wants to hear.
+    let body = r#"{"url":"https://127.0.0.1:1/hook",
+        "filter":[{"exact":{"kind":"note"}},{"exact":{"kind":"task"}}]}"#;
+    let id = text(&post(&node, HOOKS, body).await.ok().json(), "id").to_owned();
+    let path = "/v1/contexts/task/a?create=true";
+    let change = node.merge(path, &[], r#"{"data":{"n":1}}"#).await.ok();
+    let change = text(&change.json(), "change_id").to_owned();
+    let path = format!("/v1/explain/delivery?change={change}&webhook={id}");
+    for _ in 0..200 {
+        let answer = node.get(&path).await.ok().json();
+        let found = &answer.get("subscribers").unwrap().as_array().unwrap()[0];
+        assert_eq!(found.get("wanted"), Some(&Json::from(true)));
+        let holds = |at: usize| {
+            let clause = &found.get("filter").unwrap().as_array().unwrap()[at];
+            clause.get("holds").cloned()
+        };
+        assert_eq!(
+            (holds(0), holds(1)),
+            (Some(false.into()), Some(true.into()))
+        );
+        if text(found, "because")
+            == "it waits for its first attempt, or behind a change of its context"
+        {
+            assert_eq!(text(found.get("queue").unwrap(), "state"), "waiting");
+            let stats = node.get("/v1/stats").await.ok().json();
+            let counted = stats.get("delivery").unwrap().get("webhooks").unwrap();
+            assert_eq!(text(&counted.as_array().unwrap()[0], "id"), id);
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("it does not wait: {}", node.get(&path).await.body);
+}
+
+#[tokio::test]
 async fn a_webhook_is_made_shown_changed_rotated_and_ended() {
     let node = node().await;
     // Nobody listens there: nothing is to arrive in this test.

@@ -103,16 +103,17 @@ impl Matcher {
 
     /// Says what [`Matcher::answer`] would, and counts nothing.
     pub fn try_out(&self, facts: &Facts<'_>) -> Answer {
-        let clauses = self.explain(facts);
-        let answers = || clauses.iter().map(|clause| clause.answer);
-        if answers().any(|answer| answer == Answer::No) {
-            return Answer::No;
-        }
-        let needs = answers().any(|answer| answer == Answer::NeedsDocument);
-        if needs {
-            Answer::NeedsDocument
-        } else {
-            Answer::Yes
+        let mut clauses = self.explain(facts);
+        let condition = self.expression().and_then(|_| clauses.pop());
+        let filtered = match clauses.is_empty() {
+            true => Answer::Yes,
+            false => any(clauses.iter().map(|clause| clause.answer)),
+        };
+        let condition = condition.map_or(Answer::Yes, |clause| clause.answer);
+        match (filtered, condition) {
+            (Answer::No, _) | (_, Answer::No) => Answer::No,
+            (Answer::Yes, condition) => condition,
+            (Answer::NeedsDocument, _) => Answer::NeedsDocument,
         }
     }
 

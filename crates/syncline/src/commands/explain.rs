@@ -1,6 +1,7 @@
 //! `syncline explain`
 
 use clap::{Args, Subcommand};
+use syncline_client::Subscriber;
 use syncline_model::ids::ChangeId;
 use syncline_model::json::Json;
 
@@ -24,7 +25,7 @@ pub struct ExplainArgs {
 /// What can be explained.
 #[derive(Debug, Subcommand)]
 pub enum ExplainWhat {
-    /// Why a change was delivered to a durable subscription, or was not.
+    /// Why a change was delivered to a subscriber, or was not.
     Delivery(DeliveryArgs),
 }
 
@@ -35,16 +36,53 @@ pub struct DeliveryArgs {
     /// The change's id, as `log --json` shows it.
     #[arg(value_parser = parse_change)]
     pub change: ChangeId,
-    /// To which durable subscription; all of them if none is named.
-    #[arg(long, value_name = "NAME")]
+    /// To which durable subscription; without a subscriber all are shown.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["webhook", "connection"])]
     pub subscription: Option<String>,
+    /// To which webhook.
+    #[arg(long, value_name = "ID", conflicts_with = "connection")]
+    pub webhook: Option<String>,
+    /// To a live subscription of which connection, as `stats --json` lists them.
+    #[arg(long, value_name = "ID", requires = "sub")]
+    pub connection: Option<String>,
+    /// To which subscription of the connection; that of an event stream is `stream`.
+    #[arg(long, value_name = "ID", requires = "connection")]
+    pub sub: Option<String>,
+}
+
+impl DeliveryArgs {
+    fn subscriber(&self) -> Subscriber<'_> {
+        match (
+            &self.subscription,
+            &self.webhook,
+            &self.connection,
+            &self.sub,
+        ) {
+            (Some(name), ..) => Subscriber::Durable(name),
+            (_, Some(id), ..) => Subscriber::Webhook(id),
+            (_, _, Some(connection), Some(sub)) => Subscriber::Live { connection, sub },
+            _ => Subscriber::All,
+        }
+    }
+}
+
+/// Names a subscriber by what it is.
+fn name(subscriber: &Json) -> String {
+    let text = |name| show::text(subscriber, name);
+    match (text("subscription"), text("webhook")) {
+        ("", "") => format!("live subscription {}", text("sub")),
+        ("", id) => format!("webhook {id}"),
+        (name, _) => name.to_owned(),
+    }
 }
 
 /// Runs the command.
 pub async fn run(args: &ExplainArgs, run: &Run) -> Result {
     let ExplainWhat::Delivery(args) = &args.what;
-    let name = args.subscription.as_deref();
-    let answer = run.client()?.explain_delivery(&args.change, name).await?;
+    let answer = run
+        .client()?
+        .explain_delivery(&args.change, &args.subscriber())
+        .await?;
     if run.output.is_json() {
         return run.output.document(&answer);
     }
@@ -53,7 +91,7 @@ pub async fn run(args: &ExplainArgs, run: &Run) -> Result {
         let wanted = subscriber.get("wanted").and_then(Json::as_bool) == Some(true);
         run.output.line(
             Line::new()
-                .cell(Style::Cyan, show::text(subscriber, "subscription"), 24)
+                .cell(Style::Cyan, name(subscriber), 32)
                 .cell(
                     Style::Bold,
                     if wanted { "wanted" } else { "not wanted" },
