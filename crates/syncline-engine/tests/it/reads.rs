@@ -33,7 +33,8 @@ async fn rebuilt_from(bytes: usize, version: u64) -> usize {
 async fn whole_documents_are_kept_farther_apart_where_they_are_large() {
     assert_eq!(rebuilt_from(10, 140).await, 140 - 128);
     assert_eq!(rebuilt_from(10, 127).await, 127 - 64);
-    assert_eq!(rebuilt_from(100_000, 140).await, 140);
+    // From the head's body, which was written when the context was made.
+    assert_eq!(rebuilt_from(100_000, 140).await, 140 - 1);
 }
 
 #[tokio::test]
