@@ -39,7 +39,7 @@ async fn patch(node: &Node, path: &str, body: &str) -> crate::node::Reply {
 #[tokio::test]
 async fn what_a_webhook_does_with_a_change_is_explained() {
     let node = node().await;
-    // Nobody listens there, and so nobody says that it wants to hear.
+    // Nobody listens there, so each attempt fails.
     let body = r#"{"url":"https://127.0.0.1:1/hook",
         "filter":[{"exact":{"kind":"note"}},{"exact":{"kind":"task"}}]}"#;
     let id = text(&post(&node, HOOKS, body).await.ok().json(), "id").to_owned();
@@ -59,10 +59,10 @@ async fn what_a_webhook_does_with_a_change_is_explained() {
             (holds(0), holds(1)),
             (Some(false.into()), Some(true.into()))
         );
-        if text(found, "because")
-            == "it waits for its first attempt, or behind a change of its context"
-        {
-            assert_eq!(text(found.get("queue").unwrap(), "state"), "waiting");
+        if text(found, "because") == "it waits for its next attempt" {
+            assert_eq!(text(found.get("queue").unwrap(), "state"), "delayed");
+            let attempts = found.get("attempts").unwrap().as_array().unwrap();
+            assert_eq!(text(&attempts[0], "outcome"), "failed");
             let stats = node.get("/v1/stats").await.ok().json();
             let counted = stats.get("delivery").unwrap().get("webhooks").unwrap();
             assert_eq!(text(&counted.as_array().unwrap()[0], "id"), id);
