@@ -278,9 +278,14 @@ pub(crate) async fn next(ask: Ask) -> Answer {
     Ok(aside(bytes, || {
         answer::written(|w| {
             w.begin_object();
+            w.key("changes");
+            w.begin_array();
+            let items = given.iter().flat_map(|given| told(&given.items));
+            items.for_each(|item| write_item(w, item, &shape));
+            w.end_array();
             w.key("deliveries");
             w.begin_array();
-            given.iter().for_each(|given| write_given(w, given, &shape));
+            given.iter().for_each(|given| write_given(w, given));
             w.end_array();
             if let Some(last) = given.last() {
                 w.field_str("cursor", &last.cursor);
@@ -324,25 +329,22 @@ async fn fill(ask: &Ask, durable: &Durable, asked: &Asked, given: &mut Vec<Given
     }
 }
 
-fn count(items: &[Item]) -> usize {
+/// Leaves out what brackets a bulk: it is delivered as one.
+fn told(items: &[Item]) -> impl Iterator<Item = &Item> {
     let told = |item: &&Item| !matches!(item, Item::Begin { .. } | Item::End { .. });
-    items.iter().filter(told).count()
+    items.iter().filter(told)
 }
 
-/// Writes what is acknowledged as one: `changes` has what a pull would show.
-pub(crate) fn write_given(w: &mut JsonWriter, given: &Given, shape: &syncline_delivery::Shape) {
+fn count(items: &[Item]) -> usize {
+    told(items).count()
+}
+
+/// Writes what is acknowledged as one, and how many of the answer's `changes` it is.
+pub(crate) fn write_given(w: &mut JsonWriter, given: &Given) {
     w.begin_object();
     w.field_str("cursor", &given.cursor);
     w.field_u64("delivery", given.delivery.into());
-    w.key("changes");
-    w.begin_array();
-    let told = |item: &&Item| !matches!(item, Item::Begin { .. } | Item::End { .. });
-    given
-        .items
-        .iter()
-        .filter(told)
-        .for_each(|item| write_item(w, item, shape));
-    w.end_array();
+    w.field_u64("changes", count(&given.items) as u64);
     w.end_object();
 }
 

@@ -407,6 +407,12 @@ impl Subscription {
         let mut acked = 0;
         if let Some(place) = up_to {
             acked += self.window.ack_to(consumer, place.seq);
+            // Whoever has the cursor of a first delivery was given it, under whatever name.
+            if acked == 0
+                && let Some(holder) = self.window.first_holder(place.seq)
+            {
+                acked += self.window.ack_to(&holder, place.seq);
+            }
         }
         let each: Vec<Seq> = each.iter().map(|place| place.seq).collect();
         acked += self.window.ack_each(&each);

@@ -379,6 +379,12 @@ impl Window {
         acked.len()
     }
 
+    /// Returns who has a unit that was delivered once only: nobody else knows its cursor from here.
+    pub fn first_holder(&self, seq: Seq) -> Option<Consumer> {
+        let held = self.held.get(&seq).filter(|held| held.deliveries == 1);
+        held.and_then(Held::consumer).cloned()
+    }
+
     /// Acknowledges units that were delivered, whoever has them; returns how many were not done.
     pub fn ack_each(&mut self, seqs: &[Seq]) -> usize {
         let mut acked = Vec::new();

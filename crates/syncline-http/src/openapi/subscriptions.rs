@@ -88,12 +88,13 @@ pub(super) fn schemas() -> Named {
             object_schema([
                 ("cursor", text()),
                 ("delivery", integer()),
-                ("changes", array(reference("Change"))),
+                ("changes", integer()),
             ]),
         ),
         (
             "Deliveries",
             object_schema([
+                ("changes", array(reference("Change"))),
                 ("deliveries", array(reference("Delivery"))),
                 ("cursor", text()),
             ]),

@@ -21,12 +21,23 @@ async fn write(node: &Node, context: &str, n: u64) {
 
 async fn next(node: &Node, query: &str) -> Vec<Json> {
     let answer = node.get(&format!("{S}/ci/next?{query}")).await.ok().json();
-    answer
-        .get("deliveries")
-        .unwrap()
-        .as_array()
-        .unwrap()
-        .to_vec()
+    deliveries(&answer)
+}
+
+/// Returns each delivery with its own changes.
+fn deliveries(answer: &Json) -> Vec<Json> {
+    let items = |name: &str| answer.get(name).unwrap().as_array().unwrap().to_vec();
+    let mut changes = items("changes").into_iter();
+    let mut whole = Vec::new();
+    for delivery in items("deliveries") {
+        let count = usize::try_from(number(&delivery, "changes")).unwrap();
+        let own: Json = changes.by_ref().take(count).collect();
+        let mut members = delivery.as_object().unwrap().clone();
+        members.insert("changes", own);
+        whole.push(Json::Object(members));
+    }
+    assert_eq!(changes.next(), None, "each change is of a delivery");
+    whole
 }
 
 /// Returns what a delivery is about: context, version and how often it came.
@@ -48,6 +59,26 @@ fn number(json: &Json, name: &str) -> u64 {
 async fn ack(node: &Node, body: String) -> u64 {
     let answer = node.post(&format!("{S}/ci/ack"), &[], &body).await.ok();
     number(&answer.json(), "acked")
+}
+
+/// A program may say who it is when it takes, and not when it acknowledges.
+#[tokio::test]
+async fn who_has_a_cursor_may_acknowledge_by_it() {
+    let node = Node::start().await;
+    define(&node, r#"{"name":"ci"}"#).await;
+    for n in 1..=3 {
+        write(&node, "task/a", n).await;
+        write(&node, "task/b", n).await;
+    }
+    let path = format!("{S}/ci/next?limit=2");
+    let agent = [("syncline-agent", "claude-1")];
+    let taken = node.send("GET", &path, &agent, "").await.ok().json();
+    assert_eq!(deliveries(&taken).len(), 2);
+    let others = next(&node, "consumer=other&limit=2").await;
+    let cursor = text(&taken, "cursor");
+    assert_eq!(ack(&node, format!(r#"{{"cursor":"{cursor}"}}"#)).await, 2);
+    let found = node.get(&format!("{S}/ci")).await.ok().json();
+    assert_eq!(number(&found, "in_flight"), others.len() as u64);
 }
 
 #[tokio::test]

@@ -150,9 +150,12 @@ fn note(answer: &Json, got: &Mutex<Got>) -> Vec<(String, Told)> {
     };
     let mut got = got.lock().expect("no consumer panics");
     let mut all = Vec::new();
+    let mut changes = items(answer, "changes").into_iter();
     for delivery in items(answer, "deliveries") {
         let mut told = Vec::new();
-        for change in items(&delivery, "changes") {
+        let count = delivery.get("changes").and_then(Json::as_u64);
+        let count = usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
+        for change in changes.by_ref().take(count) {
             let context = change.get("context").and_then(Json::as_str);
             let seq = change.get("seq").and_then(Json::as_u64);
             if let (Some(context), Some(seq)) = (context, seq) {

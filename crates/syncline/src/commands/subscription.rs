@@ -292,9 +292,12 @@ async fn next(args: &NextArgs, run: &Run) -> Result {
 }
 
 fn show_deliveries(run: &Run, answer: &Json) -> Result {
+    let mut changes = items(answer, "changes").iter();
     for delivery in items(answer, "deliveries") {
         let times = delivery.get("delivery").and_then(Json::as_u64).unwrap_or(1);
-        for change in items(delivery, "changes") {
+        let count = delivery.get("changes").and_then(Json::as_u64);
+        let count = usize::try_from(count.unwrap_or(0)).unwrap_or(usize::MAX);
+        for change in changes.by_ref().take(count) {
             let context = change.get("context");
             // What came into the scope brings the whole context.
             let context = context.and_then(|c| c.as_str().or_else(|| c.get("context")?.as_str()));
