@@ -120,10 +120,10 @@ async fn a_bulk_that_is_larger_than_the_budget_is_told_in_few_words() {
     written.await.unwrap();
     let request = FeedRequest::new(Scope::workspace(), From::Cursor(tail));
     let digester = Digester::new(node.workspace.clone(), owner, &request).unwrap();
-    let digest = digester.digest(request, 3_000).await.unwrap();
+    let digest = digester.digest(request, 2_000).await.unwrap();
     assert_eq!((digest.contexts.len(), digest.changes), (5, 50));
     let bytes: usize = digest.contexts.iter().map(String::len).sum();
-    assert!(bytes <= 3_000, "{bytes} bytes");
+    assert!(bytes <= 2_000, "{bytes} bytes");
     let last = json(&digest.contexts[4]);
     assert_eq!(last.get("changes"), Some(&Json::from(10)));
     let by = last.get("by").and_then(Json::as_array).unwrap();

@@ -230,10 +230,10 @@ async fn p1_what_is_kept_shares_a_commit_and_survives() {
     let calls = (0..64).map(|n| {
         let (store, id) = (store.clone(), id.clone());
         let kept = Kept::put("acks", format!("{n:02}"), n.to_string().into_bytes());
-        async move { store.keep(&id, vec![kept]).await }
+        tokio::spawn(async move { store.keep(&id, vec![kept]).await })
     });
     for answer in join_all(calls.collect()).await {
-        answer.unwrap();
+        answer.unwrap().unwrap();
     }
     let commits = store.stats().await.unwrap().commits - before.commits;
     assert!((1..32).contains(&commits), "{commits} commits for 64 calls");
