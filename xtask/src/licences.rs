@@ -78,7 +78,7 @@ pub fn run() -> Result {
         faults.extend(
             BANNED
                 .iter()
-                .filter(|(b, _)| *b == name)
+                .filter(|(b, _)| *b == name && is_built(name))
                 .map(|(b, why)| format!("{b} is banned: {why}")),
         );
     }
@@ -98,6 +98,25 @@ pub fn run() -> Result {
         }
         false => Err(format!("dependencies:\n  {}", faults.join("\n  "))),
     }
+}
+
+/// Says whether anything really uses a package: the lock file, and so the metadata, also names
+/// those that a feature which nobody takes would bring.
+fn is_built(name: &str) -> bool {
+    let tree = [
+        "tree",
+        "--workspace",
+        "--locked",
+        "--target",
+        "all",
+        "-e",
+        "all",
+        "-i",
+        name,
+    ];
+    // More than one version of it is an error, and no less there.
+    let users = Step::cargo(&tree).output();
+    !users.is_ok_and(|users| users.trim().is_empty())
 }
 
 fn forbidden_features(metadata: &Json) -> Vec<String> {
