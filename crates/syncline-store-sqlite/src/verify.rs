@@ -70,9 +70,9 @@ pub(crate) async fn verify(
         .await?;
     }
     let names: HashMap<i64, WorkspaceRow> = workspaces.into_iter().collect();
-    let findings = verify_contexts(readers, findings, names.clone()).await?;
-    let findings = verify_conflicts(readers, findings, names.clone()).await?;
-    verify_kept(readers, findings, names)
+    let findings = verify_rows(readers, findings, contexts::Walk::new(names.clone())).await?;
+    let findings = verify_rows(readers, findings, conflicts::Walk::new(names.clone())).await?;
+    verify_rows(readers, findings, kept::Walk::new(names))
         .await
         .map(|findings| findings.0)
 }
@@ -122,50 +122,23 @@ async fn verify_log(
     }
 }
 
-async fn verify_contexts(
-    readers: &Readers,
-    mut findings: Findings,
-    workspaces: HashMap<i64, WorkspaceRow>,
-) -> Result<Findings, StoreError> {
-    let mut walk = contexts::Walk::new(workspaces);
-    while !walk.is_done() {
-        (walk, findings) = readers
-            .run(move |reader| {
-                if let Err(error) = reader.patient(|conn| walk.chunk(conn, &mut findings)) {
-                    walk.give_up(&error, &mut findings);
-                }
-                Ok((walk, findings))
-            })
-            .await?;
-    }
-    Ok(findings)
+/// A walk over rows in steps, each a read transaction of its own.
+trait Walking: Send + 'static {
+    /// Says whether all was checked, or given up.
+    fn is_done(&self) -> bool;
+
+    /// Checks the next rows.
+    fn chunk(&mut self, conn: &Connection, findings: &mut Findings) -> Result<(), StoreError>;
+
+    /// Ends the walk where the file cannot be read.
+    fn give_up(&mut self, error: &StoreError, findings: &mut Findings);
 }
 
-async fn verify_conflicts(
+async fn verify_rows(
     readers: &Readers,
     mut findings: Findings,
-    workspaces: HashMap<i64, WorkspaceRow>,
+    mut walk: impl Walking,
 ) -> Result<Findings, StoreError> {
-    let mut walk = conflicts::Walk::new(workspaces);
-    while !walk.is_done() {
-        (walk, findings) = readers
-            .run(move |reader| {
-                if let Err(error) = reader.patient(|conn| walk.chunk(conn, &mut findings)) {
-                    walk.give_up(&error, &mut findings);
-                }
-                Ok((walk, findings))
-            })
-            .await?;
-    }
-    Ok(findings)
-}
-
-async fn verify_kept(
-    readers: &Readers,
-    mut findings: Findings,
-    workspaces: HashMap<i64, WorkspaceRow>,
-) -> Result<Findings, StoreError> {
-    let mut walk = kept::Walk::new(workspaces);
     while !walk.is_done() {
         (walk, findings) = readers
             .run(move |reader| {

@@ -32,23 +32,20 @@ impl Walk {
             done: false,
         }
     }
+}
 
-    pub(super) fn is_done(&self) -> bool {
+impl super::Walking for Walk {
+    fn is_done(&self) -> bool {
         self.done
     }
 
-    /// Ends the walk where the file cannot be read.
-    pub(super) fn give_up(&mut self, error: &StoreError, findings: &mut Findings) {
+    fn give_up(&mut self, error: &StoreError, findings: &mut Findings) {
         findings.problem(format!("contexts: {error}"));
         self.done = true;
     }
 
     /// Checks the next contexts.
-    pub(super) fn chunk(
-        &mut self,
-        conn: &Connection,
-        findings: &mut Findings,
-    ) -> Result<(), StoreError> {
+    fn chunk(&mut self, conn: &Connection, findings: &mut Findings) -> Result<(), StoreError> {
         const SQL: &str = "SELECT ctx, ws, branch IS NULL FROM context WHERE ctx > ?1 \
             ORDER BY ctx LIMIT ?2";
         let found = read::all(conn, SQL, (self.checked, CHUNK_CONTEXTS), |row| {

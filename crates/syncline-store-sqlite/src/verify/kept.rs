@@ -28,23 +28,20 @@ impl Walk {
             done: false,
         }
     }
+}
 
-    pub(super) fn is_done(&self) -> bool {
+impl super::Walking for Walk {
+    fn is_done(&self) -> bool {
         self.done
     }
 
-    /// Ends the walk where the file cannot be read.
-    pub(super) fn give_up(&mut self, error: &StoreError, findings: &mut Findings) {
+    fn give_up(&mut self, error: &StoreError, findings: &mut Findings) {
         findings.problem(format!("kept values: {error}"));
         self.done = true;
     }
 
     /// Checks the next rows.
-    pub(super) fn chunk(
-        &mut self,
-        conn: &Connection,
-        findings: &mut Findings,
-    ) -> Result<(), StoreError> {
+    fn chunk(&mut self, conn: &Connection, findings: &mut Findings) -> Result<(), StoreError> {
         const SQL: &str = "SELECT rowid, ws, space, key, sum, value FROM kept \
             WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
         let number = |row: &Row<'_>, at| row.get::<_, i64>(at).map_err(reading);
