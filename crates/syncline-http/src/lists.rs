@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use syncline_api::{ContextView, Problem};
-use syncline_engine::aside;
+use syncline_engine::{ListAnswer, aside};
 use syncline_model::ids::{Address, Kind, PrincipalId};
 use syncline_model::json::{Fields, Json, JsonWriter, Limits, Pointer};
 use syncline_model::time::Timestamp;
@@ -13,6 +13,32 @@ use crate::answer;
 use crate::ask::{Answer, Ask};
 use crate::contexts::{Part, with_etag};
 use crate::query::Query;
+
+/// Returns the page that is asked for of the contexts of a built-in kind, in the usual order.
+pub(crate) async fn page_of_kind(ask: &Ask, kind: &str) -> Result<ListAnswer, Problem> {
+    let (workspace, principal) = (ask.workspace()?, ask.principal()?);
+    let limits = &ask.node.doors.limits;
+    let sort = Sort::default();
+    let query = ListQuery {
+        contexts: ContextList {
+            kind: Some(Kind::parse(kind).expect("it is a kind")),
+            ..ContextList::default()
+        },
+        sort,
+        after: ask.query.parse("page", |page| read_page(page, sort))?,
+        limit: ask.query.limit(limits.page_default, limits.page_max)?,
+        bodies: true,
+    };
+    ask.wait_for_min_cursor(&workspace).await?;
+    workspace.list(&principal, query).await
+}
+
+/// Writes where a page in the usual order goes on.
+pub(crate) fn write_next(w: &mut JsonWriter, page: &ListAnswer) {
+    if let Some(next) = &page.next {
+        w.field_str("next", &write_page(next, Sort::default()));
+    }
+}
 
 /// `GET /v1/contexts`
 pub(crate) async fn list(ask: Ask) -> Answer {

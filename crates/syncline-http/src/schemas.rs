@@ -7,42 +7,25 @@ use syncline_model::head::Head;
 use syncline_model::ids::{Kind, Version};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer};
 use syncline_model::proposal::Operation;
-use syncline_store::{ContextList, ListQuery, Sort};
 
 use crate::answer;
 use crate::ask::{Answer, Ask, JSON};
 use crate::contexts::view;
-use crate::lists::{read_page, write_page};
+use crate::lists::{page_of_kind, write_next};
 
 /// What may be declared.
 const DECLARED: [&str; 4] = ["schema", "strategy", "fallback", "retention"];
 
 /// `GET /v1/schemas`
 pub(crate) async fn list(ask: Ask) -> Answer {
-    let (workspace, principal) = (ask.workspace()?, ask.principal()?);
-    let limits = &ask.node.doors.limits;
-    let sort = Sort::default();
-    let query = ListQuery {
-        contexts: ContextList {
-            kind: Some(Kind::parse(SCHEMA_KIND).expect("it is a kind")),
-            ..ContextList::default()
-        },
-        sort,
-        after: ask.query.parse("page", |page| read_page(page, sort))?,
-        limit: ask.query.limit(limits.page_default, limits.page_max)?,
-        bodies: true,
-    };
-    ask.wait_for_min_cursor(&workspace).await?;
-    let page = workspace.list(&principal, query).await?;
+    let page = page_of_kind(&ask, SCHEMA_KIND).await?;
     Ok(answer::written(|w| {
         w.begin_object();
         w.key("schemas");
         w.begin_array();
         page.heads.iter().for_each(|head| write(w, head, false));
         w.end_array();
-        if let Some(next) = &page.next {
-            w.field_str("next", &write_page(next, sort));
-        }
+        write_next(w, &page);
         w.end_object();
     }))
 }

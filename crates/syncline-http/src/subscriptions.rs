@@ -12,17 +12,16 @@ use syncline_engine::{SUBSCRIPTION_KIND, Workspace, aside, subscription_address}
 use syncline_model::change::Outcome;
 use syncline_model::cursor::Position;
 use syncline_model::head::Head;
-use syncline_model::ids::{Kind, Version};
+use syncline_model::ids::Version;
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Pointer};
 use syncline_model::proposal::Operation;
-use syncline_store::{ContextList, ListQuery, Sort};
 use tokio::time::Instant;
 
 use crate::answer;
 use crate::ask::{Answer, Ask, JSON};
 use crate::digests;
 use crate::feeds::write_item;
-use crate::lists::{read_page, write_page};
+use crate::lists::{page_of_kind, write_next};
 use crate::query::bad;
 
 /// Bounds a delivery's bytes; one larger change or bulk passes alone.
@@ -135,20 +134,7 @@ pub(crate) async fn create(mut ask: Ask) -> Answer {
 /// `GET /v1/subscriptions`
 pub(crate) async fn list(ask: Ask) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
-    let limits = &ask.node.doors.limits;
-    let sort = Sort::default();
-    let query = ListQuery {
-        contexts: ContextList {
-            kind: Some(Kind::parse(SUBSCRIPTION_KIND).expect("it is a kind")),
-            ..ContextList::default()
-        },
-        sort,
-        after: ask.query.parse("page", |page| read_page(page, sort))?,
-        limit: ask.query.limit(limits.page_default, limits.page_max)?,
-        bodies: true,
-    };
-    ask.wait_for_min_cursor(&workspace).await?;
-    let page = workspace.list(&principal, query).await?;
+    let page = page_of_kind(&ask, SUBSCRIPTION_KIND).await?;
     let mut texts = Vec::with_capacity(page.heads.len());
     for head in &page.heads {
         let name = head.address.id();
@@ -161,9 +147,7 @@ pub(crate) async fn list(ask: Ask) -> Answer {
         w.begin_array();
         texts.iter().for_each(|text| w.raw(text));
         w.end_array();
-        if let Some(next) = &page.next {
-            w.field_str("next", &write_page(next, sort));
-        }
+        write_next(w, &page);
         w.end_object();
     }))
 }
