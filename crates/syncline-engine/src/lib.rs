@@ -82,6 +82,7 @@ struct Inner {
     settings: Arc<Settings>,
     heads: Arc<Heads>,
     room: Arc<Semaphore>,
+    recent: Arc<tail::Room>,
     totals: Arc<Totals>,
     workspaces: RwLock<HashMap<WorkspaceId, Workspace>>,
     committers: Mutex<Vec<JoinHandle<()>>>,
@@ -101,6 +102,7 @@ impl Engine {
         let inner = Inner {
             heads: Arc::new(Heads::new(settings.cache_bytes_max)),
             room: Arc::new(Semaphore::new((settings.queue_bytes_max / 1_024).max(1))),
+            recent: Arc::new(tail::Room::new(settings.recent_bytes_max)),
             totals: Arc::default(),
             store,
             clock,
@@ -215,6 +217,7 @@ impl Engine {
             end,
             low_water: row.low_water,
             room: inner.room.clone(),
+            recent: inner.recent.clone(),
             totals: inner.totals.clone(),
         }));
         let (jobs, waiting) = mpsc::channel::<Job>(JOBS_MAX);

@@ -24,7 +24,8 @@ pub struct Settings {
     pub queue_wait_max: Duration,
     /// Bounds the cache of heads.
     pub cache_bytes_max: usize,
-    /// Bounds the recent records that a workspace keeps at hand for its readers.
+    /// Bounds the recent records that a workspace keeps at hand for its readers; all workspaces
+    /// together keep eight times as much at most, or little more.
     pub recent_bytes_max: usize,
     /// Bounds a page.
     pub page_max: usize,
@@ -64,7 +65,7 @@ impl Default for Settings {
             queue_bytes_max: 64 << 20,
             queue_wait_max: Duration::from_secs(10),
             cache_bytes_max: 64 << 20,
-            recent_bytes_max: 8 << 20,
+            recent_bytes_max: 32 << 20,
             page_max: 1_000,
             workspaces_max: 1_000,
             commit_slow: Duration::from_secs(5),

@@ -4,6 +4,7 @@
 //! however many readers there are. Readers that fell behind it read the store.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use syncline_api::{Mode, write_change};
@@ -123,12 +124,52 @@ impl Entry {
     }
 }
 
+/// All workspaces together have so many times the room of one.
+const ROOMS: usize = 8;
+
+/// The room that recent records may take.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// For those of one workspace.
+    each: usize,
+    taken: AtomicUsize,
+    tails: AtomicUsize,
+}
+
+impl Room {
+    pub(crate) fn new(each: usize) -> Room {
+        Room {
+            each,
+            taken: AtomicUsize::new(0),
+            tails: AtomicUsize::new(0),
+        }
+    }
+
+    /// Says whether a workspace has more than it may keep. Once all is taken that is an even
+    /// share: what is kept for those that were busy earlier goes when they are written to again.
+    fn is_over(&self, own: usize) -> bool {
+        let all = self.each.saturating_mul(ROOMS);
+        let share = all / self.tails.load(Ordering::Relaxed).max(1);
+        own > self.each || (own > share && self.taken.load(Ordering::Relaxed) > all)
+    }
+
+    fn take(&self, bytes: usize) {
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// The shared tail of one workspace's log.
 #[derive(Debug)]
 pub struct Tail {
     recent: Mutex<Recent>,
     end: watch::Sender<Position>,
-    bytes_max: usize,
+    /// Up to where configuration is known to have changed.
+    configured: watch::Sender<Seq>,
+    room: Arc<Room>,
 }
 
 #[derive(Debug, Default)]
@@ -138,11 +179,13 @@ struct Recent {
 }
 
 impl Tail {
-    pub(crate) fn new(end: Position, bytes_max: usize) -> Tail {
+    pub(crate) fn new(end: Position, room: Arc<Room>) -> Tail {
+        room.tails.fetch_add(1, Ordering::Relaxed);
         Tail {
             recent: Mutex::default(),
             end: watch::Sender::new(end),
-            bytes_max,
+            configured: watch::Sender::new(end.seq),
+            room,
         }
     }
 
@@ -156,31 +199,66 @@ impl Tail {
         self.end.subscribe()
     }
 
+    /// Rings when a context of a built-in kind changed, and when the log may be another: whoever
+    /// acts by such contexts need not wake up for each write.
+    pub fn watch_configuration(&self) -> watch::Receiver<Seq> {
+        self.configured.subscribe()
+    }
+
     /// Adds committed records, then moves the tail, then rings: in that order, so that whoever
     /// hears the bell finds them.
     pub(crate) fn push(&self, entries: Vec<Arc<Entry>>) {
         let Some(last) = entries.last() else { return };
         let end = last.position();
+        let mut changes = entries.iter().map(|entry| &entry.change);
+        let configures = changes.any(|change| change.context.is_built_in());
         {
             let mut recent = self.lock();
             for entry in entries {
                 let weight = entry.weight();
                 recent.bytes += weight;
+                self.room.take(weight);
                 recent.entries.push_back((entry, weight));
             }
-            while recent.bytes > self.bytes_max && recent.entries.len() > 1 {
+            while self.room.is_over(recent.bytes) && recent.entries.len() > 1 {
                 if let Some((_, weight)) = recent.entries.pop_front() {
                     recent.bytes -= weight;
+                    self.room.give_back(weight);
                 }
             }
         }
         self.end.send_replace(end);
+        if configures {
+            self.configured.send_replace(end.seq);
+        }
+    }
+
+    /// Keeps records that the store was read for, where they end at those at hand and there is
+    /// room: many readers come back at once after a restart, each a little behind.
+    pub(crate) fn put_back(&self, entries: &[Arc<Entry>]) {
+        let Some(last) = entries.last() else { return };
+        let mut recent = self.lock();
+        let adjoins = match recent.entries.front() {
+            Some((first, _)) => last.epoch == first.epoch && last.seq.next() == first.seq,
+            None => last.position() == *self.end.borrow(),
+        };
+        for entry in entries.iter().rev().take_while(|_| adjoins) {
+            let weight = entry.weight();
+            self.room.take(weight);
+            if self.room.is_over(recent.bytes + weight) {
+                return self.room.give_back(weight);
+            }
+            recent.bytes += weight;
+            recent.entries.push_front((entry.clone(), weight));
+        }
     }
 
     /// Forgets what is at hand and takes another end: after recovery, or with a new epoch.
     pub(crate) fn reset(&self, end: Position) {
-        *self.lock() = Recent::default();
+        let forgotten = std::mem::take(&mut *self.lock());
+        self.room.give_back(forgotten.bytes);
         self.end.send_replace(end);
+        self.configured.send_replace(end.seq);
     }
 
     /// Returns up to `limit` records after `after`, if they are at hand without a gap.
@@ -219,5 +297,12 @@ impl Tail {
         self.recent
             .lock()
             .expect("nothing panics while the recent records are locked")
+    }
+}
+
+impl Drop for Tail {
+    fn drop(&mut self) {
+        self.room.give_back(self.lock().bytes);
+        self.room.tails.fetch_sub(1, Ordering::Relaxed);
     }
 }

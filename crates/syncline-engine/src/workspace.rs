@@ -25,7 +25,7 @@ use crate::heads::Heads;
 use crate::load::{Past, past, rotten, store_problem};
 use crate::outcome::reused;
 use crate::settings::Settings;
-use crate::tail::{Entry, Tail};
+use crate::tail::{Entry, Room, Tail};
 
 /// What a workspace's handles, committer and readers share.
 pub struct Shared {
@@ -105,12 +105,13 @@ pub(crate) struct Parts {
     pub end: Position,
     pub low_water: Seq,
     pub room: Arc<Semaphore>,
+    pub recent: Arc<Room>,
     pub totals: Arc<Totals>,
 }
 
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Shared {
-        let tail = Tail::new(parts.end, parts.settings.recent_bytes_max);
+        let tail = Tail::new(parts.end, parts.recent);
         Shared {
             id: parts.id,
             store: parts.store,
@@ -451,6 +452,11 @@ impl Workspace {
         self.shared.tail.watch()
     }
 
+    /// Rings when a context of a built-in kind changed, and when the log may be another.
+    pub fn configuration_watch(&self) -> watch::Receiver<Seq> {
+        self.shared.tail.watch_configuration()
+    }
+
     /// Seals a place: always the same text for the same place.
     pub fn seal(&self, position: &Position) -> String {
         self.shared.key.seal(position)
@@ -567,7 +573,12 @@ impl Workspace {
         if let Some(entries) = self.shared.tail.recent(after, limit) {
             return Ok(entries);
         }
-        self.shared.read_store(after, self.tail().seq, limit).await
+        let entries = self
+            .shared
+            .read_store(after, self.tail().seq, limit)
+            .await?;
+        self.shared.tail.put_back(&entries);
+        Ok(entries)
     }
 
     /// Returns records that are at hand, without waiting; `None` where the store must be read.

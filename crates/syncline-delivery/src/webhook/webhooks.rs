@@ -9,7 +9,7 @@ use std::time::Duration;
 use syncline_api::Problem;
 use syncline_engine::{Engine, Principal, Workspace};
 use syncline_model::head::Head;
-use syncline_model::ids::{Kind, Seq, Version, WorkspaceId};
+use syncline_model::ids::{Kind, Version, WorkspaceId};
 use syncline_store::{ContextList, ListQuery, Sort};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -207,8 +207,7 @@ impl Follower {
     async fn run(mut self) {
         let mut stopping = self.webhooks.inner.stopping.subscribe();
         let mut pokes = self.webhooks.inner.pokes.subscribe();
-        let mut tail = self.workspace.tail_watch();
-        let mut at = tail.borrow_and_update().seq;
+        let mut configured = self.workspace.configuration_watch();
         let mut stale = true;
         if let Err(problem) = self.sweep().await {
             tracing::warn!(%problem, "rows of webhooks that are gone were not swept");
@@ -224,11 +223,11 @@ impl Follower {
             }
             tokio::select! {
                 () = stopped(&mut stopping) => break,
-                rung = tail.changed() => {
+                rung = configured.changed() => {
                     if rung.is_err() {
                         break;
                     }
-                    stale |= self.is_stale(&mut at).await;
+                    stale = true;
                 }
                 poked = pokes.changed() => stale |= poked.is_ok(),
                 () = tokio::time::sleep(FAILED_WAIT), if stale => {}
@@ -242,32 +241,6 @@ impl Follower {
         for id in ids {
             self.end(&id).await;
         }
-    }
-
-    /// Says whether a definition changed since `at`, and moves that on.
-    async fn is_stale(&self, at: &mut Seq) -> bool {
-        let tail = self.workspace.tail().seq;
-        if tail < *at {
-            *at = tail;
-            return true;
-        }
-        while *at < tail {
-            let Ok(entries) = self.workspace.read_log(*at, 256).await else {
-                return true;
-            };
-            let Some(last) = entries.last() else {
-                return false;
-            };
-            *at = last.seq;
-            if entries
-                .iter()
-                .any(|entry| entry.change.context.kind() == WEBHOOK_KIND)
-            {
-                *at = tail;
-                return true;
-            }
-        }
-        false
     }
 
     /// Puts a desk to work for each definition, and ends those that have none any more.

@@ -7,6 +7,7 @@ use syncline_engine::{Principal, Settings, When};
 use syncline_model::cursor::{Position, Tag8};
 use syncline_model::ids::{Epoch, Seq, Version, WorkspaceId};
 use syncline_model::json::Json;
+use syncline_model::proposal::Operation;
 use syncline_store::{ContextList, ListQuery, MemoryStore, Sort, Store as _};
 
 use crate::{Bench, address, code};
@@ -206,4 +207,68 @@ async fn p5_a_cursor_that_the_log_does_not_hold_is_told_reset() {
         tag: Tag8::default(),
     };
     assert_eq!(reason(ahead).await, ResetReason::Rewound);
+}
+
+/// Many readers come back at once after a restart: what one of them had read from the store is at
+/// hand for the others, and is what was there before.
+#[tokio::test]
+async fn what_was_read_from_the_store_is_at_hand_afterwards() {
+    let store = Arc::new(MemoryStore::new());
+    let before = Bench::over(store.clone(), Settings::default()).await;
+    for number in 0..20 {
+        before.create(&format!("note/n{number}"), "{}").await;
+    }
+    let told = before.workspace.recent(Seq(1), 100).unwrap();
+    drop(before);
+    let after = Bench::over(store, Settings::default()).await;
+    assert!(after.workspace.recent(Seq(1), 100).is_none());
+    // A page that does not reach what is at hand leaves a gap, and is not kept.
+    after.workspace.read_log(Seq(1), 5).await.unwrap();
+    assert!(after.workspace.recent(Seq(1), 100).is_none());
+    let read = after.workspace.read_log(Seq(6), 100).await.unwrap();
+    assert_eq!(read.len(), 15);
+    after.workspace.read_log(Seq(1), 5).await.unwrap();
+    let kept = after.workspace.recent(Seq(1), 100).unwrap();
+    assert_eq!(kept.len(), told.len());
+    for (kept, told) in kept.iter().zip(&told) {
+        assert_eq!(kept.seq, told.seq);
+        assert_eq!(kept.delta_json(), told.delta_json());
+    }
+    // What comes next follows what was put back.
+    let created = after.create("note/last", "{}").await;
+    let all = after.workspace.recent(Seq(1), 100).unwrap();
+    assert_eq!(all.last().map(|entry| entry.seq), created.seq);
+    assert_eq!(all.len(), told.len() + 1);
+}
+
+/// However many workspaces were written to, their recent records share one room.
+#[tokio::test]
+async fn p9_recent_records_of_all_workspaces_share_one_room() {
+    let settings = Settings {
+        recent_bytes_max: 64 << 10,
+        ..Settings::default()
+    };
+    let bench = Bench::with(settings).await;
+    let owner = Principal::owner();
+    let mut at_hand = Vec::new();
+    for number in 0..40 {
+        let id = WorkspaceId::parse(&format!("w{number}")).unwrap();
+        let workspace = bench.engine.create_workspace(&owner, &id).await.unwrap();
+        for note in 0..60 {
+            let proposal = bench.proposal(&format!("note/n{note}"), Operation::Create, "{}");
+            workspace.submit(&owner, proposal).await.unwrap();
+        }
+        let last = workspace.tail().seq.0;
+        let oldest = (0..last).find(|after| workspace.recent(Seq(*after), 1).is_some());
+        at_hand.push(last - oldest.unwrap());
+    }
+    let (first, last) = (at_hand[0], at_hand[39]);
+    assert!(
+        first > 30,
+        "while there is room each keeps its own: {at_hand:?}"
+    );
+    assert!(
+        (1..first / 2).contains(&last),
+        "then each has its share: {at_hand:?}"
+    );
 }

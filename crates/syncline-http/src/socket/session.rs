@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use axum::extract::ws::{Message, WebSocket};
@@ -210,13 +210,13 @@ impl Session {
             }
             if !self.submits.is_empty()
                 && !self.frames.is_full()
-                && let Poll::Ready(Some(text)) = Pin::new(&mut self.submits).poll_next(cx)
+                && let Poll::Ready(Some(text)) = poll_without_echo(&mut self.submits, cx)
             {
                 return Poll::Ready(Event::Answered(text));
             }
             // Whatever the peer takes: one of these may hold what others wait for.
             if !self.works.is_empty()
-                && let Poll::Ready(Some(work)) = Pin::new(&mut self.works).poll_next(cx)
+                && let Poll::Ready(Some(work)) = poll_without_echo(&mut self.works, cx)
             {
                 return Poll::Ready(Event::Worked(work));
             }
@@ -391,6 +391,23 @@ impl Session {
                 Ok(_) => {}
             }
         }
+    }
+}
+
+/// Polls what is under way.
+///
+/// `FuturesUnordered` wakes its own task whenever it polled all that it holds, so that one submit
+/// that waits would make the connection run twice, the second time on another thread. What is new
+/// is therefore polled for nobody first, and the second time there is nothing left to poll. Between
+/// the two nothing is lost: the second takes the task down before it looks for what is ready.
+fn poll_without_echo<T>(
+    under_way: &mut FuturesUnordered<BoxFuture<'static, T>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<T>> {
+    let mut nobody = Context::from_waker(Waker::noop());
+    match Pin::new(&mut *under_way).poll_next(&mut nobody) {
+        Poll::Ready(Some(done)) => Poll::Ready(Some(done)),
+        Poll::Ready(None) | Poll::Pending => Pin::new(under_way).poll_next(cx),
     }
 }
 

@@ -111,7 +111,7 @@ pub const KEYS: &[Key] = &[
     key("commit_bytes", Kind::Bytes(64 * 1024, 256 * MIB), "4MiB", "the proposals that share one commit"),
     key("queue_bytes", Kind::Bytes(MIB, 4 * GIB), "64MiB", "the proposals that wait for a commit"),
     key("cache_bytes", Kind::Bytes(MIB, 256 * GIB), "64MiB", "the heads that are kept parsed"),
-    key("recent_bytes", Kind::Bytes(64 * 1024, 4 * GIB), "8MiB", "the records of each workspace that readers find in memory"),
+    key("recent_bytes", Kind::Bytes(64 * 1024, 4 * GIB), "32MiB", "the newest records of a workspace that readers find in memory; all workspaces together have room for eight times as much"),
     key("strategy", Kind::Word(STRATEGIES), "merge", "how writes on an old version are resolved, where neither they, their context nor its kind say"),
     key("fallback", Kind::Word(&["manual", "latest_wins", "source_priority"]), "manual", "how clashes are resolved that the strategy leaves"),
     key("ranks", Kind::Ranks, "", "ranks of sources for source_priority, such as person/ana=10, agent/claude-1=5; others have 0"),
