@@ -393,12 +393,13 @@ fn read_pointer(value: &Json) -> Option<Pointer> {
 /// Reads 64 hex digits.
 pub fn parse_hash(text: &str) -> Result<DocumentHash, &'static str> {
     const BAD: &str = "a hash is 64 hex digits";
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+    let digit = |byte: u8| char::from(byte).to_digit(16).ok_or(BAD);
+    if text.len() != 64 {
         return Err(BAD);
     }
     let mut bytes = [0u8; 32];
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).map_err(|_| BAD)?;
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::try_from(16 * digit(pair[0])? + digit(pair[1])?).map_err(|_| BAD)?;
     }
     Ok(DocumentHash(bytes))
 }

@@ -122,6 +122,8 @@ pub struct View {
     heights: HashMap<Address, usize>,
     /// What got another parent since it was put in: the store has it elsewhere.
     moved: BTreeSet<Address>,
+    /// What got another parent in the batch before, which the store may not have yet.
+    carried: BTreeSet<Address>,
 }
 
 impl View {
@@ -170,7 +172,8 @@ impl View {
     pub fn height(&self, address: &Address) -> Result<usize, Need> {
         let need = || Need::Height(address.clone());
         let mut levels = *self.heights.get(address).ok_or_else(need)?;
-        for moved in self.moved.iter().filter(|moved| *moved != address) {
+        let moved = self.moved.union(&self.carried);
+        for moved in moved.filter(|moved| *moved != address) {
             let parent = self.heads[moved].as_ref().and_then(|h| h.document.parent());
             let line = self.chain(parent, ANCESTORS_MAX + 1);
             if let Some(between) = line.iter().position(|above| above == address) {
@@ -183,7 +186,8 @@ impl View {
     }
 
     /// Takes over what was moved in the view of a batch that may not be in the store yet, so that
-    /// heights count it ([`View::height`]). What this view knows already is newer.
+    /// heights count it ([`View::height`]). What this view knows already is newer; what that view
+    /// took over itself is in the store by now.
     pub fn carry_moves(&mut self, before: &View) {
         for moved in &before.moved {
             let line = before.chain(Some(moved.clone()), ANCESTORS_MAX + 1);
@@ -194,7 +198,7 @@ impl View {
             }
             let below = before.heights.get(moved).copied().unwrap_or(0);
             self.heights.entry(moved.clone()).or_insert(below);
-            self.moved.insert(moved.clone());
+            self.carried.insert(moved.clone());
         }
     }
 
@@ -297,5 +301,26 @@ impl View {
             chain.push(address);
         }
         chain
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// What an earlier batch moved is in the store once the next one is on its way: to carry it on
+    /// would keep every context that was ever made.
+    #[test]
+    fn moves_are_carried_into_one_batch_and_no_further() {
+        let note = Address::parse("note/a").unwrap();
+        let mut first = View::new();
+        first.put_head(note.clone(), None);
+        first.moved.insert(note.clone());
+        let (mut second, mut third) = (View::new(), View::new());
+        second.carry_moves(&first);
+        assert!(second.knows(&note));
+        third.carry_moves(&second);
+        assert!(!third.knows(&note) && third.carried.is_empty());
     }
 }
