@@ -118,7 +118,10 @@ impl Session {
         let mut due = pin!(tokio::time::sleep(heartbeat));
         let bell = self.bell.clone();
         loop {
-            if let Err(close) = self.handle_waiting().await {
+            // Boxed, as all that a connection does seldom: it waits for most of its life.
+            if !self.waiting.is_empty()
+                && let Err(close) = Box::pin(self.handle_waiting()).await
+            {
                 return Some(close);
             }
             if let Err(close) = self.compose().await {
@@ -159,14 +162,14 @@ impl Session {
                     continue;
                 }
                 () = stopped.as_mut() => {
-                    return Some(self.say_stopping(socket).await);
+                    return Some(Box::pin(self.say_stopping(socket)).await);
                 }
             };
             match event {
                 Event::Frame(message) => {
                     self.heard = Instant::now();
                     if let Err(close) = self.take(message) {
-                        self.flush_for(socket, GOODBYE).await;
+                        Box::pin(self.flush_for(socket, GOODBYE)).await;
                         return Some(close);
                     }
                 }

@@ -90,6 +90,8 @@ impl Session {
         self.frames.push(|w| {
             write_subscribed(w, &id, &opening.cursor, opening.recovered, opening.reason);
         });
+        // Most connections have one, and a vector that grows by itself makes room for four.
+        self.subs.reserve_exact(1);
         self.subs.push(Sub {
             shape: feed.shape(),
             listed: self.node.live.list(
