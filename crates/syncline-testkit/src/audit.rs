@@ -447,5 +447,19 @@ impl Track {
                 change.version
             )
         });
+        let labels = |document: &Json| or_empty(document.get("labels").cloned());
+        // Who asks for no parent gets one.
+        let parent = self.asked.get("parent");
+        let is_there = parent.is_none() || parent == self.told.get("parent");
+        found.check(
+            is_there && labels(&self.asked) == labels(&self.told),
+            || {
+                let address = &change.context;
+                format!(
+                    "{address} version {}: it has not the place or labels that were asked for",
+                    change.version
+                )
+            },
+        );
     }
 }
