@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use syncline_model::change::parse_hash;
 use syncline_model::document::DocumentHash;
-use syncline_model::ids::{Address, BranchName, ChangeId, Name, Version, WorkspaceId};
+use syncline_model::ids::{Address, BranchName, ChangeId, IdError, Name, Version, WorkspaceId};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer};
 use syncline_model::time::Timestamp;
 
@@ -295,9 +295,11 @@ impl ClientMessage {
         Ok(message)
     }
 
-    /// Returns the id that an answer to this message, which could not be read, refers to.
+    /// Returns the id that an answer to this message, which could not be read, refers to: its own,
+    /// or else its subscription's.
     pub fn reference(value: &Json) -> Option<&str> {
-        let id = value.get("id").and_then(Json::as_str)?;
+        let id = value.get("id").or_else(|| value.get("sub"));
+        let id = id.and_then(Json::as_str)?;
         (id.chars().count() <= ID_LENGTH_MAX).then_some(id)
     }
 
@@ -423,7 +425,7 @@ const SUBSCRIBE_NOT_BUILT: [&str; 1] = ["ack"];
 
 fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
     let id = required_id(f, "id")?;
-    if let Some(name) = f.string("durable")?.map(str::to_owned) {
+    if let Some(name) = f.parse("durable", parse_durable)? {
         return join_durable(f, id, name);
     }
     for name in SUBSCRIBE_NOT_BUILT {
@@ -457,6 +459,11 @@ fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
         exclude_self: f.bool("exclude_self")?.unwrap_or(false),
         old: f.bool("old")?.unwrap_or(false),
     })
+}
+
+/// Reads the name of a durable subscription, which is the id of a context that defines it.
+fn parse_durable(name: &str) -> Result<String, IdError> {
+    Address::from_parts("subscription", name).map(|address| address.id().to_owned())
 }
 
 /// Reads a subscription that joins a durable one: what its definition says is not said again.
