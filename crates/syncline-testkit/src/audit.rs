@@ -11,7 +11,7 @@ use syncline_model::json::{Json, Object, Pointer};
 use syncline_model::proposal::{Operation, Proposal};
 
 use crate::ledger::{Heard, Ledger};
-use crate::workload::Sender;
+use crate::workload::{Sender, object};
 use crate::{Access, Door};
 
 /// What was found to be broken. A harness that finds something stops soon after.
@@ -415,7 +415,8 @@ impl Track {
             }
             Operation::Merge => {
                 let before = match &self.asked {
-                    Json::Null => Object::new().into(),
+                    // Each document has data, also one that begins with labels.
+                    Json::Null => object([("data", Object::new().into())]),
                     document => document.clone(),
                 };
                 self.asked = apply_merge_patch(&before, body);
