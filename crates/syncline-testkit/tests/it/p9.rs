@@ -8,5 +8,5 @@ use crate::{alone, run};
 fn p9_subscribers_that_stop_reading_cost_little_and_lose_nothing() {
     let _alone = alone();
     // `cargo xtask prove p9` has a thousand; a machine for tests may be small.
-    run(p9::run_with(Plan::runs(1), 300)).assert_kept();
+    run(p9::run_with(Plan::runs(1), 100)).assert_kept();
 }
