@@ -261,9 +261,9 @@ pub const MESSAGES: &[MessageType] = &[
     ),
     client(
         "ack",
-        "Says that all up to a cursor was handled",
+        "Says that all of a durable subscription up to a cursor was handled",
         &[SUB, must("cursor", Text, "Up to here")],
-        &[],
+        &["error"],
     ),
     client(
         "nack",
@@ -274,7 +274,7 @@ pub const MESSAGES: &[MessageType] = &[
             may("delay_ms", Count, "After how long it comes again"),
             may("reason", Text, "Why: a dead letter says it"),
         ],
-        &[],
+        &["error"],
     ),
     client(
         "extend",
@@ -287,7 +287,7 @@ pub const MESSAGES: &[MessageType] = &[
                 "For which delivery; all that it has, if absent",
             ),
         ],
-        &[],
+        &["error"],
     ),
     client("heartbeat", "Shows that the client is there", &[], &[]),
     client(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use syncline_api::{ChangeView, Mode, Problem};
-use syncline_engine::{Entry, aside};
+use syncline_engine::{Entry, FormBase, FormBody, FormKey, aside};
 use syncline_merge::old_values;
 use syncline_model::change::{Change, Effect};
 use syncline_model::head::Head;
@@ -15,19 +15,6 @@ use crate::sent::Form;
 
 /// A patch that is so much longer than the document is not sent in its place.
 const PATCH_MORE_MAX: usize = 256;
-
-/// The wire change in one form.
-pub(crate) struct Body {
-    pub text: Arc<str>,
-    /// Where it has a patch: by how many bytes that is less than the document.
-    pub saved: Option<usize>,
-}
-
-impl Body {
-    fn whole(text: Arc<str>) -> Body {
-        Body { text, saved: None }
-    }
-}
 
 impl Feed {
     /// Returns the context as of the version that the change made.
@@ -49,28 +36,56 @@ impl Feed {
         &self,
         entry: &Arc<Entry>,
         form: Form,
-    ) -> Result<Option<Body>, Problem> {
+    ) -> Result<Option<FormBody>, Problem> {
+        let base = match form {
+            _ if self.mode != Mode::Delta => FormBase::Own,
+            Form::Own => FormBase::Own,
+            Form::From(version) => FormBase::Version(version),
+            Form::Whole | Form::Known => FormBase::Nothing,
+        };
+        // Which documents one may see who may not read all, and since when not any more, is asked
+        // for each reader: what was made for one is not handed to another.
+        let has_document = self.mode == Mode::Snapshot || base != FormBase::Own;
+        if !self.shape.mask.is_whole() || (has_document && !self.shape.all) {
+            return Box::pin(self.made(entry, form)).await;
+        }
+        if self.mode == Mode::Delta && base == FormBase::Own && !self.old {
+            return Ok(Some(self.own(entry)));
+        }
+        let key = FormKey {
+            position: entry.position(),
+            mode: self.mode,
+            base,
+            with_seq: self.shape.all,
+            old: self.old,
+        };
+        // Boxed: it is large, and the plain form, which most get, does without it.
+        let make = Box::pin(self.made(entry, form));
+        self.workspace.forms().shared(key, make).await
+    }
+
+    async fn made(&self, entry: &Arc<Entry>, form: Form) -> Result<Option<FormBody>, Problem> {
         let change = &entry.change;
         let whole = self.shape.mask.is_whole();
         match self.mode {
-            Mode::Thin => Ok(Some(Body::whole(self.encode(entry, change, None)))),
+            Mode::Thin => Ok(Some(whole_body(self.encode(entry, change, None)))),
             Mode::Snapshot => {
                 let head = self.as_of(entry).await?;
                 let document = head.map(|head| head.document.to_json());
-                Ok(Some(Body::whole(self.encode_snapshot(entry, document))))
+                Ok(Some(whole_body(self.encode_snapshot(entry, document))))
             }
             Mode::Delta if whole && form == Form::Own => Ok(Some(self.own(entry))),
             Mode::Delta => self.remade(entry, form).await,
         }
     }
 
-    fn own(&self, entry: &Arc<Entry>) -> Body {
-        let text = match self.shape.all && !self.old {
-            true => entry.delta_json().clone(),
-            false => self.encode(entry, &entry.change, None),
+    fn own(&self, entry: &Arc<Entry>) -> FormBody {
+        let text = match self.old {
+            true => self.encode(entry, &entry.change, None),
+            false => entry.delta_json(self.shape.all).clone(),
         };
         let saved = entry.saved();
-        Body { text, saved }
+        FormBody { text, saved }
     }
 
     fn encode_snapshot(&self, entry: &Arc<Entry>, document: Option<Json>) -> Arc<str> {
@@ -88,7 +103,7 @@ impl Feed {
     }
 
     /// Makes the change's body anew: from another version, of parts, or whole.
-    async fn remade(&self, entry: &Arc<Entry>, form: Form) -> Result<Option<Body>, Problem> {
+    async fn remade(&self, entry: &Arc<Entry>, form: Form) -> Result<Option<FormBody>, Problem> {
         let change = &entry.change;
         let mask = &self.shape.mask;
         match &change.effect {
@@ -97,7 +112,7 @@ impl Feed {
             Effect::Snapshot(document) => {
                 let effect = Effect::Snapshot(mask.project(document));
                 let change = self.with_effect(change, effect);
-                return Ok(Some(Body::whole(self.encode(entry, &change, None))));
+                return Ok(Some(whole_body(self.encode(entry, &change, None))));
             }
             Effect::Patch(_) => {}
         }
@@ -124,7 +139,7 @@ impl Feed {
                 Effect::Snapshot(_) | Effect::Gone => None,
             };
             let text = self.encode(entry, &change, None);
-            Some(Body { text, saved })
+            Some(FormBody { text, saved })
         }))
     }
 
@@ -187,4 +202,8 @@ impl Feed {
         view.write(&mut w);
         w.into_string().into()
     }
+}
+
+fn whole_body(text: Arc<str>) -> FormBody {
+    FormBody { text, saved: None }
 }

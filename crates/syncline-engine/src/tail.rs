@@ -28,8 +28,8 @@ pub struct Entry {
     epoch: Epoch,
     key: Arc<CursorKey>,
     cursor: OnceLock<Box<str>>,
-    delta: OnceLock<Arc<str>>,
-    part: OnceLock<Arc<str>>,
+    numbered: OnceLock<Arc<str>>,
+    unnumbered: OnceLock<Arc<str>>,
     pub(crate) counts: Counts,
     /// How many bytes fewer its patch has than the document.
     saved: usize,
@@ -43,7 +43,7 @@ impl Entry {
         epoch: Epoch,
         key: Arc<CursorKey>,
     ) -> Entry {
-        let (cursor, delta, part) = Default::default();
+        let (cursor, numbered, unnumbered) = Default::default();
         Entry {
             seq,
             tag,
@@ -51,8 +51,8 @@ impl Entry {
             epoch,
             key,
             cursor,
-            delta,
-            part,
+            numbered,
+            unnumbered,
             counts: Counts::default(),
             saved: 0,
         }
@@ -85,13 +85,12 @@ impl Entry {
             .get_or_init(|| self.key.seal(&self.position()).into())
     }
 
-    /// Returns the change as delta readers of the whole workspace get it, encoded once; parts of
-    /// a bulk carry no cursor.
-    pub fn delta_json(&self) -> &Arc<str> {
-        let cell = if self.change.bulk.is_some() {
-            &self.part
-        } else {
-            &self.delta
+    /// Returns the change as delta readers get it, encoded once for those who may read the whole
+    /// workspace and once for all others; parts of a bulk carry no cursor.
+    pub fn delta_json(&self, with_seq: bool) -> &Arc<str> {
+        let cell = match with_seq {
+            true => &self.numbered,
+            false => &self.unnumbered,
         };
         cell.get_or_init(|| {
             let mut w = JsonWriter::with_capacity(512);
@@ -99,7 +98,7 @@ impl Entry {
             write_change(
                 &mut w,
                 &self.change,
-                Some(self.seq),
+                with_seq.then_some(self.seq),
                 cursor,
                 Mode::Delta,
                 true,
@@ -119,7 +118,7 @@ impl Entry {
         let intent = &self.change.intent;
         let old = intent.old.iter().filter_map(|(_, value)| value.as_ref());
         let kept: usize = old.chain(&intent.body).map(Json::weight).sum();
-        // The encoded form of the effect, and the parsed form of all.
+        // The encoded forms of the effect, and the parsed form of all.
         1_024 + 4 * (effect + kept)
     }
 }

@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::committer::{Answers, Job};
 use crate::compact::Compacted;
 use crate::deciding::BULK_HEADS;
+use crate::forms::Forms;
 use crate::heads::Heads;
 use crate::load::{Past, past, rotten, store_problem};
 use crate::outcome::reused;
@@ -36,6 +37,7 @@ pub struct Shared {
     pub(crate) heads: Arc<Heads>,
     pub(crate) key: Arc<CursorKey>,
     pub(crate) tail: Tail,
+    forms: Forms,
     low_water: AtomicU64,
     /// Held while old versions are thinned, and what became of that.
     pub(crate) compacting: tokio::sync::Mutex<()>,
@@ -120,6 +122,7 @@ impl Shared {
             heads: parts.heads,
             key: Arc::new(parts.key),
             tail,
+            forms: Forms::default(),
             low_water: AtomicU64::new(parts.low_water.0),
             compacting: tokio::sync::Mutex::default(),
             compacted: Mutex::default(),
@@ -445,6 +448,11 @@ impl Workspace {
     /// Returns the end of the log that readers may see.
     pub fn tail(&self) -> Position {
         self.shared.tail.end()
+    }
+
+    /// Returns the bytes of recent changes in other forms than the plain one.
+    pub fn forms(&self) -> &Forms {
+        &self.shared.forms
     }
 
     /// Rings at each move of the tail.

@@ -200,7 +200,7 @@ fn request(ask: &Ask, from: From) -> Result<FeedRequest, Problem> {
     }
     Ok(FeedRequest {
         filter: filter.unwrap_or_default(),
-        condition: query.parse("where", Condition::parse)?,
+        condition: query.field("where", Condition::parse)?,
         fields,
         mode: query.parse("mode", str::parse::<Mode>)?.unwrap_or_default(),
         exclude_self: query.flag("exclude_self")?.then_some(Exclude {
@@ -219,7 +219,7 @@ fn scope(query: &Query) -> Result<Scope, Problem> {
     Ok(scope.unwrap_or_else(Scope::workspace))
 }
 
-/// Reads JSON that stands in the query.
+/// Reads JSON that stands in the query: where it is wrong it is 422, as in a body, with the place.
 fn in_query<T>(
     query: &Query,
     name: &'static str,
@@ -232,13 +232,14 @@ fn in_query<T>(
         bytes_max: JSON_BYTES_MAX,
         depth_max: JSON_DEPTH_MAX,
     };
-    let json = Json::parse(text.as_bytes(), &limits)
-        .map_err(|error| bad(format!("the query's {name}: {error}")))?;
     let at = Pointer::root().child(name);
-    read(&json, &at).map(Some).map_err(|error| Problem {
-        code: Code::BadRequest,
-        ..error.into()
-    })
+    let json = Json::parse(text.as_bytes(), &limits).map_err(|error| {
+        let inside = error.pointer.tokens().iter();
+        let place = inside.fold(at.clone(), |place, token| place.child(token));
+        let detail = format!("the query's {name}: {error}");
+        Problem::new(Code::Invalid, detail).at(place)
+    })?;
+    Ok(Some(read(&json, &at)?))
 }
 
 /// `GET /v1/changes/stream`

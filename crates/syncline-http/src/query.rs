@@ -1,6 +1,7 @@
 //! The query of a request: decoded, checked against the names that the call knows.
 
 use syncline_api::{Code, Problem};
+use syncline_model::json::Pointer;
 
 /// Bounds the members of a query: nothing that we know has more.
 const MEMBERS_MAX: usize = 200;
@@ -73,6 +74,16 @@ impl Query {
             code: Code::Invalid,
             ..problem
         })
+    }
+
+    /// Reads a member that a body would have under the same name: a wrong one is 422, with its place.
+    pub fn field<T, E: std::fmt::Display>(
+        &self,
+        name: &'static str,
+        read: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Problem> {
+        self.named(name, read)
+            .map_err(|problem| problem.at(Pointer::root().child(name)))
     }
 
     /// Reads a flag: `true`, `false`, or its name alone.

@@ -66,6 +66,11 @@ impl Ask {
     fn place(&self, cursor: &str) -> Result<Position, Problem> {
         place_of(&self.workspace()?, cursor)
     }
+
+    /// Opens a cursor that stands in a body.
+    fn place_at(&self, cursor: &str, at: Pointer) -> Result<Position, Problem> {
+        self.place(cursor).map_err(|problem| problem.at(at))
+    }
 }
 
 /// Opens a cursor of this life of the log.
@@ -106,7 +111,9 @@ pub(crate) async fn create(mut ask: Ask) -> Answer {
     fields.finish()?;
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     if let From::Cursor(cursor) = &definition.from {
-        workspace.resume(cursor).await?;
+        let at = Pointer::from_static("/from/cursor");
+        let place = workspace.resume(cursor).await;
+        place.map_err(|problem| problem.at(at))?;
     }
     let proposal = ask.proposal_for(address, Operation::Replace, Json::Null)?;
     let max = ask.node.doors.limits.durables_max;
@@ -337,10 +344,7 @@ pub(crate) async fn ack(mut ask: Ask) -> Answer {
     let (_, body) = ask.json(&[JSON]).await?;
     let mut fields = Fields::new(&body, &Pointer::root())?;
     let consumer = ask.consumer(fields.string("consumer")?)?;
-    let cursor = fields
-        .string("cursor")?
-        .map(|cursor| ask.place(cursor))
-        .transpose()?;
+    let cursor = optional_place(&ask, &mut fields)?;
     let at = fields.at("cursors");
     let each = fields.array("cursors")?.unwrap_or_default();
     if each.len() > CURSORS_MAX {
@@ -348,9 +352,9 @@ pub(crate) async fn ack(mut ask: Ask) -> Answer {
         return Err(FieldError::invalid(at, why).into());
     }
     let each = each.iter().zip(0..).map(|(cursor, index)| {
-        let text = cursor.as_str();
-        let text = text.ok_or_else(|| FieldError::wrong_type(at.index(index), "string", cursor))?;
-        ask.place(text)
+        let (text, at) = (cursor.as_str(), at.index(index));
+        let text = text.ok_or_else(|| FieldError::wrong_type(at.clone(), "string", cursor))?;
+        ask.place_at(text, at)
     });
     let each: Vec<Position> = each.collect::<Result<_, Problem>>()?;
     fields.finish()?;
@@ -371,7 +375,8 @@ pub(crate) async fn ack(mut ask: Ask) -> Answer {
 pub(crate) async fn nack(mut ask: Ask) -> Answer {
     let (_, body) = ask.json(&[JSON]).await?;
     let mut fields = Fields::new(&body, &Pointer::root())?;
-    let place = ask.place(fields.required_string("cursor")?)?;
+    let at = fields.at("cursor");
+    let place = ask.place_at(fields.required_string("cursor")?, at)?;
     let (delay, reason) = checked_nack(fields.u64("delay_ms")?, fields.string("reason")?)?;
     fields.finish()?;
     let durable = ask.durable().await?;
@@ -390,10 +395,7 @@ pub(crate) async fn extend(mut ask: Ask) -> Answer {
     let (_, body) = ask.json(&[JSON]).await?;
     let mut fields = Fields::new(&body, &Pointer::root())?;
     let consumer = ask.consumer(fields.string("consumer")?)?;
-    let place = fields
-        .string("cursor")?
-        .map(|cursor| ask.place(cursor))
-        .transpose()?;
+    let place = optional_place(&ask, &mut fields)?;
     fields.finish()?;
     let extended = ask.durable().await?.extend(&consumer, place).await?;
     if place.is_some() && extended == 0 {
@@ -404,6 +406,12 @@ pub(crate) async fn extend(mut ask: Ask) -> Answer {
         w.field_u64("extended", extended as u64);
         w.end_object();
     }))
+}
+
+fn optional_place(ask: &Ask, fields: &mut Fields<'_>) -> Result<Option<Position>, Problem> {
+    let at = fields.at("cursor");
+    let cursor = fields.string("cursor")?;
+    cursor.map(|cursor| ask.place_at(cursor, at)).transpose()
 }
 
 fn not_in_flight() -> Problem {
@@ -473,7 +481,13 @@ pub(crate) async fn seek(mut ask: Ask) -> Answer {
     let (_, body) = ask.json(&[JSON]).await?;
     let from = place_to_seek(&body)?;
     let durable = ask.durable().await?;
-    durable.seek(&from).await?;
+    let sought = durable.seek(&from).await;
+    sought.map_err(|problem| match &from {
+        From::Cursor(_) if problem.code == Code::BadCursor => {
+            problem.at(Pointer::from_static("/cursor"))
+        }
+        _ => problem,
+    })?;
     let text = described(&ask, &durable).await?;
     Ok(answer::json(StatusCode::OK, text))
 }

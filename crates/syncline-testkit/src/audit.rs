@@ -11,7 +11,7 @@ use syncline_model::json::{Json, Object, Pointer};
 use syncline_model::proposal::{Operation, Proposal};
 
 use crate::ledger::{Heard, Ledger};
-use crate::workload::Sender;
+use crate::workload::{Sender, object};
 use crate::{Access, Door};
 
 /// What was found to be broken. A harness that finds something stops soon after.
@@ -415,7 +415,8 @@ impl Track {
             }
             Operation::Merge => {
                 let before = match &self.asked {
-                    Json::Null => Object::new().into(),
+                    // Each document has data, also one that begins with labels.
+                    Json::Null => object([("data", Object::new().into())]),
                     document => document.clone(),
                 };
                 self.asked = apply_merge_patch(&before, body);
@@ -447,5 +448,19 @@ impl Track {
                 change.version
             )
         });
+        let labels = |document: &Json| or_empty(document.get("labels").cloned());
+        // Who asks for no parent gets one.
+        let parent = self.asked.get("parent");
+        let is_there = parent.is_none() || parent == self.told.get("parent");
+        found.check(
+            is_there && labels(&self.asked) == labels(&self.told),
+            || {
+                let address = &change.context;
+                format!(
+                    "{address} version {}: it has not the place or labels that were asked for",
+                    change.version
+                )
+            },
+        );
     }
 }

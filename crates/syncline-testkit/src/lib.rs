@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod binary;
 pub mod disk;
+pub mod endpoint;
 pub mod ledger;
 pub mod node;
 pub mod prove;

@@ -157,6 +157,13 @@ pub struct Workload {
     pub each_max: u64,
     /// With texts of up to 60 KB, or small ones only.
     pub large: bool,
+    /// Shared contexts are now and then labelled anew and moved between the [`homes`].
+    pub moves: bool,
+}
+
+/// Returns the contexts between which shared ones move. They must be there before.
+pub fn homes() -> [Address; 2] {
+    ["project/home-0", "project/home-1"].map(address)
 }
 
 impl Workload {
@@ -168,6 +175,7 @@ impl Workload {
             shared: 3,
             each_max: u64::MAX,
             large: true,
+            moves: false,
         }
     }
 
@@ -267,7 +275,9 @@ impl Writer {
 
     fn propose(&mut self, door: Door) -> Vec<Sent> {
         self.count += 1;
+        let moves = self.workload.moves && self.rng.chance(10);
         let parts = match self.rng.below(100) {
+            _ if moves => vec![self.wander()],
             0..15 => vec![self.create()],
             15..60 => vec![self.merge()],
             60..75 => vec![self.patch()],
@@ -305,6 +315,21 @@ impl Writer {
         let body = object([("data", mine.into())]);
         let context = self.shared();
         merge(id, &context, body)
+    }
+
+    /// Labels a shared context anew, and moves half of them. The id among the labels makes each a
+    /// change, wherever the context is already.
+    fn wander(&mut self) -> Proposal {
+        let id = fresh_id();
+        let area = *self.rng.choose(&["auth", "web", "db"]);
+        let labels = object([("area", area.into()), ("by", id.to_string().into())]);
+        let mut body = Object::from_iter([("labels", labels)]);
+        if self.rng.chance(50) {
+            let home = self.rng.choose(&homes()).to_string();
+            body.insert("parent", home.into());
+        }
+        let context = self.shared();
+        merge(id, &context, body.into())
     }
 
     fn patch(&mut self) -> Proposal {

@@ -343,3 +343,44 @@ async fn p5_what_moves_inside_a_subtree_is_not_left_out_of_its_snapshot() {
     assert_eq!(held, [&all[..], &["note/z", "note/a0"]].concat());
     assert_eq!(after, ["leave"]);
 }
+
+/// Whoever gets the same form gets the same bytes, not a copy of them; another form is another.
+#[tokio::test]
+async fn each_form_is_encoded_once_and_shared() {
+    let node = Node::start(TestFaults::default()).await;
+    let forms = [
+        (Mode::Delta, false),
+        (Mode::Delta, true),
+        (Mode::Snapshot, false),
+        (Mode::Thin, false),
+    ];
+    let mut feeds = Vec::new();
+    for (mode, old) in forms.into_iter().chain(forms) {
+        let request = FeedRequest {
+            mode,
+            old,
+            ..request(Scope::workspace(), From::Now)
+        };
+        let owner = Principal::owner();
+        let opened = Feed::open(node.workspace.clone(), owner, request).await;
+        feeds.push(opened.unwrap().0);
+    }
+    let body = r#"{"data":{"n":1}}"#;
+    node.write("task/t", Operation::Merge, body).await.unwrap();
+    let body = r#"{"data":{"n":2}}"#;
+    node.write("task/t", Operation::Merge, body).await.unwrap();
+    let mut bodies = Vec::new();
+    for feed in &mut feeds {
+        let items = feed.next_page(2, 1 << 20).await.unwrap();
+        match items.last() {
+            Some(Item::Change(change)) => bodies.push(change.body.clone()),
+            other => panic!("a feed gave {other:?}"),
+        }
+    }
+    let (first, second) = bodies.split_at(forms.len());
+    for (index, (one, other)) in first.iter().zip(second).enumerate() {
+        assert!(std::sync::Arc::ptr_eq(one, other), "form {index}");
+        let same = first.iter().filter(|body| *body == one).count();
+        assert_eq!(same, 1, "form {index} is another's: {one}");
+    }
+}

@@ -7,18 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use syncline_api::{Problem, Subscribe, write_subscribed};
+use syncline_api::{Code, Problem, Subscribe, write_subscribed};
 use syncline_delivery::durable::{Asked, Consumer, Durable, Given};
 use syncline_delivery::{Item, Shape};
 use syncline_engine::aside;
 use syncline_model::cursor::Position;
-use syncline_model::json::JsonWriter;
+use syncline_model::json::{JsonWriter, Pointer};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::frames::FRAME_BYTES_MAX;
 use super::session::Session;
-use super::subs::{no_such_sub, there_already};
+use super::subs::{no_such_sub, not_durable, there_already};
 use crate::seats::Seat;
 use crate::subscriptions::{checked_nack, place_of};
 
@@ -121,7 +121,10 @@ impl Session {
             .node
             .durables
             .find(&self.workspace, &self.principal, name);
-        let durable = found.await?;
+        let durable = found.await.map_err(|problem| match problem.code {
+            Code::NotFound => problem.at(Pointer::from_static("/durable")),
+            _ => problem,
+        })?;
         let drawn = self.node.doors.engine.fresh_id();
         let sub = DurableSub {
             shape: durable.shape(),
@@ -160,13 +163,10 @@ impl Session {
         }
     }
 
-    pub(super) fn is_durable(&self, id: &str) -> bool {
-        self.durables.iter().any(|sub| sub.id == id)
-    }
-
-    /// Opens a cursor of this life of the log.
+    /// Opens a message's cursor of this life of the log.
     pub(super) fn place(&self, cursor: &str) -> Result<Position, Problem> {
-        place_of(&self.workspace, cursor)
+        let place = place_of(&self.workspace, cursor);
+        place.map_err(|problem| problem.at(Pointer::from_static("/cursor")))
     }
 
     pub(super) fn nack(
@@ -192,6 +192,8 @@ impl Session {
                 self.works.push(work);
             }
             (Some(_), Err(problem)) => self.error(Some(id), &problem),
+            // Others keep no place for their reader: whoever takes them for durable hears it.
+            (None, _) if self.knows(id) => self.error(Some(id), &not_durable(id)),
             (None, _) => self.error(Some(id), &no_such_sub(id)),
         }
     }

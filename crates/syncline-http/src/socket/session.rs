@@ -27,7 +27,7 @@ use super::durables::{DurableSub, Said, Work};
 use super::frames::Frames;
 use super::hello::{read_frame, unreadable_frame, write_answer};
 use super::submit::Submitter;
-use super::subs::{Sub, no_such_sub};
+use super::subs::Sub;
 use crate::doors::Node;
 
 /// A peer that was silent for so many heartbeats, pings included, is gone.
@@ -294,7 +294,7 @@ impl Session {
             ClientMessage::Unsubscribe { id } => self.unsubscribe(&id),
             ClientMessage::Submit(submit) => self.submit(submit),
             ClientMessage::Resync(resync) => Box::pin(self.resync(resync)).await,
-            ClientMessage::Ack { sub, cursor } if self.is_durable(&sub) => {
+            ClientMessage::Ack { sub, cursor } => {
                 let said = self.place(&cursor).map(Said::Ack);
                 self.said(&sub, said);
             }
@@ -308,9 +308,6 @@ impl Session {
                 let place = cursor.map(|cursor| self.place(&cursor)).transpose();
                 self.said(&sub, place.map(Said::Extend));
             }
-            // These subscriptions keep no place for their reader: an ack changes nothing.
-            ClientMessage::Ack { sub, .. } if self.subs.iter().any(|known| known.id == sub) => {}
-            ClientMessage::Ack { sub, .. } => self.error(Some(&sub), &no_such_sub(&sub)),
             ClientMessage::Heartbeat => {}
             ClientMessage::Error(error) => {
                 tracing::debug!(code = error.code.name(), "a client reports an error");

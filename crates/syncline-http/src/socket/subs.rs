@@ -84,8 +84,11 @@ impl Session {
                 .map(Duration::from_millis),
             ..FeedRequest::new(subscribe.scope, subscribe.from)
         };
-        let (mut feed, opening) =
-            Feed::open(self.workspace.clone(), self.principal.clone(), request).await?;
+        let opened = Feed::open(self.workspace.clone(), self.principal.clone(), request).await;
+        let (mut feed, opening) = opened.map_err(|problem| match problem.code {
+            Code::BadCursor => problem.at(Pointer::from_static("/from/cursor")),
+            _ => problem,
+        })?;
         self.node.router.follow(&mut feed, &self.bell);
         self.frames.push(|w| {
             write_subscribed(w, &id, &opening.cursor, opening.recovered, opening.reason);
@@ -252,6 +255,13 @@ pub(super) fn there_already(id: &str) -> Problem {
     Problem::new(Code::Invalid, detail)
         .at(Pointer::from_static("/id"))
         .hint("unsubscribe it first, or take another id")
+}
+
+pub(super) fn not_durable(id: &str) -> Problem {
+    let detail = format!("the subscription {id:?} acknowledges nothing: it is not durable");
+    Problem::new(Code::Invalid, detail)
+        .at(Pointer::from_static("/sub"))
+        .hint("keep the cursor of what was handled, or join a durable subscription")
 }
 
 pub(super) fn no_such_sub(id: &str) -> Problem {

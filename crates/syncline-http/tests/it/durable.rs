@@ -148,7 +148,7 @@ async fn a_subscription_is_defined_read_and_acknowledged() {
 async fn what_is_wrong_is_refused() {
     let node = Node::start().await;
     for (body, pointer) in [
-        (r#"{"name":"a b"}"#, "/name"),
+        (r#"{"name":"a b","scope":[]}"#, "/name"),
         (r#"{"name":"ci","scope":[]}"#, "/scope"),
         (r#"{"name":"ci","from":"snapshot"}"#, "/from"),
         (r#"{"name":"ci","window":0}"#, "/window"),
@@ -170,12 +170,19 @@ async fn what_is_wrong_is_refused() {
         async move { node.post(&path, &[], body).await }
     };
     post("ack", "{}").await.problem(422, "invalid");
-    post("ack", r#"{"cursor":"x"}"#)
-        .await
-        .problem(400, "bad_cursor");
-    post("nack", r#"{"cursor":"x","delay_ms":1}"#)
-        .await
-        .problem(400, "bad_cursor");
+    for (call, body, pointer) in [
+        ("ack", r#"{"cursor":"x"}"#, "/cursor"),
+        ("ack", r#"{"cursors":["x"]}"#, "/cursors/0"),
+        ("nack", r#"{"cursor":"x","delay_ms":1}"#, "/cursor"),
+        ("extend", r#"{"cursor":"x"}"#, "/cursor"),
+        ("seek", r#"{"cursor":"x"}"#, "/cursor"),
+    ] {
+        let problem = post(call, body).await.problem(400, "bad_cursor");
+        assert_eq!(text(&problem, "pointer"), pointer, "{call} {body}");
+    }
+    let from = r#"{"name":"two","from":{"cursor":"x"}}"#;
+    let problem = node.post(S, &[], from).await.problem(400, "bad_cursor");
+    assert_eq!(text(&problem, "pointer"), "/from/cursor");
     post("seek", "{}").await.problem(400, "bad_request");
     let status = node.get("/v1/status").await.ok().json();
     let cursor = text(&status, "cursor");
@@ -391,6 +398,12 @@ async fn a_socket_joins_and_what_it_leaves_comes_to_another() {
     let again = x.hear_type("change").await;
     assert_eq!((number(&again, "n"), number(&again, "delivery")), (3, 2));
     x.say(r#"{"type":"extend","sub":"s"}"#).await;
+    x.say(r#"{"type":"ack","sub":"s","cursor":"x"}"#).await;
+    let error = x.hear_type("error").await;
+    assert_eq!(
+        (text(&error, "code"), text(&error, "pointer")),
+        ("bad_cursor", "/cursor")
+    );
     // The socket closes without an ack: another has it at once.
     drop(x);
     let mut y = node.hello().await;

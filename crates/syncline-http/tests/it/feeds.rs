@@ -113,10 +113,10 @@ async fn scopes_choose_and_tell_who_came_and_went() {
     assert!(none.is_empty());
     node.get("/v1/changes?scope=x")
         .await
-        .problem(400, "bad_request");
+        .problem(422, "invalid");
     node.get("/v1/changes?scope=%5B%5D")
         .await
-        .problem(400, "bad_request");
+        .problem(422, "invalid");
 }
 
 #[tokio::test]

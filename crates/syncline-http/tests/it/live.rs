@@ -108,9 +108,24 @@ async fn a_where_looks_at_the_document() {
     let bad = format!(r#"{{"type":"subscribe","id":"b",{ALL},"where":"data.n >"}}"#);
     socket.say(&bad).await;
     assert_eq!(text(&socket.hear_type("error").await, "pointer"), "/where");
-    node.get(&format!("/v1/changes?filter={}", encoded(r#"{"exat":{}}"#)))
-        .await
-        .problem(400, "bad_request");
+    for (query, pointer) in [
+        (("filter", r#"{"exat":{}}"#), "/filter/exat"),
+        (
+            ("filter", r#"[{"all":[{"changed":"x"}]}]"#),
+            "/filter/0/all/0/changed",
+        ),
+        (("filter", r#"{"exact":{"kind":}}"#), "/filter/exact/kind"),
+        (("filter", "exact"), "/filter"),
+        (("where", "data.n >"), "/where"),
+        (("where", " "), "/where"),
+    ] {
+        let query = format!("{}={}", query.0, encoded(query.1));
+        for path in ["changes?", "changes?wait_ms=10&", "changes/stream?"] {
+            let refused = node.get(&format!("/v1/{path}{query}")).await;
+            let problem = refused.problem(422, "invalid");
+            assert_eq!(text(&problem, "pointer"), pointer, "{path}{query}");
+        }
+    }
 }
 
 /// What is shown of a context follows its parts exactly, and nothing else is told.

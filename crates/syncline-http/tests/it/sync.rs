@@ -89,6 +89,12 @@ async fn the_protocols_exchange() {
             text(change, "cursor")
         ))
         .await;
+    // It keeps no place for its reader, and says so.
+    let error = socket.hear().await;
+    assert_eq!(
+        (text(&error, "ref"), text(&error, "pointer")),
+        ("s1", "/sub")
+    );
     socket.say(r#"{"type":"unsubscribe","id":"s1"}"#).await;
     socket.say(&submit("r2", r#"{"data":{"n":2}}"#)).await;
     assert_eq!(text(&socket.hear().await, "ref"), "r2");
@@ -228,7 +234,19 @@ async fn what_is_wrong_is_answered_by_its_id() {
             r#"{"type":"subscribe","id":"s3","scope":[{"workspace":true}],"from":{"cursor":"x"}}"#,
             Some("s3"),
             "bad_cursor",
-            None,
+            Some("/from/cursor"),
+        ),
+        (
+            r#"{"type":"subscribe","id":"s4","durable":"a b","scope":[]}"#,
+            Some("s4"),
+            "invalid",
+            Some("/durable"),
+        ),
+        (
+            r#"{"type":"subscribe","id":"s5","durable":"nobody"}"#,
+            Some("s5"),
+            "not_found",
+            Some("/durable"),
         ),
         (
             r#"{"type":"unsubscribe","id":"none"}"#,
@@ -241,6 +259,12 @@ async fn what_is_wrong_is_answered_by_its_id() {
             Some("none"),
             "not_found",
             None,
+        ),
+        (
+            r#"{"type":"ack","sub":"none"}"#,
+            Some("none"),
+            "invalid",
+            Some("/cursor"),
         ),
         (
             r#"{"type":"resync","id":"q","context":"task/none"}"#,

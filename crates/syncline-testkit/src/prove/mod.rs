@@ -13,6 +13,7 @@ pub mod p5_durable;
 pub mod p5_sim;
 pub mod p9;
 pub mod siege;
+pub mod webhooks;
 
 use std::fmt;
 use std::future::Future;
@@ -266,5 +267,11 @@ pub const HARNESSES: &[Harness] = &[
         what: "status and readyz tell the truth: full disk, stuck writer, rot",
         runs: 1,
         run: |plan| Box::pin(p10::run(plan)),
+    },
+    Harness {
+        name: "webhooks",
+        what: "SIGKILL in the middle of attempts, at a hostile endpoint: all arrives, in order",
+        runs: 20,
+        run: |plan| Box::pin(webhooks::run(plan)),
     },
 ];

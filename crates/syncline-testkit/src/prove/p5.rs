@@ -3,18 +3,19 @@
 use std::path::Path;
 use std::time::Duration;
 
+use syncline_client::fresh_id;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::p2_order::check_reader;
 use super::{Plan, Report};
 use crate::audit::{Auditor, Violations};
-use crate::ledger::Ledger;
+use crate::ledger::{Heard, Ledger, Sent};
 use crate::proxy::Proxy;
 use crate::rng::Rng;
 use crate::subscriber::{Feed, Follower, Life, Phase};
-use crate::workload::{Workload, address};
-use crate::{Access, Node, NodeOptions};
+use crate::workload::{Sender, Workload, address, homes, merge, object};
+use crate::{Access, Door, Node, NodeOptions};
 
 /// Kills within one round, beside the restoration.
 const KILLS: u64 = 4;
@@ -105,6 +106,7 @@ async fn round(
     let workload = Workload {
         seed: plan.seed,
         large: false,
+        moves: true,
         ..Workload::busy(plan.seed)
     };
     let mut story = Story {
@@ -112,6 +114,7 @@ async fn round(
         bursts: run * 100,
         lives: Vec::new(),
     };
+    story.make_homes(&node).await?;
     story.kills(&mut node, &proxy, workload, &mut rng).await?;
     let backup = tempfile::tempdir().map_err(|error| error.to_string())?;
     node.stop().await;
@@ -152,6 +155,31 @@ struct Story {
 }
 
 impl Story {
+    /// Makes what contexts will be moved between.
+    async fn make_homes(&mut self, node: &Node) -> Result<(), String> {
+        let door = Door::Http;
+        let sender = Sender::open(node.access(), door)
+            .await
+            .map_err(|problem| problem.to_string())?;
+        for home in homes() {
+            let body = object([("title", "a home".into())]);
+            let proposal = merge(fresh_id(), &home, body);
+            let heard = sender.send(&proposal).await;
+            if !matches!(heard, Heard::Receipt(_)) {
+                return Err(format!("{home} was not made: {heard:?}"));
+            }
+            let (bulk, run) = (None, 0);
+            self.ledger.add(Sent {
+                proposal,
+                door,
+                bulk,
+                heard,
+                run,
+            });
+        }
+        Ok(())
+    }
+
     /// Writes in bursts, each of which ends with a kill or a cut.
     async fn kills(
         &mut self,

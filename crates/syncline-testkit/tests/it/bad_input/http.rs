@@ -350,14 +350,14 @@ fn headers_and_queries_that_are_garbage_are_refused() {
         get(
             "a scope that is not JSON",
             "/v1/changes?scope=x",
-            &[400],
-            "bad_request",
+            &[422],
+            "invalid",
         ),
         get(
             "a scope with an unknown term",
             "/v1/changes?scope=%5B%7B%22x%22%3A1%7D%5D",
             &[400, 422],
-            "bad_request",
+            "invalid",
         ),
         get(
             "a version that is a word",
