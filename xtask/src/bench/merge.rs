@@ -2,12 +2,15 @@
 //! documents in memory, in this process.
 
 use std::hint::black_box;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use syncline_merge::{MergeLimits, MergeRules, Side, Sides, diff, merge};
 use syncline_model::json::{Json, Object};
 
+use super::peers;
 use super::report::{AimRow, SizeRow};
+use crate::run::Result;
 
 /// How often each is repeated; the median counts.
 const REPEATS: usize = 2_001;
@@ -39,17 +42,23 @@ const fn size(name: &'static str, us_max: f64, steps: usize, edits: usize) -> Si
 }
 
 /// Measures all sizes that are wanted by their rows' names.
-pub fn rows(wants: impl Fn(&str) -> bool) -> Vec<SizeRow> {
+pub fn rows(wants: impl Fn(&str) -> bool) -> Result<Vec<SizeRow>> {
     let mut rows = Vec::new();
+    let mut program = None;
     for size in &SIZES {
         let names = ["merge", "merge-diff"].map(|work| format!("{work}-{}", size.name));
         if !names.iter().any(|name| wants(name)) {
             continue;
         }
+        let program = match &program {
+            Some(program) => program,
+            None => program.insert(peers::build()?),
+        };
         let times = times(size);
+        let beside = beside(size, program, times.merge_us)?;
         let apart = format!("{} bytes, {} edits, parsed apart", times.bytes, times.edits);
         let shared = format!(
-            "{apart}; {:.1} µs where sides share what they left alone",
+            "{apart}; {:.1} µs where sides share what they left alone; {beside}",
             times.shared_merge_us
         );
         let measured = [(times.merge_us, shared), (times.diff_us, apart)];
@@ -65,7 +74,19 @@ pub fn rows(wants: impl Fn(&str) -> bool) -> Vec<SizeRow> {
             });
         }
     }
-    rows
+    Ok(rows)
+}
+
+/// Says what the peers do with the same documents and edits.
+fn beside(size: &Size, program: &PathBuf, merge_us: f64) -> Result<String> {
+    let base = notebook(size.steps);
+    let [ours, theirs] = [0, 1].map(|side| edited(&base, size, side));
+    let medians = peers::medians(program, [&base, &ours, &theirs])?;
+    let told = medians.into_iter().map(|(name, us)| {
+        let ratio = us / merge_us;
+        format!("{name} {us:.1} ({ratio:.2} times ours)")
+    });
+    Ok(told.collect::<Vec<_>>().join(", "))
 }
 
 /// The medians for documents of a size, in microseconds.

@@ -14,6 +14,7 @@ mod job;
 mod load;
 mod matching;
 mod merge;
+mod peers;
 mod report;
 mod rows;
 mod runner;
@@ -206,7 +207,7 @@ impl Bench {
 
     /// Measures merges and diffs, in this process.
     fn merges(&mut self) -> Result {
-        let rows = merge::rows(|name| self.wants(name));
+        let rows = merge::rows(|name| self.wants(name))?;
         self.report.sizes.extend(rows);
         if self.wants("versions") {
             self.report.sizes.extend(versions::rows()?);

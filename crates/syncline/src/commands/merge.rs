@@ -6,7 +6,7 @@ use syncline_model::ids::{Address, BranchName};
 use super::write::{WriteArgs, show_receipt};
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
-use crate::run::{Run, parse_address, parse_branch};
+use crate::run::{LineName, Run, parse_address, parse_branch, parse_line};
 use crate::show;
 
 /// Merge a branch of a context into main, or into another branch.
@@ -25,8 +25,8 @@ pub struct MergeArgs {
     #[arg(value_name = "BRANCH", value_parser = parse_branch)]
     pub from: BranchName,
     /// Into this branch, not into main.
-    #[arg(long, value_name = "NAME", value_parser = parse_into, conflicts_with = "branch")]
-    pub into: Option<Into>,
+    #[arg(long, value_name = "NAME", value_parser = parse_line, conflicts_with = "branch")]
+    pub into: Option<LineName>,
     /// Only tell what it would come to.
     #[arg(long)]
     pub dry_run: bool,
@@ -35,21 +35,10 @@ pub struct MergeArgs {
     pub write: WriteArgs,
 }
 
-/// The line that is merged into; `main` may be named here.
-#[derive(Clone, Debug)]
-pub struct Into(Option<BranchName>);
-
-fn parse_into(text: &str) -> Result<Into, String> {
-    match text {
-        "main" => Ok(Into(None)),
-        text => parse_branch(text).map(|branch| Into(Some(branch))),
-    }
-}
-
 /// Runs the command.
 pub async fn run(args: &MergeArgs, run: &Run) -> Result {
-    let into = args.into.as_ref().and_then(|into| into.0.as_ref());
-    let into = into.or(args.write.branch.as_ref());
+    let into = args.into.as_ref().or(args.write.branch.as_ref());
+    let into = into.and_then(LineName::branch);
     if args.dry_run {
         return dry_run(args, into, run).await;
     }
