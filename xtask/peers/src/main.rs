@@ -27,11 +27,17 @@ struct Case {
 impl Case {
     fn read(json: &Value) -> Case {
         let edits = |side: &Value| {
-            let steps = |document: &Value| document["steps"].as_array().cloned().unwrap_or_default();
-            let pairs = steps(&json["base"]).into_iter().zip(steps(side)).enumerate();
+            let steps =
+                |document: &Value| document["steps"].as_array().cloned().unwrap_or_default();
+            let pairs = steps(&json["base"])
+                .into_iter()
+                .zip(steps(side))
+                .enumerate();
             let changed = pairs.filter(|(_, (before, after))| before != after);
             let status = |after: Value| after["status"].as_str().unwrap_or_default().to_owned();
-            changed.map(|(at, (_, after))| (at, status(after))).collect()
+            changed
+                .map(|(at, (_, after))| (at, status(after)))
+                .collect()
         };
         Case {
             base: json["base"].clone(),
@@ -43,7 +49,10 @@ impl Case {
     /// Panics unless a merged document has all edits: what is wrong is not measured.
     fn check(&self, merged: &Value) {
         for (at, status) in self.ours.iter().chain(&self.theirs) {
-            assert_eq!(merged["steps"][*at]["status"].as_str(), Some(status.as_str()));
+            assert_eq!(
+                merged["steps"][*at]["status"].as_str(),
+                Some(status.as_str())
+            );
         }
     }
 }
@@ -70,7 +79,9 @@ fn median(mut once: impl FnMut() -> Duration) -> f64 {
 fn yrs_value(value: &Value) -> yrs::In {
     match value {
         Value::Object(members) => {
-            let members = members.iter().map(|(key, value)| (key.as_str(), yrs_value(value)));
+            let members = members
+                .iter()
+                .map(|(key, value)| (key.as_str(), yrs_value(value)));
             yrs::MapPrelim::from_iter(members).into()
         }
         Value::Array(items) => yrs::ArrayPrelim::from_iter(items.iter().map(yrs_value)).into(),
@@ -85,14 +96,20 @@ fn yrs_of(update: &[u8], client: u64) -> yrs::Doc {
     let doc = yrs::Doc::with_client_id(client);
     doc.get_or_insert_map("doc");
     let update = yrs::Update::decode_v1(update).expect("an update of ours");
-    doc.transact_mut().apply_update(update).expect("an update of ours");
+    doc.transact_mut()
+        .apply_update(update)
+        .expect("an update of ours");
     doc
 }
 
 fn yrs_edit(doc: &yrs::Doc, edits: &[(usize, String)]) {
     let root = doc.get_or_insert_map("doc");
     let mut txn = doc.transact_mut();
-    let steps = root.get(&txn, "steps").expect("steps").cast::<yrs::ArrayRef>().expect("a list");
+    let steps = root
+        .get(&txn, "steps")
+        .expect("steps")
+        .cast::<yrs::ArrayRef>()
+        .expect("a list");
     for (at, status) in edits {
         let at = u32::try_from(*at).expect("a small number");
         let step = yrs::Array::get(&steps, &txn, at).expect("a step");
@@ -107,7 +124,9 @@ fn yrs_once(case: &Case) -> Duration {
     for (key, value) in case.base.as_object().expect("an object") {
         root.insert(&mut begin.transact_mut(), key.as_str(), yrs_value(value));
     }
-    let all = begin.transact().encode_state_as_update_v1(&yrs::StateVector::default());
+    let all = begin
+        .transact()
+        .encode_state_as_update_v1(&yrs::StateVector::default());
     let seen = begin.transact().state_vector();
     let (ours, theirs) = (yrs_of(&all, 2), yrs_of(&all, 3));
     yrs_edit(&ours, &case.ours);
@@ -115,7 +134,9 @@ fn yrs_once(case: &Case) -> Duration {
     let sent = theirs.transact().encode_diff_v1(&seen);
     let begun = Instant::now();
     let update = yrs::Update::decode_v1(black_box(&sent)).expect("an update of ours");
-    ours.transact_mut().apply_update(update).expect("it applies");
+    ours.transact_mut()
+        .apply_update(update)
+        .expect("it applies");
     let took = begun.elapsed();
     let merged = yrs::types::ToJson::to_json(&ours.get_or_insert_map("doc"), &ours.transact());
     let mut text = String::new();
@@ -131,9 +152,14 @@ fn loro_value(value: &Value) -> loro::LoroValue {
 fn loro_edit(doc: &loro::LoroDoc, edits: &[(usize, String)]) {
     let steps = doc.get_list("steps");
     for (at, status) in edits {
-        let step = steps.get(*at).expect("a step").into_container().expect("a map");
+        let step = steps
+            .get(*at)
+            .expect("a step")
+            .into_container()
+            .expect("a map");
         let step = step.into_map().expect("a map");
-        step.insert("status", status.as_str()).expect("a key is set");
+        step.insert("status", status.as_str())
+            .expect("a key is set");
     }
     doc.commit();
 }
@@ -141,14 +167,19 @@ fn loro_edit(doc: &loro::LoroDoc, edits: &[(usize, String)]) {
 fn loro_median(case: &Case) -> f64 {
     let base = loro::LoroDoc::new();
     for step in case.base["steps"].as_array().expect("steps") {
-        let map = base.get_list("steps").push_container(loro::LoroMap::new()).expect("a map");
+        let map = base
+            .get_list("steps")
+            .push_container(loro::LoroMap::new())
+            .expect("a map");
         for (key, value) in step.as_object().expect("a step") {
             map.insert(key, loro_value(value)).expect("a key is set");
         }
     }
     for (key, value) in case.base.as_object().expect("an object") {
         if key != "steps" {
-            base.get_map("doc").insert(key, loro_value(value)).expect("a key is set");
+            base.get_map("doc")
+                .insert(key, loro_value(value))
+                .expect("a key is set");
         }
     }
     base.commit();
@@ -156,7 +187,9 @@ fn loro_median(case: &Case) -> f64 {
     let (ours, theirs) = (base.fork(), base.fork());
     loro_edit(&ours, &case.ours);
     loro_edit(&theirs, &case.theirs);
-    let sent = theirs.export(loro::ExportMode::updates(&seen)).expect("an update");
+    let sent = theirs
+        .export(loro::ExportMode::updates(&seen))
+        .expect("an update");
     median(|| {
         let into = ours.fork();
         let begun = Instant::now();
@@ -168,7 +201,12 @@ fn loro_median(case: &Case) -> f64 {
     })
 }
 
-fn automerge_put(doc: &mut automerge::AutoCommit, into: &automerge::ObjId, key: automerge::Prop, value: &Value) {
+fn automerge_put(
+    doc: &mut automerge::AutoCommit,
+    into: &automerge::ObjId,
+    key: automerge::Prop,
+    value: &Value,
+) {
     use automerge::ObjType;
     let list = matches!(key, automerge::Prop::Seq(_));
     let mut make = |doc: &mut automerge::AutoCommit, kind| match (&key, list) {
@@ -205,10 +243,14 @@ fn automerge_put(doc: &mut automerge::AutoCommit, into: &automerge::ObjId, key: 
 }
 
 fn automerge_edit(doc: &mut automerge::AutoCommit, edits: &[(usize, String)]) {
-    let (_, steps) = doc.get(automerge::ROOT, "steps").expect("a document").expect("steps");
+    let (_, steps) = doc
+        .get(automerge::ROOT, "steps")
+        .expect("a document")
+        .expect("steps");
     for (at, status) in edits {
         let (_, step) = doc.get(&steps, *at).expect("a list").expect("a step");
-        doc.put(&step, "status", status.as_str()).expect("a value is put");
+        doc.put(&step, "status", status.as_str())
+            .expect("a value is put");
     }
     doc.commit();
 }
@@ -228,7 +270,9 @@ fn automerge_median(case: &Case) -> f64 {
         let begun = Instant::now();
         into.merge(black_box(&mut theirs)).expect("it applies");
         let took = begun.elapsed();
-        case.check(&serde_json::to_value(automerge::AutoSerde::from(&into)).expect("it writes JSON"));
+        case.check(
+            &serde_json::to_value(automerge::AutoSerde::from(&into)).expect("it writes JSON"),
+        );
         took
     })
 }

@@ -1,8 +1,9 @@
 //! What yrs, Loro and Automerge do with the documents of the merge rows.
 //!
-//! They are built in a package of their own, `xtask/peers`, when they are first measured. They do
-//! not quite the same: each holds the document's whole history at hand, takes in what the other
-//! copy sent, and where both edited one value picks one without a word.
+//! They are built in a package of their own, `xtask/peers`, so that the product's lock file never
+//! holds them. What they do is not quite a three-way merge: each has the document's whole history
+//! at hand and takes in what the other copy did since, and where both edited one value it picks
+//! one without a word.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -12,42 +13,78 @@ use syncline_model::json::{Json, Object};
 
 use crate::run::{Result, Step, root};
 
-/// Builds the peers; returns the program.
-pub fn build() -> Result<PathBuf> {
-    let folder = root().join("xtask/peers");
-    let build = ["build", "--release", "--locked"];
-    Step::cargo(&build).folder(folder.clone()).run()?;
-    Ok(folder.join("target/release/peers"))
+/// A library that is measured.
+pub struct Peer {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is timed at.
+    pub does: &'static str,
 }
 
-/// Returns each peer's median for these sides, in microseconds, by name.
-pub fn medians(program: &PathBuf, [base, ours, theirs]: [&Json; 3]) -> Result<Vec<(String, f64)>> {
-    let sides = [("base", base), ("ours", ours), ("theirs", theirs)];
-    let sides: Object = sides
-        .map(|(name, side)| (name, side.clone()))
-        .into_iter()
-        .collect();
-    let failed = |error: std::io::Error| format!("the peers: {error}");
-    let mut child = Command::new(program)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let mut stdin = child.stdin.take().expect("stdin is piped");
-    stdin
-        .write_all(Json::from(sides).to_text().as_bytes())
-        .map_err(failed)?;
-    drop(stdin);
-    let output = child.wait_with_output().map_err(failed)?;
-    if !output.status.success() {
-        return Err(format!("the peers ended with {}", output.status));
+/// All of them.
+const PEERS: [Peer; 3] = [
+    Peer {
+        name: "yrs",
+        does: "reads and applies the other copy's update; picks one of two edits of one value",
+    },
+    Peer {
+        name: "Loro",
+        does: "imports the other copy's update; picks one of two edits of one value",
+    },
+    Peer {
+        name: "Automerge",
+        does: "takes over the other copy's changes, in memory; shows one of two edits of one value",
+    },
+];
+
+/// The program that measures them.
+pub struct Peers(PathBuf);
+
+impl Peers {
+    /// Builds it.
+    pub fn build() -> Result<Peers> {
+        let folder = root().join("xtask/peers");
+        let build = ["build", "--release", "--locked"];
+        // Where the workspace's own folder is set in the environment, this one is beside it.
+        let target = folder.join("target");
+        let step = Step::cargo(&build).folder(folder);
+        step.env("CARGO_TARGET_DIR", &target).run()?;
+        Ok(Peers(target.join("release/peers")))
     }
-    let answer = Json::parse(&output.stdout, &Default::default());
-    let answer = answer.map_err(|error| format!("the peers: {error}"))?;
-    let members = answer.as_object().ok_or("the peers answered no object")?;
-    let median = |value: &Json| value.to_text().parse().unwrap_or(f64::NAN);
-    let medians = members
-        .iter()
-        .map(|(name, value)| (name.to_owned(), median(value)));
-    Ok(medians.collect())
+
+    /// Returns the median of each for these sides, in microseconds.
+    pub fn medians(&self, [base, ours, theirs]: [&Json; 3]) -> Result<Vec<(&'static Peer, f64)>> {
+        let sides = [("base", base), ("ours", ours), ("theirs", theirs)];
+        let sides: Object = sides
+            .map(|(name, side)| (name, side.clone()))
+            .into_iter()
+            .collect();
+        let answer = self.ask(&Json::from(sides).to_text())?;
+        let answer = Json::parse(&answer, &Default::default());
+        let answer = answer.map_err(|error| format!("the peers: {error}"))?;
+        let median = |peer: &'static Peer| {
+            let text = answer.get(peer.name).map(Json::to_text);
+            let median = text.and_then(|text| text.parse().ok());
+            let median = median.ok_or_else(|| format!("the peers: no median of {}", peer.name))?;
+            Ok((peer, median))
+        };
+        PEERS.iter().map(median).collect()
+    }
+
+    fn ask(&self, input: &str) -> Result<Vec<u8>> {
+        let failed = |error: std::io::Error| format!("the peers: {error}");
+        let mut child = Command::new(&self.0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let mut stdin = child.stdin.take().expect("stdin is piped");
+        stdin.write_all(input.as_bytes()).map_err(failed)?;
+        drop(stdin);
+        let output = child.wait_with_output().map_err(failed)?;
+        match output.status.success() {
+            true => Ok(output.stdout),
+            false => Err(format!("the peers ended with {}", output.status)),
+        }
+    }
 }
