@@ -21,6 +21,7 @@ mod outcome;
 mod reads;
 mod recent_ids;
 pub mod settings;
+mod refused;
 mod stats;
 mod subscriptions;
 mod subtree;

@@ -225,11 +225,14 @@ impl Change {
         self.context.line(self.branch.as_ref())
     }
 
-    /// Returns the conflicts that it opened.
+    /// Returns the conflicts that it opened, for the first time or again.
     pub fn opened(&self) -> impl Iterator<Item = &Conflict> {
         let version = self.version;
-        let new = move |c: &&Conflict| c.opened == version && c.version == 1;
-        self.conflicts.iter().filter(new)
+        let opened = move |c: &&Conflict| {
+            let new = c.opened == version && c.version == 1;
+            c.is_open() && (new || c.reopened == Some(version))
+        };
+        self.conflicts.iter().filter(opened)
     }
 
     /// Returns the ETag of the version that it made.

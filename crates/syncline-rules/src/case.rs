@@ -615,6 +615,7 @@ impl Case<'_> {
             }
             waiting.push(conflict.clone());
             touched.push(conflict);
+            reopened: Some(version),
         }
         step.head.conflicts = waiting.into();
         step.change.conflicts = touched;

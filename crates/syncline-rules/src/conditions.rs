@@ -319,6 +319,7 @@ pub fn with_sides(
         base: base.map(|(version, _)| version),
         theirs: live.map(|head| head.version),
         sided: true,
+        conflict: None,
     })
 }
 

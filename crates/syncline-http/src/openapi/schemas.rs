@@ -435,6 +435,7 @@ const CONFLICT: [(&str, &str); 20] = [
     ("deadline", "string"),
     ("priority", "integer"),
     ("opened", "integer"),
+    ("reopened", "integer"),
     ("state", "string"),
     ("closed", "integer"),
     ("settled_by", "string"),

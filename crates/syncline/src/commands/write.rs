@@ -126,7 +126,6 @@ pub async fn show_receipt(
             .styled(Style::Dim, note(receipt)),
     )?;
     match receipt.outcome {
-        Outcome::Conflict => show_conflicts(run, client, address, receipt).await,
         Outcome::KeptBoth => {
             let branch = receipt.branch.as_ref();
             let branch = branch.map(BranchName::as_str).unwrap_or_default();
@@ -135,6 +134,8 @@ pub async fn show_receipt(
             )));
             Ok(())
         }
+        // A rollback may open some again.
+        _ if !receipt.conflicts.is_empty() => show_conflicts(run, client, address, receipt).await,
         _ => Ok(()),
     }
 }
