@@ -186,6 +186,11 @@ impl LineName {
     pub fn branch(&self) -> Option<&BranchName> {
         self.0.as_ref()
     }
+
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        self.branch().map_or("main", BranchName::as_str)
+    }
 }
 
 /// Reads the name of a line, which may be `main`.

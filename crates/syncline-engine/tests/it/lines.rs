@@ -219,7 +219,7 @@ async fn branches_are_written_compared_and_merged_more_than_once() {
         let proposal = bench.proposal(TASK, Operation::Replace, "null");
         bench
             .workspace
-            .merge_branch(&owner, proposal, &name, dry_run)
+            .merge_branch(&owner, proposal, Some(&name), dry_run)
     };
     let BranchMerge::Tried { clean, .. } = merge(true).await.unwrap() else {
         panic!("it was only to be tried")
