@@ -280,6 +280,19 @@ async fn p4_merges_in_both_directions_keep_the_last_word_on_each_place() {
 }
 
 #[tokio::test]
+async fn a_merge_that_was_undone_is_not_made_again_by_itself() {
+    let bench = Bench::forked(r#"{"x":0,"y":0}"#, &["try"]).await;
+    bench.set("try", r#"{"x":1}"#).await;
+    bench.merge_line("try", "main").await;
+    let undo = bench.on("main", Operation::Rollback, "null");
+    let undone = bench.workspace.undo(&Principal::owner(), undo).await;
+    assert_eq!(undone.unwrap().version, Some(Version(3)));
+    bench.set("try", r#"{"y":1}"#).await;
+    bench.merge_line("try", "main").await;
+    assert_eq!(bench.shows("main").await, json(r#"{"x":0,"y":1}"#));
+}
+
+#[tokio::test]
 async fn a_branch_that_is_begun_again_begins_anew() {
     let bench = Bench::forked(r#"{"x":0}"#, &["try"]).await;
     bench.set("try", r#"{"x":1}"#).await;
