@@ -87,11 +87,11 @@ impl Client {
         self.write(Method::DELETE, &path, None, write).await
     }
 
-    /// Merges a branch into `main`, or into another branch.
+    /// Merges a line of a context, `main` where no branch is named, into another one.
     pub async fn merge_branch(
         &self,
         address: &Address,
-        from: &BranchName,
+        from: Option<&BranchName>,
         into: Option<&BranchName>,
         write: &Write,
     ) -> Result<ReceiptView, Problem> {
@@ -101,11 +101,11 @@ impl Client {
             .await
     }
 
-    /// Returns what merging a branch would come to; nothing is written.
+    /// Returns what merging a line would come to; nothing is written.
     pub async fn try_merge(
         &self,
         address: &Address,
-        from: &BranchName,
+        from: Option<&BranchName>,
         into: Option<&BranchName>,
     ) -> Result<Trial, Problem> {
         let path = format!("/v1/contexts/{address}/merge");
@@ -135,8 +135,9 @@ impl Client {
     }
 }
 
-fn merge_of(from: &BranchName, into: Option<&BranchName>, dry_run: bool) -> Json {
-    let from = ("from_branch", Json::from(from.as_str()));
+fn merge_of(from: Option<&BranchName>, into: Option<&BranchName>, dry_run: bool) -> Json {
+    let from = from.map_or("main", BranchName::as_str);
+    let from = ("from_branch", Json::from(from));
     let into = into.map(|into| ("into", Json::from(into.as_str())));
     let dry_run = dry_run.then(|| ("dry_run", Json::from(true)));
     object(std::iter::once(from).chain(into).chain(dry_run))

@@ -1,11 +1,10 @@
-//! Lines of versions: branches and their merges, rolling back, undoing, and who set a field.
+//! Lines of versions: branches, rolling back, undoing, and who set a field.
 
 use std::sync::Arc;
 
 use syncline_api::{Code, Problem};
-use syncline_merge::{KeyedPath, MergeLimits, MergeRules, Side, Sides, merge};
+use syncline_merge::KeyedPath;
 use syncline_model::change::{Change, Effect, Receipt};
-use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, BranchName, Kind, Seq, Version};
 use syncline_model::json::{Json, JsonWriter, Limits, Object, Pointer};
@@ -20,7 +19,7 @@ use crate::workspace::Workspace;
 
 /// Bounds the branches of a context that are made on purpose.
 const BRANCHES_MAX: usize = 1_000;
-/// Bounds how far back a merge, an undo or a blame looks.
+/// Bounds how far back a merge, an undo or a blame looks, in versions.
 const LOOK_BACK_MAX: usize = 100_000;
 /// How many versions are looked at in one read.
 const LOOK_BACK_PAGE: usize = 200;
@@ -34,22 +33,6 @@ pub struct Branch {
     pub from: Option<Version>,
     /// Its head.
     pub head: Arc<Head>,
-}
-
-/// What merging a branch would come to, or came to.
-#[derive(Clone, Debug)]
-pub enum BranchMerge {
-    /// It was merged.
-    Done(Receipt),
-    /// It was only tried.
-    Tried {
-        /// Nothing would clash.
-        clean: bool,
-        /// The paths that would.
-        clashes: Vec<String>,
-        /// The document that would come of it.
-        document: Option<Json>,
-    },
 }
 
 /// Who last set a field.
@@ -125,10 +108,12 @@ impl Workspace {
         Ok(entries)
     }
 
-    /// Finds the newest change of a line that `is_it` accepts.
-    async fn find_back(
+    /// Finds the newest change of a line that `is_it` accepts; those below a version need not be
+    /// looked at.
+    pub(crate) async fn find_back(
         &self,
         line: &Address,
+        since: Version,
         is_it: impl Fn(&Change) -> bool + Send,
     ) -> Result<Option<Arc<Entry>>, Problem> {
         let (mut below, mut looked) = (None, 0);
@@ -140,7 +125,7 @@ impl Workspace {
             if let Some(found) = page.iter().find(|entry| is_it(&entry.change)) {
                 return Ok(Some(found.clone()));
             }
-            if below == Some(Version(1)) {
+            if last.change.version <= since {
                 break;
             }
         }
@@ -186,68 +171,6 @@ impl Workspace {
         self.submit(principal, proposal).await
     }
 
-    /// Merges a branch into a line, or says what that would come to.
-    ///
-    /// The base is where the branch began, or what it was when it was merged last.
-    pub async fn merge_branch(
-        &self,
-        principal: &Principal,
-        mut proposal: Proposal,
-        from: &BranchName,
-        dry_run: bool,
-    ) -> Result<BranchMerge, Problem> {
-        let mut sent = Object::new();
-        sent.insert("from_branch", Json::from(from.as_str()));
-        let sent = Json::Object(sent);
-        if !dry_run
-            && let Some(receipt) = self
-                .heard_before(&mut proposal, Operation::Replace, sent)
-                .await?
-        {
-            return Ok(BranchMerge::Done(receipt));
-        }
-        let (context, into) = (proposal.context.clone(), proposal.line());
-        let line = context.line(Some(from));
-        let branch = self.get(principal, &line, When::Head).await?;
-        let head = self.get(principal, &into, When::Head).await?;
-        let merged_it = |change: &Change| change.merges.as_ref().is_some_and(|(b, _)| b == from);
-        let (base, shown) = match self.find_back(&into, merged_it).await? {
-            Some(entry) => {
-                let (_, version) = entry.change.merges.clone().expect("it merged the branch");
-                let then = self.get(principal, &line, When::Version(version)).await?;
-                (entry.change.version, then.document.clone())
-            }
-            None => {
-                let from = self.forked_from(&line).await?.unwrap_or(Version(1));
-                let main = self.get(principal, &context, When::Version(from)).await?;
-                let base = if proposal.branch.is_none() {
-                    from
-                } else {
-                    Version(1)
-                };
-                (base, main.document.clone())
-            }
-        };
-        if dry_run {
-            let rules = self.declared_for(&context).await?;
-            return Ok(tried((&shown, &branch, &head), &rules.merge));
-        }
-        let mut w = JsonWriter::new();
-        w.begin_object();
-        w.field_str("from_branch", from.as_str());
-        w.field_u64("version", branch.version.0);
-        w.end_object();
-        proposal.body = parsed(w);
-        proposal.base = Some(Base::Version(base));
-        let own = own(&mut proposal);
-        own.shown = Some(Arc::new(shown));
-        own.wanted = Some(Arc::new(branch.document.clone()));
-        own.merges = Some((from.clone(), branch.version));
-        self.submit(principal, proposal)
-            .await
-            .map(BranchMerge::Done)
-    }
-
     /// Returns what is declared for a context's kind.
     pub(crate) async fn declared_for(&self, context: &Address) -> Result<KindRules, Problem> {
         let kind = Kind::parse(context.kind()).expect("an address has a kind");
@@ -282,7 +205,7 @@ impl Workspace {
             change.actor.id == actor.id
                 && (actor.agent.is_none() || change.actor.agent == actor.agent)
         };
-        let Some(entry) = self.find_back(&line, mine).await? else {
+        let Some(entry) = self.find_back(&line, Version(1), mine).await? else {
             let detail = format!("{} has changed nothing here", actor.id);
             return Err(Problem::new(Code::NotFound, detail));
         };
@@ -358,7 +281,7 @@ impl Workspace {
                     .any(|p| p.starts_with(&place) || place.starts_with(p))
         };
         let value = keyed.get(&document);
-        let found = self.find_back(line, set).await?;
+        let found = self.find_back(line, Version(1), set).await?;
         let entry = self.unless_thinned(line, found, (&keyed, value)).await?;
         let subject = Subject::of_change(&entry.change);
         if !visible(principal, &subject, &self.shared.settings.rules) {
@@ -403,7 +326,7 @@ impl Workspace {
 }
 
 /// Returns what a typed call says beside its proposal.
-fn own(proposal: &mut Proposal) -> &mut Own {
+pub(crate) fn own(proposal: &mut Proposal) -> &mut Own {
     proposal.own.get_or_insert_default()
 }
 
@@ -432,29 +355,6 @@ fn decided_at(change: &Change, path: &str) -> (Option<String>, Vec<Json>) {
         word("strategy").or_else(|| word("rule")),
         beaten.cloned().into_iter().collect(),
     )
-}
-
-fn tried((base, branch, head): (&Document, &Head, &Head), rules: &MergeRules) -> BranchMerge {
-    let (base, ours, theirs) = (
-        base.to_json(),
-        branch.document.to_json(),
-        head.document.to_json(),
-    );
-    let sides = Sides {
-        base: Some(&base),
-        ours: Some(&ours),
-        theirs: Some(&theirs),
-        earlier: Side::Theirs,
-    };
-    let merged = merge(sides, rules, &MergeLimits::default());
-    BranchMerge::Tried {
-        clean: merged.is_clean(),
-        clashes: merged
-            .clashes()
-            .map(|clash| clash.keyed.to_string())
-            .collect(),
-        document: merged.value.clone(),
-    }
 }
 
 pub(crate) fn parsed(w: JsonWriter) -> Json {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use syncline_api::{Code, Problem};
 use syncline_model::change::{Outcome, Receipt, read_kinds, write_kinds};
+use syncline_model::conflict::ConflictId;
 use syncline_model::etag::Etag;
 use syncline_model::ids::{BranchName, ChangeId, Seq, Version};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Pointer};
@@ -40,6 +41,9 @@ impl Settled {
                     }
                 }
                 w.field_bool("sides", refusal.sided);
+                if let Some(id) = refusal.conflict {
+                    w.field_str("conflict", &id.to_string());
+                }
             }
         }
         w.end_object();
@@ -91,6 +95,7 @@ fn read(id: ChangeId, json: &Json) -> Result<Settled, FieldError> {
             base: f.u64("base")?.map(Version),
             theirs: f.u64("theirs")?.map(Version),
             sided: f.bool("sides")?.unwrap_or(false),
+            conflict: f.parse("conflict", ConflictId::parse)?,
         };
         return Ok(Settled::Refused(Box::new(refusal)));
     }

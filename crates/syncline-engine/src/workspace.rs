@@ -12,7 +12,7 @@ use syncline_model::cursor::{CursorKey, Position, Tag8};
 use syncline_model::ids::{ChangeId, Epoch, Seq, WorkspaceId};
 use syncline_model::proposal::{Proposal, bulk_digest};
 use syncline_model::time::Timestamp;
-use syncline_rules::{Principal, Refusal, sides};
+use syncline_rules::Principal;
 use syncline_store::Store;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -23,7 +23,7 @@ use crate::compact::Compacted;
 use crate::deciding::BULK_HEADS;
 use crate::forms::Forms;
 use crate::heads::Heads;
-use crate::load::{Past, past, rotten, store_problem};
+use crate::load::{rotten, store_problem};
 use crate::outcome::reused;
 use crate::settings::Settings;
 use crate::tail::{Entry, Room, Tail};
@@ -221,40 +221,6 @@ impl Shared {
             entries.push(entry);
         }
         Ok(entries)
-    }
-
-    /// Returns a refusal as it was given the first time: its sides come from history.
-    pub(crate) async fn refusal_again(
-        &self,
-        proposal: &Proposal,
-        refusal: Refusal,
-    ) -> Result<Problem, Problem> {
-        let mut problem = refusal.problem;
-        // Those of a refusal in this very batch are at hand, and may not be in the history yet.
-        if !refusal.sided || problem.sides.is_some() {
-            return Ok(problem);
-        }
-        let mut heads = Vec::with_capacity(2);
-        for version in [refusal.base, refusal.theirs] {
-            // A side that was thinned is left out.
-            heads.push(match version {
-                Some(version) => {
-                    match past(&*self.store, &self.id, &proposal.line(), version).await? {
-                        Past::Kept(head) => Some(*head),
-                        Past::Thinned(_) | Past::Absent => None,
-                    }
-                }
-                None => None,
-            });
-        }
-        let base = heads[0].as_ref().map(|head| (head.version, &head.document));
-        problem.sides = Some(Box::new(sides(
-            proposal,
-            base,
-            heads[1].as_ref(),
-            &self.settings.rules,
-        )));
-        Ok(problem)
     }
 
     /// Gives the log a new epoch after `lost`: it was found to be restored from a backup.

@@ -151,14 +151,10 @@ pub(crate) async fn delete_branch(mut ask: Ask) -> Answer {
 pub(crate) async fn merge(mut ask: Ask) -> Answer {
     let (_, body) = ask.json(&[JSON]).await?;
     let mut fields = Fields::new(&body, &Pointer::root())?;
-    let from = fields.required_parse("from_branch", named_branch)?;
+    let from = fields.required_parse("from_branch", parse_branch)?;
     let into = fields.parse("into", parse_branch)?.flatten();
     let dry_run = fields.bool("dry_run")?.unwrap_or(false);
     fields.finish()?;
-    if into.as_ref() == Some(&from) {
-        let detail = format!("branch \"{from}\" is not merged into itself");
-        return Err(Problem::new(Code::Invalid, detail).at(Pointer::from_static("/into")));
-    }
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let proposal = Proposal {
         branch: into,
@@ -166,7 +162,7 @@ pub(crate) async fn merge(mut ask: Ask) -> Answer {
     };
     let context = proposal.context.clone();
     match workspace
-        .merge_branch(&principal, proposal, &from, dry_run)
+        .merge_branch(&principal, proposal, from.as_ref(), dry_run)
         .await?
     {
         BranchMerge::Done(receipt) => {

@@ -29,7 +29,8 @@ pub use apply::{ApplyError, ApplyErrorKind, ApplyLimits};
 pub use diff::diff;
 pub use merge::{
     Action, Choice, Contest, Decision, KeyedPath, KeyedPathError, KeyedStep, MergeLimits,
-    MergePolicy, MergeRules, Merged, Rule, RulesError, SettleError, Side, Sides, chain, merge,
+    MergePolicy, MergeRules, Merged, Names, Rule, RuleStep, RulesError, SettleError, Side, Sides,
+    chain, merge,
 };
 pub use merge_patch::apply_merge_patch;
 pub use patch::{Op, Patch, PatchError, old_values};

@@ -9,7 +9,7 @@ use crate::document::{DocumentHash, Level};
 use crate::etag::Etag;
 use crate::ids::{Address, BranchName, ChangeId, Name, PrincipalId, Seq, Version};
 use crate::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer};
-use crate::proposal::{Actor, Operation, Priority};
+use crate::proposal::{Actor, LineVersion, Operation, Priority};
 use crate::time::{Hlc, Timestamp};
 
 /// What kind of step a change was.
@@ -207,8 +207,8 @@ pub struct Change {
     pub outcome: Outcome,
     /// What the merge decided where both sides changed something, a decision an item.
     pub decisions: Option<Json>,
-    /// The branch that it merged, as of which of its versions.
-    pub merges: Option<(BranchName, Version)>,
+    /// The line that it merged.
+    pub merges: Option<LineVersion>,
     /// The conflicts that it opened, moved or ended, as it left them.
     pub conflicts: Vec<Conflict>,
     /// Which kinds of conflict were met.
@@ -225,11 +225,14 @@ impl Change {
         self.context.line(self.branch.as_ref())
     }
 
-    /// Returns the conflicts that it opened.
+    /// Returns the conflicts that it opened, for the first time or again.
     pub fn opened(&self) -> impl Iterator<Item = &Conflict> {
         let version = self.version;
-        let new = move |c: &&Conflict| c.opened == version && c.version == 1;
-        self.conflicts.iter().filter(new)
+        let opened = move |c: &&Conflict| {
+            let new = c.opened == version && c.version == 1;
+            c.is_open() && (new || c.reopened == Some(version))
+        };
+        self.conflicts.iter().filter(opened)
     }
 
     /// Returns the ETag of the version that it made.
@@ -290,9 +293,9 @@ impl Change {
         if let Some(decisions) = &self.decisions {
             w.field_json("decisions", decisions);
         }
-        if let Some((branch, version)) = &self.merges {
-            w.field_str("merges", branch.as_str());
-            w.field_u64("merges_version", version.0);
+        if let Some(merged) = &self.merges {
+            w.field_str("merges", merged.name());
+            w.field_u64("merges_version", merged.version.0);
         }
         if !self.conflicts.is_empty() {
             w.key("conflicts");
@@ -346,9 +349,7 @@ impl Change {
             effect,
             outcome: f.parse("outcome", Outcome::from_str)?.unwrap_or_default(),
             decisions: f.optional("decisions").cloned(),
-            merges: f
-                .parse("merges", BranchName::parse)?
-                .zip(f.u64("merges_version")?.map(Version)),
+            merges: read_merges(&mut f)?,
             conflicts: Conflict::read_all(f.array("conflicts")?.unwrap_or_default())?,
             detected: read_kinds(&mut f)?,
             blind: f.bool("blind")?.unwrap_or(false),
@@ -373,6 +374,15 @@ pub fn read_kinds(f: &mut Fields<'_>) -> Result<Vec<ConflictKind>, FieldError> {
     let kinds = f.array("detected")?.unwrap_or_default();
     let known = |kind: &Json| ConflictKind::from_str(kind.as_str()?).ok();
     Ok(kinds.iter().filter_map(known).collect())
+}
+
+fn read_merges(f: &mut Fields<'_>) -> Result<Option<LineVersion>, FieldError> {
+    let branch = f.parse("merges", BranchName::parse)?;
+    let version = f.u64("merges_version")?.map(Version);
+    Ok(branch.zip(version).map(|(branch, version)| LineVersion {
+        branch: Some(branch).filter(|branch| branch.as_str() != "main"),
+        version,
+    }))
 }
 
 fn need<T, E: fmt::Display>(

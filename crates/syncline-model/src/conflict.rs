@@ -177,6 +177,8 @@ pub struct Conflict {
     pub deadline: Timestamp,
     /// The context's version that it came with.
     pub opened: Version,
+    /// The context's version that opened it again after it had ended, the last of them.
+    pub reopened: Option<Version>,
     /// How far it is.
     pub state: ConflictState,
     /// The context's version that ended it.
@@ -228,6 +230,9 @@ impl Conflict {
         w.field_str("created_at", &self.created_at.to_string());
         w.field_str("deadline", &self.deadline.to_string());
         w.field_u64("opened", self.opened.0);
+        if let Some(reopened) = self.reopened {
+            w.field_u64("reopened", reopened.0);
+        }
         w.field_str("state", self.state.as_str());
         if let Some(closed) = self.closed {
             w.field_u64("closed", closed.0);
@@ -267,6 +272,7 @@ impl Conflict {
             created_at: f.required_parse("created_at", Timestamp::parse)?,
             deadline: f.required_parse("deadline", Timestamp::parse)?,
             opened: Version(f.u64("opened")?.unwrap_or(0)),
+            reopened: f.u64("reopened")?.map(Version),
             state: f.required_parse("state", ConflictState::from_str)?,
             closed: f.u64("closed")?.map(Version),
             settled_by: f.parse("settled_by", ChangeId::parse)?,

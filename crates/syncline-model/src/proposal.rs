@@ -239,8 +239,24 @@ pub struct Own {
     pub shown: Option<Arc<Document>>,
     /// The document that is wanted, whole: what a branch holds.
     pub wanted: Option<Arc<Document>>,
-    /// The branch that is merged, as of this version of it.
-    pub merges: Option<(BranchName, Version)>,
+    /// The line that is merged.
+    pub merges: Option<LineVersion>,
+}
+
+/// A line of a context as it was at one of its versions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LineVersion {
+    /// Which line; absent is `main`.
+    pub branch: Option<BranchName>,
+    /// The version.
+    pub version: Version,
+}
+
+impl LineVersion {
+    /// Returns the line's name, `main` or the branch's.
+    pub fn name(&self) -> &str {
+        self.branch.as_ref().map_or("main", BranchName::as_str)
+    }
 }
 
 impl Proposal {

@@ -192,6 +192,12 @@ impl Case<'_> {
         self.proposal.own.as_ref()?.wanted.as_deref()
     }
 
+    /// Says whether the proposal merges one line into another.
+    fn merges_line(&self) -> bool {
+        let own = self.proposal.own.as_ref();
+        own.is_some_and(|own| own.merges.is_some())
+    }
+
     /// Merges what the proposal makes of its base with the head.
     fn merged(
         &self,
@@ -232,7 +238,11 @@ impl Case<'_> {
         if ours.is_some() && !head.deleted {
             self.check_merged(&meeting, &mut met, ours)?;
         }
-        Ok(self.as_wanted(met, head))
+        let mut wanted = self.as_wanted(met, head);
+        // Also where the head has all of it already: the next merge of the line must start from
+        // here, or it would bring back what is taken out of the head meanwhile.
+        wanted.anyway |= self.merges_line() && ours != Some(base);
+        Ok(wanted)
     }
 
     /// Turns a merge into what it makes of the line.
@@ -389,8 +399,9 @@ impl Case<'_> {
             branch: Some(branch.expect("a change id is a good part of a branch's name")),
             ..self.proposal.clone()
         };
-        let ours = match self.proposal.operation {
-            Operation::Rollback => wanted.document.clone(),
+        let ours = match (self.proposal.operation, self.own_document()) {
+            (Operation::Rollback, _) => wanted.document.clone(),
+            (_, Some(own)) => own.clone(),
             _ => propose(document, self.proposal, self.rules)?.document,
         };
         if let Some(gap) = self.view.gap(ours.parent(), ANCESTORS_MAX + 1) {
@@ -604,6 +615,7 @@ impl Case<'_> {
         let again = wanted.reopened.iter().map(|conflict| Conflict {
             state: ConflictState::Open,
             version: conflict.version + 1,
+            reopened: Some(version),
             closed: None,
             settled_by: None,
             theirs: value_at(conflict, document),

@@ -319,11 +319,16 @@ pub fn with_sides(
         base: base.map(|(version, _)| version),
         theirs: live.map(|head| head.version),
         sided: true,
+        conflict: None,
     })
 }
 
 /// Returns what the writer had seen: its base, or the version that its `If-Match` names.
 fn seen(view: &View, proposal: &Proposal) -> Option<(Version, Arc<Document>)> {
+    let shown = proposal.own.as_ref().and_then(|own| own.shown.clone());
+    if let (Some(document), Some(Base::Version(version))) = (shown, &proposal.base) {
+        return Some((*version, document));
+    }
     let by_etag = match &proposal.precondition {
         Precondition::Match(etags) => etags.first().map(|etag| Base::Etag(*etag)),
         _ => None,
@@ -344,8 +349,10 @@ pub fn sides(
     theirs: Option<&Head>,
     rules: &Rules,
 ) -> Sides {
+    let wanted = proposal.own.as_ref().and_then(|own| own.wanted.as_ref());
     let ours = match (proposal.operation, base) {
         (Operation::Delete, _) => None,
+        _ if wanted.is_some() => wanted.map(|wanted| wanted.to_json()),
         (_, Some((_, base))) => match propose(base, proposal, rules) {
             Ok(proposed) => Some(proposed.document.to_json()),
             Err(_) => Some(proposal.body.clone()),

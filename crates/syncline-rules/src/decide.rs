@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use syncline_api::{Code, Problem};
 use syncline_model::change::{Change, ChangeType};
+use syncline_model::conflict::ConflictId;
 use syncline_model::head::Head;
 use syncline_model::ids::Version;
 use syncline_model::json::{Fields, Pointer};
@@ -47,6 +48,8 @@ pub struct Refusal {
     pub theirs: Option<Version>,
     /// The sides are shown, be it only the proposal's own.
     pub sided: bool,
+    /// The conflict whose sides they are, where they are not the proposal's.
+    pub conflict: Option<ConflictId>,
 }
 
 impl From<Problem> for Refusal {
@@ -56,6 +59,7 @@ impl From<Problem> for Refusal {
             base: None,
             theirs: None,
             sided: false,
+            conflict: None,
         }
     }
 }

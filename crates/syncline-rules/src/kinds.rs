@@ -1,9 +1,11 @@
 //! What is declared for a kind: its schema, how its fields merge, how its clashes are resolved, how
 //! long its versions are kept.
 
+use std::collections::BTreeMap;
+
 use crate::retention::Retention;
 use syncline_api::{Code, Problem};
-use syncline_merge::{MergePolicy, MergeRules};
+use syncline_merge::{MergePolicy, MergeRules, Names, RuleStep};
 use syncline_model::conflict::Strategy;
 use syncline_model::document::Document;
 use syncline_model::ids::{Address, Kind};
@@ -88,23 +90,47 @@ fn parse_strategy(word: &Json, at: Pointer) -> Result<Strategy, Problem> {
 }
 
 /// The schema describes `data`: its paths begin there.
+#[expect(
+    clippy::mutable_key_type,
+    reason = "a pattern is hashed and compared by its text"
+)]
 fn merge_rules(schema: &Schema) -> MergeRules {
     let mut rules = MergeRules::default();
+    // Each once, since what tells some names from others may be long.
+    let mut steps: BTreeMap<&PathStep, RuleStep> = BTreeMap::new();
     for (pattern, policy) in &schema.merge_rules().rules {
-        let mut path = Pointer::from_static("/data");
+        let mut path = vec![RuleStep::Name("data".into())];
         for step in pattern {
-            match step {
-                PathStep::Name(name) => path.push(name.as_str()),
-                PathStep::Any => path.push("*"),
-            }
+            let known = steps.entry(step).or_insert_with(|| rule_step(step));
+            path.push(known.clone());
         }
         // Keys are found without a rule too, where none is named. The schema's own limits keep
         // its rules within those of a merge.
         if let Some(policy) = policy_of(policy) {
-            let _ = rules.declare(&path.to_string(), policy);
+            let _ = rules.declare_at(path, policy);
         }
     }
     rules
+}
+
+fn rule_step(step: &PathStep) -> RuleStep {
+    match step {
+        PathStep::Name(name) => RuleStep::Name(name.as_str().into()),
+        PathStep::Found(pattern) => {
+            let (label, steps) = (pattern.source(), pattern.steps_per_byte());
+            let pattern = pattern.clone();
+            RuleStep::Among(Names::new(label, steps, move |name| pattern.is_match(name)))
+        }
+        PathStep::Others(others) => {
+            let patterns = others.patterns.iter();
+            let sources: Vec<_> = patterns.clone().map(|pattern| pattern.source()).collect();
+            let label = format!("neither {:?} nor {sources:?}", others.names);
+            let steps = patterns.map(|pattern| pattern.steps_per_byte()).sum();
+            let others = others.clone();
+            RuleStep::Among(Names::new(&label, steps, move |name| others.has(name)))
+        }
+        PathStep::Any => RuleStep::Any,
+    }
 }
 
 fn policy_of(policy: &syncline_schema::MergePolicy) -> Option<MergePolicy> {

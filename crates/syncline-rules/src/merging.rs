@@ -228,6 +228,7 @@ impl Meeting<'_> {
             created_at,
             deadline: Timestamp(created_at.0.saturating_add(deadline_ms)),
             opened: self.head.version.next(),
+            reopened: None,
             state: ConflictState::Open,
             closed: None,
             settled_by: None,

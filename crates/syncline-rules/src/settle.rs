@@ -8,11 +8,13 @@ use syncline_model::change::ChangeType;
 use syncline_model::conflict::{Conflict, ConflictId, ConflictState};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
+use syncline_model::ids::Version;
 use syncline_model::json::{Fields, Json, Pointer};
 use syncline_model::proposal::Proposal;
 
 use crate::case::Wanted;
-use crate::decide::Stop;
+use crate::decide::{Refusal, Stop};
+use crate::merging::value_at;
 use crate::view::View;
 
 /// What is chosen.
@@ -37,11 +39,10 @@ pub fn settle(view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> Res
             "conflict {id} is at version {}: a side moved",
             conflict.version
         );
-        let mut problem = Problem::new(Code::PreconditionFailed, detail)
+        let problem = Problem::new(Code::PreconditionFailed, detail)
             .at(Pointer::from_static("/version"))
             .hint("look at the sides again, and settle that version with a new change id");
-        problem.sides = Some(sides_of(conflict));
-        return Err(problem.into());
+        return Err(with_sides_of(problem, conflict, head.version));
     }
     let value = match chosen {
         Chosen::Ours => conflict.ours.clone(),
@@ -121,16 +122,38 @@ fn no_conflict(id: &ConflictId, ended: Option<&Conflict>) -> Stop {
         Some(version) => format!("conflict {id} was ended by version {version}"),
         None => format!("no conflict {id} waits here"),
     };
-    let mut problem = Problem::new(Code::PreconditionFailed, detail)
+    let problem = Problem::new(Code::PreconditionFailed, detail)
         .hint("it was settled, or both sides came to agree; look at it again");
-    problem.sides = ended.map(sides_of);
-    problem.into()
+    match ended.and_then(|conflict| Some((conflict, conflict.closed?))) {
+        Some((conflict, closed)) => with_sides_of(problem, conflict, closed),
+        None => problem.into(),
+    }
 }
 
-fn sides_of(conflict: &Conflict) -> Box<Sides> {
-    Box::new(Sides {
+/// Refuses with a conflict's sides, of which theirs is what the line shows at a version.
+fn with_sides_of(mut problem: Problem, conflict: &Conflict, theirs: Version) -> Stop {
+    problem.sides = Some(Box::new(Sides {
         base: conflict.base.clone(),
         ours: conflict.ours.clone(),
         theirs: conflict.theirs.clone(),
-    })
+    }));
+    let refusal = Refusal {
+        problem,
+        base: None,
+        theirs: Some(theirs),
+        sided: true,
+        conflict: Some(conflict.id),
+    };
+    Box::new(refusal).into()
+}
+
+/// Returns the sides of a conflict where its line was at this head.
+pub fn conflict_sides(conflict: &Conflict, head: Option<&Head>) -> Sides {
+    let shown = head.filter(|head| !head.deleted);
+    let shown = shown.map(|head| head.document.to_json());
+    Sides {
+        base: conflict.base.clone(),
+        ours: conflict.ours.clone(),
+        theirs: value_at(conflict, shown.as_ref()),
+    }
 }

@@ -295,7 +295,8 @@ impl Compiler<'_> {
         let at = keywords.at.child("patternProperties");
         let mut patterns = Vec::new();
         for (source, node) in self.named(keywords, "patternProperties", id)? {
-            patterns.push((self.pattern(&source, &at.child(&source))?, node));
+            let pattern = self.pattern(&source, &at.child(&source))?;
+            patterns.push((Arc::new(pattern), node));
         }
         let additional = self.subschema(keywords, "additionalProperties", id)?;
         let members = Members {

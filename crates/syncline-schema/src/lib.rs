@@ -28,7 +28,7 @@ mod uri;
 
 pub use error::{SchemaError, SchemaErrorKind};
 pub use limits::SchemaLimits;
-pub use merge_rules::{Ignored, MergePolicy, MergeRules, PathPattern, PathStep};
+pub use merge_rules::{Ignored, MergePolicy, MergeRules, Others, PathPattern, PathStep};
 pub use pattern::Pattern;
 pub use report::{Correction, Failure, Report};
 pub use schema::Schema;

@@ -2,10 +2,12 @@
 //!
 //! A rule stands in a subschema; a merge asks by path. So the subschemas are walked as a document
 //! would lead through them, and each rule is written down with the paths that lead to it. Where
-//! the way depends on a value, or no pattern of names can say it, the rule is ignored and named.
+//! the way depends on a value, or on an item's index, the rule is ignored and named.
 
+use std::cmp::Ordering;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use syncline_model::json::{Json, Pointer};
 
@@ -13,6 +15,7 @@ use crate::error::SchemaError;
 use crate::keywords::Keywords;
 use crate::limits::SchemaLimits;
 use crate::node::{Members, NodeId, Nodes, Rule, Types};
+use crate::pattern::Pattern;
 use crate::shown::{shown, shown_pointer};
 
 /// No document is deeper.
@@ -51,8 +54,51 @@ pub enum MergePolicy {
 pub enum PathStep {
     /// The member of this name, or the item of this index.
     Name(String),
+    /// Each member in whose name the pattern is found.
+    Found(Arc<Pattern>),
+    /// Each member that nothing else beside it is for.
+    Others(Arc<Others>),
     /// Any member or item.
     Any,
+}
+
+/// What the members are that `additionalProperties` is for: all but these.
+#[derive(Debug)]
+pub struct Others {
+    /// Whose they are; it tells them from other ones of the same schema.
+    of: NodeId,
+    /// Those that `properties` names.
+    pub names: BTreeSet<Arc<str>>,
+    /// Those in whose names one of these patterns is found.
+    pub patterns: Vec<Arc<Pattern>>,
+}
+
+impl Others {
+    /// Says whether a member is one of them.
+    pub fn has(&self, name: &str) -> bool {
+        !self.names.contains(name) && !self.patterns.iter().any(|p| p.is_match(name))
+    }
+}
+
+// Not by their names, of which there may be thousands: paths are compared often.
+impl PartialEq for Others {
+    fn eq(&self, other: &Others) -> bool {
+        self.of == other.of
+    }
+}
+
+impl Eq for Others {}
+
+impl PartialOrd for Others {
+    fn partial_cmp(&self, other: &Others) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Others {
+    fn cmp(&self, other: &Others) -> Ordering {
+        self.of.cmp(&other.of)
+    }
 }
 
 /// The places of a document that a rule is for; it starts at the document's root.
@@ -178,6 +224,7 @@ pub(crate) fn merge_rules(nodes: &Nodes, limits: &SchemaLimits) -> Result<MergeR
         visits: 0,
         found: Found::new(),
         ignored: BTreeSet::new(),
+        others: BTreeMap::new(),
     };
     if nodes.all.iter().any(|node| node.merge.is_some()) {
         walk.visit(Nodes::ROOT, 0)?;
@@ -199,7 +246,7 @@ pub(crate) fn merge_rules(nodes: &Nodes, limits: &SchemaLimits) -> Result<MergeR
     })
 }
 
-/// The rules by path, in an order in which names come before `Any`.
+/// The rules by path, in the order of [`PathStep`]: names come first, `Any` last.
 type Found = BTreeMap<PathPattern, (MergePolicy, NodeId)>;
 
 struct Walk<'a> {
@@ -212,6 +259,8 @@ struct Walk<'a> {
     visits: usize,
     found: Found,
     ignored: BTreeSet<(NodeId, &'static str)>,
+    /// The steps to the members that nothing else is for, by whose they are.
+    others: BTreeMap<NodeId, PathStep>,
 }
 
 impl Walk<'_> {
@@ -238,7 +287,7 @@ impl Walk<'_> {
         }
         for rule in &node.rules {
             match rule {
-                Rule::Members(members) => self.members(members, depth)?,
+                Rule::Members(members) => self.members(id, members, depth)?,
                 Rule::Items(items) => {
                     let prefix = items.prefix.iter().enumerate();
                     let prefix: Vec<_> =
@@ -247,7 +296,7 @@ impl Walk<'_> {
                     for (name, id) in &prefix {
                         self.below(PathStep::Name(name.clone()), *id, depth)?;
                     }
-                    self.all_others(items.rest, names, depth)?;
+                    self.items_after(items.rest, names, depth)?;
                 }
                 Rule::AllOf(nodes) => {
                     for id in nodes {
@@ -263,7 +312,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn members(&mut self, members: &Members, depth: usize) -> Result<(), SchemaError> {
+    fn members(&mut self, id: NodeId, members: &Members, depth: usize) -> Result<(), SchemaError> {
         let names: Vec<&str> = members.named.keys().map(|name| &**name).collect();
         for name in &names {
             self.below(
@@ -272,17 +321,17 @@ impl Walk<'_> {
                 depth,
             )?;
         }
-        let mut all_named = true;
         for (pattern, id) in &members.patterns {
-            match PathStep::of_pattern(pattern.source()) {
-                Some(step) => self.below(step, *id, depth)?,
-                None => all_named = false,
-            }
+            let step = PathStep::of_pattern(pattern.source());
+            let step = step.unwrap_or_else(|| PathStep::Found(pattern.clone()));
+            self.below(step, *id, depth)?;
         }
-        if all_named {
-            self.all_others(members.additional, names, depth)?;
-        }
-        Ok(())
+        let Some(additional) = members.additional else {
+            return Ok(());
+        };
+        let others = self.others.entry(id);
+        let others = others.or_insert_with(|| members.others(id)).clone();
+        self.below(others, additional, depth)
     }
 
     fn below(&mut self, step: PathStep, id: NodeId, depth: usize) -> Result<(), SchemaError> {
@@ -292,8 +341,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Rules for all but the named: `Any` says so only where each of the named has its own.
-    fn all_others(
+    /// Rules for the items after those that have an index: `Any` says so only where each of these
+    /// has its own.
+    #[expect(
+        clippy::mutable_key_type,
+        reason = "a pattern is hashed and compared by its text"
+    )]
+    fn items_after(
         &mut self,
         id: Option<NodeId>,
         names: Vec<&str>,
@@ -317,7 +371,7 @@ impl Walk<'_> {
             } else {
                 self.ignore(
                     id,
-                    "a pattern for all other members would be one for the named, too",
+                    "a rule for the items after some would be one for these, too",
                 );
             }
         }
@@ -363,11 +417,30 @@ impl Walk<'_> {
     }
 }
 
+impl Members {
+    /// Returns the step to the members that `additionalProperties` of a node is for.
+    fn others(&self, of: NodeId) -> PathStep {
+        if self.named.is_empty() && self.patterns.is_empty() {
+            return PathStep::Any;
+        }
+        PathStep::Others(Arc::new(Others {
+            of,
+            names: self.named.keys().cloned().collect(),
+            patterns: self
+                .patterns
+                .iter()
+                .map(|(pattern, _)| pattern.clone())
+                .collect(),
+        }))
+    }
+}
+
 impl PathStep {
     fn bytes(&self) -> usize {
         match self {
             PathStep::Name(name) => name.len(),
-            PathStep::Any => 0,
+            PathStep::Found(pattern) => pattern.source().len(),
+            PathStep::Others(_) | PathStep::Any => 0,
         }
     }
 

@@ -135,7 +135,7 @@ pub(crate) struct Listed {
 pub(crate) struct Members {
     /// Sorted, so that corrections and merge rules come in one order.
     pub(crate) named: BTreeMap<Arc<str>, NodeId>,
-    pub(crate) patterns: Vec<(Pattern, NodeId)>,
+    pub(crate) patterns: Vec<(Arc<Pattern>, NodeId)>,
     pub(crate) additional: Option<NodeId>,
 }
 

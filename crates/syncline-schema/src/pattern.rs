@@ -87,14 +87,40 @@ impl Pattern {
         1 + (text.len() as u64).saturating_mul(self.states) / STATES_PER_STEP
     }
 
+    /// The most steps that each further byte of a text takes.
+    pub fn steps_per_byte(&self) -> u64 {
+        self.states.div_ceil(STATES_PER_STEP)
+    }
+
     /// The pattern as it was written.
-    pub(crate) fn source(&self) -> &str {
+    pub fn source(&self) -> &str {
         &self.source
     }
 
     /// How many bytes the program takes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+// What is written alike means the same.
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.source == other.source
+    }
+}
+
+impl Eq for Pattern {}
+
+impl PartialOrd for Pattern {
+    fn partial_cmp(&self, other: &Pattern) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Pattern {
+    fn cmp(&self, other: &Pattern) -> std::cmp::Ordering {
+        self.source.cmp(&other.source)
     }
 }
 

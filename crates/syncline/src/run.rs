@@ -169,11 +169,35 @@ pub fn parse_address(text: &str) -> Result<Address, String> {
     Address::parse(text).map_err(|error| error.to_string())
 }
 
-/// Reads a branch's name that the user wrote; `main` is no branch, and is meant without one.
+/// Reads a branch's name that the user wrote; `main` is no branch.
 pub fn parse_branch(text: &str) -> Result<BranchName, String> {
     match text {
-        "main" => Err("main is meant where no branch is named".to_owned()),
+        "main" => Err("main is the line beside which branches are, and none itself".to_owned()),
         text => BranchName::parse(text).map_err(|error| error.to_string()),
+    }
+}
+
+/// A line of versions that the user named; `main` is none of the branches.
+#[derive(Clone, Debug)]
+pub struct LineName(Option<BranchName>);
+
+impl LineName {
+    /// Returns the branch, unless the line is `main`.
+    pub fn branch(&self) -> Option<&BranchName> {
+        self.0.as_ref()
+    }
+
+    /// Returns the name.
+    pub fn as_str(&self) -> &str {
+        self.branch().map_or("main", BranchName::as_str)
+    }
+}
+
+/// Reads the name of a line, which may be `main`.
+pub fn parse_line(text: &str) -> Result<LineName, String> {
+    match text {
+        "main" => Ok(LineName(None)),
+        text => parse_branch(text).map(|branch| LineName(Some(branch))),
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use syncline_merge::{MergeLimits, MergeRules, Side, Sides, diff, merge};
 use syncline_model::json::{Json, Object};
 
+use super::peers::{Peer, Peers};
 use super::report::{AimRow, SizeRow};
+use crate::run::Result;
 
 /// How often each is repeated; the median counts.
 const REPEATS: usize = 2_001;
@@ -19,13 +21,14 @@ struct Size {
     /// The greatest median that is aimed at.
     us_max: f64,
     steps: usize,
+    /// How many members each side changes.
     edits: usize,
 }
 
 /// The sizes that are measured.
 const SIZES: [Size; 3] = [
     size("1k", 10.0, 7, 1),
-    size("8k", 80.0, 55, 4),
+    size("8k", 80.0, 55, 10),
     size("64k", 500.0, 437, 10),
 ];
 
@@ -38,34 +41,67 @@ const fn size(name: &'static str, us_max: f64, steps: usize, edits: usize) -> Si
     }
 }
 
-/// Measures all sizes that are wanted by their rows' names.
-pub fn rows(wants: impl Fn(&str) -> bool) -> Vec<SizeRow> {
+/// Measures all sizes that are wanted by their rows' names, beside the peers if that is asked for.
+pub fn rows(wants: impl Fn(&str) -> bool, beside: bool) -> Result<Vec<SizeRow>> {
     let mut rows = Vec::new();
+    let mut built = None;
     for size in &SIZES {
         let names = ["merge", "merge-diff"].map(|work| format!("{work}-{}", size.name));
         if !names.iter().any(|name| wants(name)) {
             continue;
         }
-        let times = times(size);
-        let apart = format!("{} bytes, {} edits, parsed apart", times.bytes, times.edits);
-        let shared = format!(
-            "{apart}; {:.1} µs where sides share what they left alone",
-            times.shared_merge_us
-        );
-        let measured = [(times.merge_us, shared), (times.diff_us, apart)];
-        for (name, (value, note)) in names.into_iter().zip(measured) {
-            let text = format!("below {} µs", size.us_max);
-            let aims = vec![AimRow::below(text, value, size.us_max)];
-            rows.push(SizeRow {
-                name,
-                value,
-                unit: "µs",
-                note,
-                aims,
-            });
+        rows.extend(own_rows(size, names));
+        if beside {
+            let peers = match &built {
+                Some(peers) => peers,
+                None => built.insert(Peers::build()?),
+            };
+            rows.extend(peer_rows(size, peers)?);
         }
     }
-    rows
+    Ok(rows)
+}
+
+fn own_rows(size: &Size, names: [String; 2]) -> Vec<SizeRow> {
+    let times = times(size);
+    let apart = format!(
+        "{} bytes, {} + {} edits, parsed apart",
+        times.bytes, size.edits, size.edits
+    );
+    let shared = format!(
+        "{apart}; {:.1} µs where sides share what they left alone",
+        times.shared_merge_us
+    );
+    let one_side = format!("{} bytes, {} edits, parsed apart", times.bytes, size.edits);
+    let measured = [(times.merge_us, shared), (times.diff_us, one_side)];
+    let row = |(name, (value, note))| {
+        let text = format!("below {} µs", size.us_max);
+        let aims = vec![AimRow::below(text, value, size.us_max)];
+        row(name, value, note, aims)
+    };
+    names.into_iter().zip(measured).map(row).collect()
+}
+
+/// What the peers do with the same documents and edits.
+fn peer_rows(size: &Size, peers: &Peers) -> Result<Vec<SizeRow>> {
+    let base = notebook(size.steps);
+    let [ours, theirs] = [0, 1].map(|side| edited(&base, size, side));
+    let medians = peers.medians([&base, &ours, &theirs])?;
+    let row = |(peer, value): (&'static Peer, f64)| {
+        let name = format!("merge-{} {}", size.name, peer.name);
+        row(name, value, peer.does.to_owned(), Vec::new())
+    };
+    Ok(medians.into_iter().map(row).collect())
+}
+
+fn row(name: String, value: f64, note: String, aims: Vec<AimRow>) -> SizeRow {
+    SizeRow {
+        name,
+        value,
+        unit: "µs",
+        note,
+        aims,
+    }
 }
 
 /// The medians for documents of a size, in microseconds.
@@ -78,8 +114,6 @@ struct Times {
     diff_us: f64,
     /// The document's text.
     bytes: usize,
-    /// How many members each side changed.
-    edits: usize,
 }
 
 fn times(size: &Size) -> Times {
@@ -93,7 +127,6 @@ fn times(size: &Size) -> Times {
             black_box(diff(black_box(&base_apart), &ours_apart));
         }),
         bytes: base.to_text().len(),
-        edits: size.edits,
     }
 }
 

@@ -14,6 +14,7 @@ mod job;
 mod load;
 mod matching;
 mod merge;
+mod peers;
 mod report;
 mod rows;
 mod runner;
@@ -67,6 +68,9 @@ struct Options {
     /// How often each measurement is made; the median counts.
     #[arg(long, default_value_t = 3, value_name = "N")]
     rounds: usize,
+    /// The merge rows beside yrs, Loro and Automerge, which are built first.
+    #[arg(long)]
+    peers: bool,
     /// The report as one JSON document.
     #[arg(long)]
     json: bool,
@@ -206,7 +210,7 @@ impl Bench {
 
     /// Measures merges and diffs, in this process.
     fn merges(&mut self) -> Result {
-        let rows = merge::rows(|name| self.wants(name));
+        let rows = merge::rows(|name| self.wants(name), self.options.peers)?;
         self.report.sizes.extend(rows);
         if self.wants("versions") {
             self.report.sizes.extend(versions::rows()?);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use syncline_api::Problem;
+use syncline_model::change::ChangeType;
 use syncline_model::conflict::Conflict;
 use syncline_model::ids::{Address, Version};
 use syncline_model::json::Json;
@@ -50,30 +51,24 @@ impl Spared {
         let shared = &workspace.shared;
         let rows = shared.store.branches(&shared.id, address).await;
         let rows = rows.map_err(store_problem)?;
-        for row in &rows {
-            self.add(&row.address, Version(1));
-            let first = workspace
-                .changes_of(&row.address, Some(Version(2)), 1)
-                .await?;
-            if let Some(base) = first.first().and_then(|entry| entry.change.base) {
-                self.add(address, base);
-            }
-        }
         if rows.is_empty() {
             return Ok(());
         }
-        for line in self.lines().cloned().collect::<Vec<_>>() {
-            self.merges(workspace, address, &line).await?;
+        let lines = rows.iter().map(|row| &row.address);
+        for line in std::iter::once(address).chain(lines) {
+            self.meetings(workspace, address, line).await?;
         }
         Ok(())
     }
 
-    async fn merges(
+    /// Spares what a line has of another: where it began, and what it merged.
+    async fn meetings(
         &mut self,
         workspace: &Workspace,
         address: &Address,
         line: &Address,
     ) -> Result<(), Problem> {
+        self.0.entry(line.clone()).or_default();
         let mut below = None;
         loop {
             let page = workspace.changes_of(line, below, PAGE).await?;
@@ -82,9 +77,13 @@ impl Spared {
             };
             below = Some(last.change.version);
             for change in page.iter().map(|entry| &entry.change) {
-                if let Some((branch, version)) = &change.merges {
+                if let Some(merged) = &change.merges {
                     self.add(line, change.version);
-                    self.add(&address.line(Some(branch)), *version);
+                    self.add(&address.line(merged.branch.as_ref()), merged.version);
+                }
+                if change.branch.is_some() && change.kind == ChangeType::Create {
+                    self.add(line, change.version);
+                    change.base.iter().for_each(|base| self.add(address, *base));
                 }
             }
         }

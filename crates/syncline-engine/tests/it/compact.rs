@@ -185,7 +185,7 @@ async fn tags_branches_merges_and_conflicts_are_spared() {
         let proposal = bench.proposal(TASK, Operation::Replace, "{}");
         bench
             .workspace
-            .merge_branch(&owner, proposal, &branch, dry_run)
+            .merge_branch(&owner, proposal, Some(&branch), dry_run)
     };
     assert!(matches!(merge(false).await.unwrap(), BranchMerge::Done(_))); // v10, of try v4
     bench

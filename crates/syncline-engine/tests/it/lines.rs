@@ -4,7 +4,7 @@ use syncline_api::Code;
 use syncline_engine::{BranchMerge, Principal, When};
 use syncline_model::change::Outcome;
 use syncline_model::conflict::{ConflictKind, ConflictState};
-use syncline_model::ids::{BranchName, Kind, Name, Version};
+use syncline_model::ids::{BranchName, Kind, Name, Seq, Version};
 use syncline_model::json::Json;
 use syncline_model::proposal::{Base, Operation};
 use syncline_store::ConflictQuery;
@@ -102,16 +102,66 @@ async fn a_settlement_is_a_change_that_can_be_rolled_back() {
     );
 
     let back = format!(r#"{{"version":{}}}"#, clash.version.unwrap());
-    bench
-        .submit(bench.proposal(TASK, Operation::Rollback, &back))
-        .await
-        .unwrap();
+    let back = bench.proposal(TASK, Operation::Rollback, &back);
+    let back = bench.submit(back).await.unwrap();
+    assert_eq!(back.conflicts, [id.as_str()]);
     assert_eq!(bench.data(TASK).await, json(r#"{"s":"done"}"#));
     let waiting = bench.open_conflicts().await;
     assert_eq!(waiting.len(), 1);
-    assert_eq!(waiting[0].version, 3);
-    bench.settle(id, 3, r#""value":"both""#).await.unwrap();
+    assert_eq!((waiting[0].version, waiting[0].reopened), (3, back.version));
+    // What only moves a side of it names it no more.
+    let moved = bench.merge(TASK, r#"{"data":{"s":"moved"}}"#).await;
+    assert!(moved.unwrap().conflicts.is_empty());
+    bench.settle(id, 4, r#""value":"both""#).await.unwrap();
     assert_eq!(bench.data(TASK).await, json(r#"{"s":"both"}"#));
+
+    let undo = bench.proposal(TASK, Operation::Rollback, "null");
+    let undone = bench.workspace.undo(&Principal::owner(), undo).await;
+    assert_eq!(undone.unwrap().conflicts, [id.as_str()]);
+    let log = bench.workspace.read_log(Seq::ZERO, 100).await.unwrap();
+    let told = log
+        .last()
+        .unwrap()
+        .change
+        .opened()
+        .map(|c| c.id.to_string());
+    assert_eq!(told.collect::<Vec<_>>(), [id.as_str()]);
+}
+
+#[tokio::test]
+async fn p3_a_refused_settlement_is_heard_again_with_its_sides() {
+    let bench = Bench::new().await;
+    bench.create(TASK, r#"{"data":{"s":"open"}}"#).await;
+    bench.write_on("1", r#"{"data":{"s":"done"}}"#).await;
+    let clash = bench.write_on("1", r#"{"data":{"s":"stuck"}}"#).await;
+    let id = &clash.conflicts[0];
+    let settle = |version: u64| {
+        let body = format!(r#"{{"conflict":"{id}","version":{version},"choose":"ours"}}"#);
+        bench.proposal(TASK, Operation::Settle, &body)
+    };
+    let early = settle(9);
+    let first = bench.submit(early.clone()).await.unwrap_err();
+    let sides = first.sides.clone().unwrap();
+    assert_eq!(sides.base, Some(Json::from("open")));
+    assert_eq!(sides.ours, Some(Json::from("stuck")));
+    assert_eq!(sides.theirs, Some(Json::from("done")));
+    bench
+        .merge(TASK, r#"{"data":{"s":"moved"}}"#)
+        .await
+        .unwrap();
+    bench.submit(settle(2)).await.unwrap();
+    let late = settle(3);
+    let ended = bench.submit(late.clone()).await.unwrap_err();
+    assert_eq!(
+        ended.sides.as_ref().unwrap().theirs,
+        Some(Json::from("stuck"))
+    );
+    bench
+        .merge(TASK, r#"{"data":{"s":"later"}}"#)
+        .await
+        .unwrap();
+    assert_eq!(bench.submit(early).await.unwrap_err(), first);
+    assert_eq!(bench.submit(late).await.unwrap_err(), ended);
 }
 
 /// A base named by change id is the document as its writer saw it: their own value, not the head's.
@@ -169,7 +219,7 @@ async fn branches_are_written_compared_and_merged_more_than_once() {
         let proposal = bench.proposal(TASK, Operation::Replace, "null");
         bench
             .workspace
-            .merge_branch(&owner, proposal, &name, dry_run)
+            .merge_branch(&owner, proposal, Some(&name), dry_run)
     };
     let BranchMerge::Tried { clean, .. } = merge(true).await.unwrap() else {
         panic!("it was only to be tried")

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod attacks;
+mod branch_merge;
 mod bulk;
 mod compact;
 mod depth;

@@ -108,7 +108,7 @@ fn branches() -> Vec<Call> {
             ..plain(
                 Method::POST,
                 "/v1/contexts/{kind}/{id}/merge",
-                "Merge a branch, or with dry_run say what that would come to",
+                "Merge a line into another (a branch into main, or main into a branch), or with dry_run say what that would come to",
                 handler!(lines::merge),
             )
         },

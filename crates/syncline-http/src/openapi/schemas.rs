@@ -417,7 +417,7 @@ const PROBLEM: [(&str, &str); 13] = [
     ("theirs", "any"),
 ];
 
-const CONFLICT: [(&str, &str); 20] = [
+const CONFLICT: [(&str, &str); 21] = [
     ("id", "string"),
     ("version", "integer"),
     ("context", "string"),
@@ -435,6 +435,7 @@ const CONFLICT: [(&str, &str); 20] = [
     ("deadline", "string"),
     ("priority", "integer"),
     ("opened", "integer"),
+    ("reopened", "integer"),
     ("state", "string"),
     ("closed", "integer"),
     ("settled_by", "string"),

@@ -115,6 +115,7 @@ async fn what_is_no_branch_is_told_apart() {
     for (body, status, code) in [
         (r#"{"from_branch":"none"}"#, 404, "not_found"),
         (r#"{"from_branch":"main"}"#, 422, "invalid"),
+        (r#"{"from_branch":"main","into":"none"}"#, 404, "not_found"),
         (r#"{"from_branch":"try/1","into":"try/1"}"#, 422, "invalid"),
         (r#"{"from":"try/1"}"#, 422, "invalid"),
     ] {
@@ -163,6 +164,30 @@ async fn a_branch_is_merged_again_and_again() {
     let clashed = merge(&node, &[], body).await;
     assert_eq!(text(&clashed, "outcome"), "conflict");
     assert_eq!(data(&node, A).await.get("x"), Some(&Json::from(6)));
+}
+
+#[tokio::test]
+async fn main_is_merged_into_a_branch() {
+    let node = with_branch().await;
+    on_try(&node, r#"{"data":{"x":1}}"#).await;
+    node.merge(A, &[], r#"{"data":{"y":1}}"#).await.ok();
+    let trial = r#"{"from_branch":"main","into":"try/1","dry_run":true}"#;
+    let tried = merge(&node, &[], trial).await;
+    assert_eq!(tried.get("clean"), Some(&Json::from(true)));
+    let document = tried.get("document").unwrap();
+    assert_eq!(document.get("data"), Some(&json(r#"{"x":1,"y":1}"#)));
+    let body = r#"{"from_branch":"main","into":"try/1"}"#;
+    let merged = merge(&node, &[], body).await;
+    assert_eq!(text(&merged, "outcome"), "merged");
+    assert_eq!(text(&merged, "branch"), "try/1");
+    assert_eq!(data(&node, ON_TRY).await, json(r#"{"x":1,"y":1}"#));
+    assert_eq!(data(&node, A).await, json(r#"{"x":0,"y":1}"#));
+    // What the branch then takes back stays so, in both directions.
+    on_try(&node, r#"{"data":{"y":0}}"#).await;
+    let nothing = merge(&node, &[], body).await;
+    assert_eq!(text(&nothing, "outcome"), "unchanged");
+    merge(&node, &[], r#"{"from_branch":"try/1"}"#).await;
+    assert_eq!(data(&node, A).await, json(r#"{"x":1,"y":0}"#));
 }
 
 #[tokio::test]

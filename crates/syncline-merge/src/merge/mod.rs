@@ -13,6 +13,7 @@
 mod array;
 mod conflict;
 mod decision;
+mod names;
 mod path;
 mod policy;
 mod put;
@@ -22,8 +23,9 @@ mod walk;
 
 pub use conflict::{Contest, chain};
 pub use decision::{Action, Choice, Decision, Merged, Rule, SettleError};
+pub use names::Names;
 pub use path::{KeyedPath, KeyedPathError, KeyedStep};
-pub use rules::{MergePolicy, MergeRules, RulesError};
+pub use rules::{MergePolicy, MergeRules, RuleStep, RulesError};
 
 use syncline_model::json::Json;
 use walk::{Three, Walk};

@@ -1,5 +1,6 @@
 //! What is declared about paths: the `x-merge` of a schema.
 
+use super::names::Names;
 use crate::mutants::{Mutant, is_active};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -42,8 +43,19 @@ pub enum MergePolicy {
 /// of arrays. Where several patterns match, the one that is exact further to the left counts.
 #[derive(Clone, Debug, Default)]
 pub struct MergeRules {
-    policies: BTreeMap<String, MergePolicy>,
+    policies: BTreeMap<Vec<RuleStep>, MergePolicy>,
     root: Node,
+}
+
+/// A step of a pattern, in the order in which they count.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RuleStep {
+    /// The member of this name.
+    Name(Arc<str>),
+    /// Members of some names; of several that fit, the one that was declared first counts.
+    Among(Names),
+    /// Any one step, an item of an array too.
+    Any,
 }
 
 /// Why rules are refused.
@@ -71,6 +83,7 @@ pub enum RulesError {
 pub(super) struct Node {
     policy: Option<MergePolicy>,
     exact: BTreeMap<Arc<str>, Node>,
+    among: Vec<(Names, Node)>,
     any: Option<Box<Node>>,
 }
 
@@ -128,12 +141,25 @@ impl MergeRules {
     /// Declares a policy for a pattern such as `/data/steps/*/done`, replacing one that it had.
     pub fn declare(&mut self, pattern: &str, policy: MergePolicy) -> Result<(), RulesError> {
         let pointer = Pointer::parse(pattern).map_err(RulesError::Pattern)?;
-        if !self.policies.contains_key(pattern) && self.policies.len() == RULES_MAX {
+        let steps = pointer.tokens().iter().map(|token| match &**token {
+            "*" => RuleStep::Any,
+            _ => RuleStep::Name(token.clone()),
+        });
+        self.declare_at(steps.collect(), policy)
+    }
+
+    /// Declares a policy for a pattern, replacing one that it had.
+    pub fn declare_at(
+        &mut self,
+        pattern: Vec<RuleStep>,
+        policy: MergePolicy,
+    ) -> Result<(), RulesError> {
+        if !self.policies.contains_key(&pattern) && self.policies.len() == RULES_MAX {
             return Err(RulesError::TooMany);
         }
-        let place = pointer.tokens().iter().fold(&mut self.root, Node::below);
+        let place = pattern.iter().fold(&mut self.root, Node::below);
         place.policy = Some(policy.clone());
-        self.policies.insert(pattern.to_owned(), policy);
+        self.policies.insert(pattern, policy);
         Ok(())
     }
 
@@ -147,11 +173,22 @@ impl MergeRules {
         Ok(rules)
     }
 
-    /// Returns what [`MergeRules::from_json`] reads.
+    /// Returns what [`MergeRules::from_json`] reads; rules for some names have no such form, and
+    /// are left out.
     #[must_use]
     pub fn to_json(&self) -> Json {
-        let members = self.policies.iter();
-        let members = members.map(|(pattern, policy)| (pattern.as_str(), policy.to_json()));
+        let rules = self.policies.iter();
+        let members = rules.filter_map(|(pattern, policy)| {
+            let mut pointer = Pointer::root();
+            for step in pattern {
+                match step {
+                    RuleStep::Name(name) => pointer.push(name.clone()),
+                    RuleStep::Among(_) => return None,
+                    RuleStep::Any => pointer.push("*"),
+                }
+            }
+            Some((pointer.to_string(), policy.to_json()))
+        });
         members.collect::<Object>().into()
     }
 
@@ -179,12 +216,39 @@ impl PartialEq for MergeRules {
 impl Eq for MergeRules {}
 
 impl Node {
-    fn below(&mut self, token: &Arc<str>) -> &mut Node {
-        match &**token {
-            "*" => self.any.get_or_insert_default(),
-            _ => self.exact.entry(token.clone()).or_default(),
+    fn below(&mut self, step: &RuleStep) -> &mut Node {
+        match step {
+            RuleStep::Name(name) => self.exact.entry(name.clone()).or_default(),
+            RuleStep::Among(names) => {
+                let known = self.among.iter().position(|(known, _)| known == names);
+                let at = known.unwrap_or(self.among.len());
+                if known.is_none() {
+                    self.among.push((names.clone(), Node::default()));
+                }
+                &mut self.among[at].1
+            }
+            RuleStep::Any => self.any.get_or_insert_default(),
         }
     }
+
+    fn at<'r>(&'r self, name: &str) -> impl Iterator<Item = &'r Node> {
+        let among = self.among.iter().filter(|(names, _)| names.has(name));
+        let exact = self.exact.get(name).into_iter();
+        exact
+            .chain(among.map(|(_, node)| node))
+            .chain(self.any.as_deref())
+    }
+}
+
+/// Returns how many steps it takes to find out what matches at these members.
+pub(super) fn steps_at<'k>(matching: &[&Node], members: impl Iterator<Item = &'k str>) -> u64 {
+    let among: Vec<_> = matching.iter().flat_map(|node| &node.among).collect();
+    if among.is_empty() {
+        return 0;
+    }
+    members
+        .flat_map(|name| among.iter().map(|(names, _)| names.steps(name)))
+        .fold(0, u64::saturating_add)
 }
 
 /// The policy that counts at a place.
@@ -194,8 +258,7 @@ pub(super) fn policy<'r>(matching: &[&'r Node]) -> Option<&'r MergePolicy> {
 
 /// What still matches at a member.
 pub(super) fn at_member<'r>(matching: &[&'r Node], key: &str) -> Matching<'r> {
-    let below = |node: &&'r Node| [node.exact.get(key), node.any.as_deref()];
-    let mut below: Matching<'r> = matching.iter().flat_map(below).flatten().collect();
+    let mut below: Matching<'r> = matching.iter().flat_map(|node| node.at(key)).collect();
     if is_active(Mutant::MatchesRight) {
         below.reverse();
     }

@@ -1,6 +1,7 @@
 //! The walk over three documents together, node by node.
 
 use super::decision::{Action, Decision, Rule};
+use super::names::NAME_STEPS_MAX;
 use super::path::{KeyedPath, KeyedStep};
 use super::rules::{self, Node};
 use super::{MergeLimits, Side};
@@ -45,6 +46,8 @@ pub(super) struct Walk<'a> {
     clashes: usize,
     /// Arrays without keys around this place.
     pub(super) array_levels: usize,
+    /// Steps that are left for finding out which names rules are for.
+    name_steps: u64,
 }
 
 /// One step down.
@@ -64,6 +67,7 @@ impl<'a> Walk<'a> {
             decisions: Vec::new(),
             clashes: 0,
             array_levels: 0,
+            name_steps: NAME_STEPS_MAX,
         }
     }
 
@@ -92,7 +96,7 @@ impl<'a> Walk<'a> {
         }
         match (three.base, three.earlier, three.later) {
             (Some(Json::Object(base)), Some(Json::Object(earlier)), Some(Json::Object(later))) => {
-                self.object(Some(base), earlier, later, rules)
+                self.object(three, Some(base), [earlier, later], rules)
             }
             _ => self.unlike(three, rules),
         }
@@ -131,7 +135,7 @@ impl<'a> Walk<'a> {
             (Some(Json::Object(earlier)), Some(Json::Object(later)))
                 if !is_active(Mutant::ClashesNew) =>
             {
-                self.object(None, earlier, later, rules)
+                self.object(three, None, [earlier, later], rules)
             }
             (Some(Json::Array(earlier)), Some(Json::Array(later))) => {
                 let base = three.base.and_then(Json::as_array);
@@ -164,11 +168,18 @@ impl<'a> Walk<'a> {
 
     fn object(
         &mut self,
+        three: Three<'a>,
         base: Option<&'a Object>,
-        earlier: &'a Object,
-        later: &'a Object,
+        [earlier, later]: [&'a Object; 2],
         rules: &[&'a Node],
     ) -> Taken {
+        let sides = base.into_iter().chain([earlier, later]);
+        let names = sides.flat_map(|side| side.iter().map(|(name, _)| name));
+        let steps = rules::steps_at(rules, names);
+        if steps > self.name_steps {
+            return self.whole(three, Rule::Bound);
+        }
+        self.name_steps -= steps;
         let mut built = Built::new(earlier, later);
         for_each_member([base, Some(earlier), Some(later)], |key, three| {
             let below = rules::at_member(rules, key.as_str());

@@ -11,6 +11,13 @@ fn check(schema: &str, rules: &[&str], ignored: &[&str]) {
     let shown = |(path, policy): &(Vec<PathStep>, MergePolicy)| {
         let step = |step: &PathStep| match step {
             PathStep::Name(name) => format!("/{name}"),
+            PathStep::Found(pattern) => format!("/~{}", pattern.source()),
+            PathStep::Others(others) => {
+                let names: Vec<_> = others.names.iter().map(|name| &**name).collect();
+                let patterns = others.patterns.iter().map(|pattern| pattern.source());
+                let patterns: String = patterns.map(|source| format!("~{source}")).collect();
+                format!("/!{}{patterns}", names.join(","))
+            }
             PathStep::Any => "/*".to_owned(),
         };
         format!("{}: {policy:?}", path.iter().map(step).collect::<String>())
@@ -68,8 +75,8 @@ fn rules_are_found_by_path() {
     );
     check(
         r#"{"patternProperties":{"^total$":{"x-merge":"max"},".*":{"x-merge":"last"},"^n":{"x-merge":"min"}}}"#,
-        &["/total: Max", "/*: Last"],
-        &["/patternProperties/^n"],
+        &["/total: Max", "/~^n: Min", "/*: Last"],
+        &[],
     );
     check(
         r#"{"prefixItems":[{"x-merge":"first"},{"x-merge":"last"}],"items":{"x-merge":"atomic"}}"#,
@@ -105,10 +112,8 @@ fn what_no_pattern_can_say_is_ignored_and_named() {
         r#"{"$defs":{"unused":{"x-merge":"set"}}}"#,
         r#"{"unevaluatedItems":{"x-merge":"set"}}"#,
         r#"{"dependentSchemas":{"a":{"x-merge":"set"}}}"#,
-        r#"{"patternProperties":{"^a":true},"additionalProperties":{"x-merge":"set"}}"#,
-        // "a" must not be merged as a set.
-        r#"{"properties":{"a":true},"additionalProperties":{"x-merge":"set"}}"#,
-        r#"{"properties":{"a":{"x-merge":"last"}},"additionalProperties":{"items":{"x-merge":"set"}}}"#,
+        // The first item must not be merged as a set.
+        r#"{"prefixItems":[true],"items":{"x-merge":"set"}}"#,
     ];
     for way in ways {
         let schema = compile(way).unwrap();
@@ -117,10 +122,32 @@ fn what_no_pattern_can_say_is_ignored_and_named() {
         assert_eq!(rules.rules.iter().filter(is_set).count(), 0, "{way}");
         assert_eq!(rules.ignored.len(), 1, "{way}");
     }
+}
+
+#[test]
+fn all_other_members_have_rules() {
     check(
-        r#"{"properties":{"a":{"x-merge":"last"}},"additionalProperties":{"x-merge":"set"}}"#,
-        &["/a: Last", "/*: Set"],
+        r#"{"properties":{"a":{"x-merge":"last"},"b":true},"additionalProperties":{"x-merge":"set"}}"#,
+        &["/a: Last", "/!a,b: Set"],
         &[],
+    );
+    check(
+        r#"{"patternProperties":{"^a":true,"z$":{"items":{"x-merge":"max"}}},
+            "additionalProperties":{"properties":{"n":{"x-merge":"counter"}},
+                "additionalProperties":{"x-merge":"min"}}}"#,
+        &["/~z$/*: Max", "/!~^a~z$/n: Counter", "/!~^a~z$/!n: Min"],
+        &[],
+    );
+    let schema = r#"{"properties":{"a":true},"patternProperties":{"^x":true},
+        "additionalProperties":{"x-merge":"set"}}"#;
+    let schema = compile(schema).unwrap();
+    let (path, _) = &schema.merge_rules().rules[0];
+    let [PathStep::Others(others)] = path.as_slice() else {
+        panic!("{path:?}")
+    };
+    assert_eq!(
+        ["a", "xa", "b", "ax", ""].map(|name| others.has(name)),
+        [false, false, true, true, true]
     );
 }
 

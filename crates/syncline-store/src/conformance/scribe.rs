@@ -111,6 +111,7 @@ pub fn conflict(number: u64, line: &Address, path: &str) -> Conflict {
         created_at: START,
         deadline: Timestamp(START.0 + 86_400_000),
         opened: Version(1),
+        reopened: None,
         state: ConflictState::Open,
         closed: None,
         settled_by: None,

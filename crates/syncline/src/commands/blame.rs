@@ -1,13 +1,13 @@
 //! `syncline blame`
 
 use clap::Args;
-use syncline_model::ids::{Address, BranchName};
+use syncline_model::ids::Address;
 use syncline_model::json::Json;
 
 use crate::clean;
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
-use crate::run::{Run, parse_address, parse_branch};
+use crate::run::{LineName, Run, parse_address, parse_line};
 use crate::show;
 
 /// How much of a value that was beaten is shown.
@@ -24,8 +24,8 @@ pub struct BlameArgs {
     #[arg(value_name = "PATH")]
     pub path: String,
     /// On this branch, not on main.
-    #[arg(long, value_name = "NAME", value_parser = parse_branch)]
-    pub branch: Option<BranchName>,
+    #[arg(long, value_name = "NAME", value_parser = parse_line)]
+    pub branch: Option<LineName>,
 }
 
 /// Runs the command.
@@ -36,7 +36,7 @@ pub async fn run(args: &BlameArgs, run: &Run) -> Result {
             format!("write /{}", args.path.replace('.', "/")),
         ));
     }
-    let branch = args.branch.as_ref();
+    let branch = args.branch.as_ref().and_then(LineName::branch);
     let blamed = run
         .client()?
         .blame(&args.address, branch, &args.path)

@@ -35,7 +35,7 @@ pub enum BranchVerb {
     Ls(LsArgs),
     /// End a branch; its history stays.
     Rm(RmArgs),
-    /// Merge a branch into main, or into another one.
+    /// Merge a branch into main, or main or another branch into it.
     Merge(MergeArgs),
 }
 

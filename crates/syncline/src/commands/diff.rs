@@ -2,13 +2,13 @@
 
 use clap::Args;
 use syncline_client::{Client, When};
-use syncline_model::ids::{Address, BranchName, Version};
+use syncline_model::ids::{Address, Version};
 use syncline_model::json::Json;
 
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
 use crate::pager::Pages;
-use crate::run::{Run, parse_address, parse_branch};
+use crate::run::{LineName, Run, parse_address, parse_line};
 use crate::show;
 
 /// Compare two versions of a context; exit code 1 if they differ.
@@ -23,15 +23,15 @@ pub struct DiffArgs {
     /// Which versions: 5..8, or 5.. against the head; the last two if left out.
     pub range: Option<String>,
     /// Of this branch, not of main.
-    #[arg(long, value_name = "NAME", value_parser = parse_branch)]
-    pub branch: Option<BranchName>,
+    #[arg(long, value_name = "NAME", value_parser = parse_line)]
+    pub branch: Option<LineName>,
 }
 
 /// Runs the command.
 pub async fn run(args: &DiffArgs, run: &Run) -> Result {
     let client = run.client()?;
     let (from, to) = versions(args, &client).await?;
-    let branch = args.branch.as_ref();
+    let branch = args.branch.as_ref().and_then(LineName::branch);
     let answer = client.diff(&args.address, branch, from, to).await?;
     let operations = answer
         .get("patch")
@@ -92,7 +92,7 @@ async fn versions(args: &DiffArgs, client: &Client) -> Result<(Version, Version)
     let to = match to {
         Some(to) => to,
         None => {
-            let branch = args.branch.as_ref();
+            let branch = args.branch.as_ref().and_then(LineName::branch);
             let head = client.get_line(&args.address, branch, &When::Head).await?;
             head.version
         }

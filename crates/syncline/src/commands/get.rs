@@ -7,7 +7,7 @@ use syncline_model::json::Json;
 
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
-use crate::run::{Run, parse_address, parse_branch};
+use crate::run::{LineName, Run, parse_address, parse_line};
 use crate::show;
 
 /// Show a context: its head, or an earlier version.
@@ -26,8 +26,8 @@ pub struct GetArgs {
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
     /// As this branch has it, not main.
-    #[arg(long, value_name = "NAME", value_parser = parse_branch)]
-    pub branch: Option<BranchName>,
+    #[arg(long, value_name = "NAME", value_parser = parse_line)]
+    pub branch: Option<LineName>,
     /// Only these parts: pointers, separated by commas.
     #[arg(long, value_name = "POINTERS")]
     pub fields: Option<String>,
@@ -49,7 +49,11 @@ pub async fn run(args: &GetArgs, run: &Run) -> Result {
         (None, None) => When::Head,
     };
     let max_tokens = args.max_tokens.map(|tokens| tokens.to_string());
-    let branch = args.branch.as_ref().map(BranchName::as_str);
+    let branch = args
+        .branch
+        .as_ref()
+        .and_then(LineName::branch)
+        .map(BranchName::as_str);
     let mut more = Vec::new();
     more.extend(branch.map(|branch| ("branch", branch)));
     more.extend(args.fields.as_deref().map(|fields| ("fields", fields)));

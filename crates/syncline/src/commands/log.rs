@@ -7,7 +7,7 @@ use syncline_api::WireChange;
 use syncline_client::{Client, ConflictsQuery};
 use syncline_model::change::{ChangeType, Outcome};
 use syncline_model::conflict::ConflictId;
-use syncline_model::ids::{Address, BranchName, Version};
+use syncline_model::ids::{Address, Version};
 use syncline_model::json::{Json, Pointer};
 
 use super::tag::tags_of;
@@ -15,7 +15,7 @@ use crate::clean;
 use crate::failure::Result;
 use crate::output::{Line, Style};
 use crate::pager::Pages;
-use crate::run::{Run, parse_address, parse_branch};
+use crate::run::{LineName, Run, parse_address, parse_line};
 use crate::show;
 
 /// Bounds the conflicts whose places are named in a history.
@@ -34,8 +34,8 @@ pub struct LogArgs {
     #[arg(value_parser = parse_address)]
     pub address: Address,
     /// Of this branch, not of main.
-    #[arg(long, value_name = "NAME", value_parser = parse_branch)]
-    pub branch: Option<BranchName>,
+    #[arg(long, value_name = "NAME", value_parser = parse_line)]
+    pub branch: Option<LineName>,
     /// At most so many.
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub limit: usize,
@@ -48,7 +48,7 @@ pub struct LogArgs {
 pub async fn run(args: &LogArgs, run: &Run) -> Result {
     let page = args.page.as_deref();
     let client = run.client()?;
-    let branch = args.branch.as_ref();
+    let branch = args.branch.as_ref().and_then(LineName::branch);
     let answer = client
         .versions(&args.address, branch, page, Some(args.limit))
         .await?;
@@ -107,7 +107,7 @@ impl Around {
     /// Reads what can be read; a history without it is still a history.
     async fn of(client: &Client, args: &LogArgs, changes: &[WireChange]) -> Around {
         let mut around = Around::default();
-        if args.branch.is_none() {
+        if args.branch.as_ref().and_then(LineName::branch).is_none() {
             around.add_marks(client, &args.address).await;
         }
         let met = |change: &WireChange| !change.conflicts.is_empty() || !change.settled.is_empty();

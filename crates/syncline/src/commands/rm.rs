@@ -9,7 +9,7 @@ use syncline_model::proposal::Precondition;
 
 use super::write::{WriteArgs, show_receipt};
 use crate::failure::Result;
-use crate::run::{Run, parse_address};
+use crate::run::{LineName, Run, parse_address};
 use crate::show;
 
 /// Delete a context; its history stays, and `restore` brings it back.
@@ -39,7 +39,7 @@ pub async fn run(args: &RmArgs, run: &Run) -> Result {
         // A resend has to say the same, whatever the head is by then.
         write.precondition = Precondition::MatchAny;
     } else if is_open {
-        let branch = args.write.branch.as_ref();
+        let branch = args.write.branch.as_ref().and_then(LineName::branch);
         let head = client.get_line(&args.address, branch, &When::Head).await?;
         write.precondition = Precondition::Match(vec![head.etag]);
     }

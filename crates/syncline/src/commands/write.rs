@@ -14,7 +14,7 @@ use syncline_model::proposal::{Base, Precondition};
 
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
-use crate::run::{Run, parse_branch};
+use crate::run::{LineName, Run, parse_line};
 use crate::show;
 
 /// Bounds the conflicts of one write that are named; the queue has them all.
@@ -56,8 +56,8 @@ pub struct WriteArgs {
     #[arg(long, value_name = "BASE")]
     pub base: Option<String>,
     /// Write this branch, not main.
-    #[arg(long, value_name = "NAME", value_parser = parse_branch)]
-    pub branch: Option<BranchName>,
+    #[arg(long, value_name = "NAME", value_parser = parse_line)]
+    pub branch: Option<LineName>,
     /// How clashes are resolved: merge, field_merge, latest_wins, source_priority, keep_both, manual, user_choice.
     #[arg(long, value_name = "STRATEGY", value_parser = Strategy::from_str)]
     pub strategy: Option<Strategy>,
@@ -83,7 +83,7 @@ impl WriteArgs {
         Ok(Write {
             precondition,
             base: base.map_err(|error| bad("--base", &error))?,
-            branch: self.branch.clone(),
+            branch: self.branch.as_ref().and_then(LineName::branch).cloned(),
             strategy: self.strategy,
             ..self.note.to_write()?
         })
@@ -126,7 +126,6 @@ pub async fn show_receipt(
             .styled(Style::Dim, note(receipt)),
     )?;
     match receipt.outcome {
-        Outcome::Conflict => show_conflicts(run, client, address, receipt).await,
         Outcome::KeptBoth => {
             let branch = receipt.branch.as_ref();
             let branch = branch.map(BranchName::as_str).unwrap_or_default();
@@ -135,6 +134,8 @@ pub async fn show_receipt(
             )));
             Ok(())
         }
+        // A rollback may open some again.
+        _ if !receipt.conflicts.is_empty() => show_conflicts(run, client, address, receipt).await,
         _ => Ok(()),
     }
 }

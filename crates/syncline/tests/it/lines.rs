@@ -71,9 +71,28 @@ fn a_branch_is_written_tried_and_merged() {
     let merged = node.run(&["merge", "task/a", "try-b", "--into", "main", "--strict"]);
     assert_eq!(merged.code, 1, "{merged:?}");
     assert_eq!(data(&node, &[]), r#"{"n":4,"plan":"b"}"#);
+    let tried = node.run(&["merge", "task/a", "main", "--into", "try-b", "--dry-run"]);
+    assert_eq!(tried.code, 1, "{tried:?}");
+    assert_eq!(
+        tried.out,
+        "task/a  main would clash at 1 place\n  × /data/n\n"
+    );
+    node.ok(&["settle", "task/a", "--theirs"]);
+    let tried = node.ok(&["merge", "task/a", "main", "--into", "try-b", "--dry-run"]);
+    assert_eq!(
+        tried,
+        "task/a  main would merge into try-b without a clash\n"
+    );
+    node.ok(&["merge", "task/a", "main", "--into", "try-b"]);
+    assert_eq!(data(&node, &["--branch", "try-b"]), r#"{"n":4,"plan":"b"}"#);
+    assert_eq!(node.run(&["merge", "task/a", "main"]).code, 3);
     node.ok(&["branch", "rm", "task/a", "try-b"]);
     assert_eq!(node.ok(&["branch", "ls", "task/a"]), "");
-    assert_eq!(node.run(&["get", "task/a", "--branch", "main"]).code, 2);
+    // The main line may be named wherever a line is; it is no branch that could begin or end.
+    assert_eq!(data(&node, &["--branch", "main"]), data(&node, &[]));
+    node.ok(&["patch", "task/a", "data.n=5", "--branch", "main"]);
+    assert_eq!(data(&node, &[]), r#"{"n":5,"plan":"b"}"#);
+    assert_eq!(node.run(&["branch", "rm", "task/a", "main"]).code, 2);
 }
 
 #[test]
