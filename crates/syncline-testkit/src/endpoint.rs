@@ -237,7 +237,7 @@ async fn drip(stream: &mut TcpStream) -> std::io::Result<()> {
 }
 
 async fn read_request(stream: &mut TcpStream) -> Option<String> {
-    let (mut bytes, mut buffer) = (Vec::new(), vec![0u8; 16 * 1024]);
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 16 << 10]);
     while bytes.len() < REQUEST_BYTES_MAX {
         match stream.read(&mut buffer).await {
             Ok(read @ 1..) => bytes.extend_from_slice(&buffer[..read]),
