@@ -219,7 +219,8 @@ fn scope(query: &Query) -> Result<Scope, Problem> {
     Ok(scope.unwrap_or_else(Scope::workspace))
 }
 
-/// Reads JSON that stands in the query: where it is wrong it is 422, as in a body, with the place.
+/// Reads JSON that stands in the query: what is none is 400, what is wrong in it 422, as in a body,
+/// both with the place.
 fn in_query<T>(
     query: &Query,
     name: &'static str,
@@ -237,7 +238,7 @@ fn in_query<T>(
         let inside = error.pointer.tokens().iter();
         let place = inside.fold(at.clone(), |place, token| place.child(token));
         let detail = format!("the query's {name}: {error}");
-        Problem::new(Code::Invalid, detail).at(place)
+        Problem::new(Code::BadRequest, detail).at(place)
     })?;
     Ok(Some(read(&json, &at)?))
 }

@@ -294,6 +294,12 @@ impl Session {
             ClientMessage::Unsubscribe { id } => self.unsubscribe(&id),
             ClientMessage::Submit(submit) => self.submit(submit),
             ClientMessage::Resync(resync) => Box::pin(self.resync(resync)).await,
+            // These subscriptions keep no place for their reader: an ack changes nothing.
+            ClientMessage::Ack { sub, cursor } if self.subs.iter().any(|known| known.id == sub) => {
+                if let Err(problem) = self.place(&cursor) {
+                    self.error(Some(&sub), &problem);
+                }
+            }
             ClientMessage::Ack { sub, cursor } => {
                 let said = self.place(&cursor).map(Said::Ack);
                 self.said(&sub, said);

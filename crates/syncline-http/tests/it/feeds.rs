@@ -113,7 +113,7 @@ async fn scopes_choose_and_tell_who_came_and_went() {
     assert!(none.is_empty());
     node.get("/v1/changes?scope=x")
         .await
-        .problem(422, "invalid");
+        .problem(400, "bad_request");
     node.get("/v1/changes?scope=%5B%5D")
         .await
         .problem(422, "invalid");

@@ -108,21 +108,28 @@ async fn a_where_looks_at_the_document() {
     let bad = format!(r#"{{"type":"subscribe","id":"b",{ALL},"where":"data.n >"}}"#);
     socket.say(&bad).await;
     assert_eq!(text(&socket.hear_type("error").await, "pointer"), "/where");
-    for (query, pointer) in [
-        (("filter", r#"{"exat":{}}"#), "/filter/exat"),
+    let wrong = (422, "invalid");
+    let no_json = (400, "bad_request");
+    for (query, pointer, (status, code)) in [
+        (("filter", r#"{"exat":{}}"#), "/filter/exat", wrong),
         (
             ("filter", r#"[{"all":[{"changed":"x"}]}]"#),
             "/filter/0/all/0/changed",
+            wrong,
         ),
-        (("filter", r#"{"exact":{"kind":}}"#), "/filter/exact/kind"),
-        (("filter", "exact"), "/filter"),
-        (("where", "data.n >"), "/where"),
-        (("where", " "), "/where"),
+        (
+            ("filter", r#"{"exact":{"kind":}}"#),
+            "/filter/exact/kind",
+            no_json,
+        ),
+        (("filter", "exact"), "/filter", no_json),
+        (("where", "data.n >"), "/where", wrong),
+        (("where", " "), "/where", wrong),
     ] {
         let query = format!("{}={}", query.0, encoded(query.1));
         for path in ["changes?", "changes?wait_ms=10&", "changes/stream?"] {
             let refused = node.get(&format!("/v1/{path}{query}")).await;
-            let problem = refused.problem(422, "invalid");
+            let problem = refused.problem(status, code);
             assert_eq!(text(&problem, "pointer"), pointer, "{path}{query}");
         }
     }

@@ -89,12 +89,15 @@ async fn the_protocols_exchange() {
             text(change, "cursor")
         ))
         .await;
-    // It keeps no place for its reader, and says so.
-    let error = socket.hear().await;
-    assert_eq!(
-        (text(&error, "ref"), text(&error, "pointer")),
-        ("s1", "/sub")
-    );
+    // It keeps no place for its reader: only what is no cursor is answered.
+    for (say, at) in [
+        (r#"{"type":"ack","sub":"s1","cursor":"x"}"#, "/cursor"),
+        (r#"{"type":"extend","sub":"s1"}"#, "/sub"),
+    ] {
+        socket.say(say).await;
+        let error = socket.hear().await;
+        assert_eq!((text(&error, "ref"), text(&error, "pointer")), ("s1", at));
+    }
     socket.say(r#"{"type":"unsubscribe","id":"s1"}"#).await;
     socket.say(&submit("r2", r#"{"data":{"n":2}}"#)).await;
     assert_eq!(text(&socket.hear().await, "ref"), "r2");

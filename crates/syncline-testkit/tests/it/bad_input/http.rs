@@ -350,8 +350,8 @@ fn headers_and_queries_that_are_garbage_are_refused() {
         get(
             "a scope that is not JSON",
             "/v1/changes?scope=x",
-            &[422],
-            "invalid",
+            &[400],
+            "bad_request",
         ),
         get(
             "a scope with an unknown term",
