@@ -90,6 +90,10 @@ fn parse_strategy(word: &Json, at: Pointer) -> Result<Strategy, Problem> {
 }
 
 /// The schema describes `data`: its paths begin there.
+#[expect(
+    clippy::mutable_key_type,
+    reason = "patterns are compared by their text, which never changes"
+)]
 fn merge_rules(schema: &Schema) -> MergeRules {
     let mut rules = MergeRules::default();
     // Each once, since what tells some names from others may be long.

@@ -343,6 +343,10 @@ impl Walk<'_> {
 
     /// Rules for the items after those that have an index: `Any` says so only where each of these
     /// has its own.
+    #[expect(
+        clippy::mutable_key_type,
+        reason = "patterns are compared by their text, which never changes"
+    )]
     fn items_after(
         &mut self,
         id: Option<NodeId>,
