@@ -92,7 +92,7 @@ fn parse_strategy(word: &Json, at: Pointer) -> Result<Strategy, Problem> {
 /// The schema describes `data`: its paths begin there.
 #[expect(
     clippy::mutable_key_type,
-    reason = "a pattern is hashed and compared by its text"
+    reason = "patterns are compared by their text, which never changes"
 )]
 fn merge_rules(schema: &Schema) -> MergeRules {
     let mut rules = MergeRules::default();

@@ -345,7 +345,7 @@ impl Walk<'_> {
     /// has its own.
     #[expect(
         clippy::mutable_key_type,
-        reason = "a pattern is hashed and compared by its text"
+        reason = "patterns are compared by their text, which never changes"
     )]
     fn items_after(
         &mut self,

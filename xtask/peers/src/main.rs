@@ -209,7 +209,7 @@ fn automerge_put(
 ) {
     use automerge::ObjType;
     let list = matches!(key, automerge::Prop::Seq(_));
-    let mut make = |doc: &mut automerge::AutoCommit, kind| match (&key, list) {
+    let make = |doc: &mut automerge::AutoCommit, kind| match (&key, list) {
         (automerge::Prop::Seq(at), true) => doc.insert_object(into, *at, kind),
         _ => doc.put_object(into, key.clone(), kind),
     };
