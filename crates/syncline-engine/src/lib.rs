@@ -60,6 +60,7 @@ pub use workspace::{BulkAnswer, Workspace};
 
 use batch::{head_row, version_row};
 use committer::{Committer, Job};
+use compact::{GROWN_MAX, Grown};
 use heads::{CachedHead, Heads};
 use load::store_problem;
 use recent_ids::RecentIds;
@@ -85,8 +86,10 @@ struct Inner {
     totals: Arc<Totals>,
     workspaces: RwLock<HashMap<WorkspaceId, Workspace>>,
     committers: Mutex<Vec<JoinHandle<()>>>,
-    /// Thins old versions now and then.
+    /// Thins and frames old versions now and then.
     compactor: Mutex<Option<JoinHandle<()>>>,
+    /// Where lines are named that grew.
+    grown: mpsc::Sender<Grown>,
     creating: tokio::sync::Mutex<()>,
 }
 
@@ -98,6 +101,7 @@ impl Engine {
         settings: Settings,
     ) -> Result<Engine, Problem> {
         let rows = store.workspaces().await.map_err(store_problem)?;
+        let (grown, grows) = mpsc::channel(GROWN_MAX);
         let inner = Inner {
             heads: Arc::new(Heads::new(settings.cache_bytes_max)),
             room: Arc::new(Semaphore::new((settings.queue_bytes_max / 1_024).max(1))),
@@ -108,6 +112,7 @@ impl Engine {
             workspaces: RwLock::default(),
             committers: Mutex::default(),
             compactor: Mutex::default(),
+            grown,
             creating: tokio::sync::Mutex::default(),
         };
         let engine = Engine {
@@ -122,7 +127,7 @@ impl Engine {
                 .create_workspace(&Principal::owner(), &default)
                 .await?;
         }
-        let compactor = tokio::spawn(compact::run(Arc::downgrade(&engine.inner)));
+        let compactor = tokio::spawn(compact::run(Arc::downgrade(&engine.inner), grows));
         *engine.inner.compactor.lock().expect(COMPACTOR) = Some(compactor);
         Ok(engine)
     }
@@ -216,6 +221,7 @@ impl Engine {
             low_water: row.low_water,
             room: inner.room.clone(),
             totals: inner.totals.clone(),
+            grown: inner.grown.clone(),
         }));
         let (jobs, waiting) = mpsc::channel::<Job>(JOBS_MAX);
         let newest = inner
