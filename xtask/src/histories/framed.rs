@@ -73,38 +73,58 @@ pub fn experiment(what: &str, bodies: &[Arc<[u8]>], documents: &[String]) {
     use std::io::Write as _;
     let old = bodies.len().saturating_sub(1) / STRETCH * STRETCH;
     for stretch_len in [64usize, 128, 256] {
-    for level in [1, 3, 6, 9, 12, 15, 19] {
-        let (mut alone, mut dict, mut plain) = (0, 0, 0);
-        let begun = std::time::Instant::now();
-        let mut frames = Vec::new();
-        for stretch in bodies[..old].chunks(stretch_len) {
-            let mut frame = Frame::default();
-            for body in stretch {
-                let text = syncline_model::record::unpack(body).expect("a body");
-                if frame.push(&text).is_some() { plain += body.len(); }
+        for level in [1, 3, 6, 9, 12, 15, 19] {
+            let (mut alone, mut dict, mut plain) = (0, 0, 0);
+            let begun = std::time::Instant::now();
+            let mut frames = Vec::new();
+            for stretch in bodies[..old].chunks(stretch_len) {
+                let mut frame = Frame::default();
+                for body in stretch {
+                    let text = syncline_model::record::unpack(body).expect("a body");
+                    if frame.push(&text).is_some() {
+                        plain += body.len();
+                    }
+                }
+                let packed = frame.pack(level).expect("packed");
+                alone += packed.len() + 6 * stretch.len();
+                frames.push(packed);
             }
-            let packed = frame.pack(level).expect("packed");
-            alone += packed.len() + 6 * stretch.len();
-            frames.push(packed);
-        }
-        let took = begun.elapsed();
-        let begun = std::time::Instant::now();
-        for packed in &frames { let _ = std::hint::black_box(Frame::unpack(packed)); }
-        let unpack = begun.elapsed();
-        for (n, stretch) in bodies[..old].chunks(stretch_len).enumerate() {
-            let mut joined = Vec::new();
-            for body in stretch {
-                let text = syncline_model::record::unpack(body).expect("a body");
-                if text.len() <= 16 << 10 && joined.len() + text.len() < 256 << 10 { joined.extend_from_slice(&text); joined.push(b'\n'); }
+            let took = begun.elapsed();
+            let begun = std::time::Instant::now();
+            for packed in &frames {
+                let _ = std::hint::black_box(Frame::unpack(packed));
             }
-            let dictionary = documents[n * stretch_len].as_bytes();
-            let mut encoder = zstd::stream::Encoder::with_ref_prefix(Vec::new(), level, dictionary).expect("e");
-            encoder.set_pledged_src_size(Some(joined.len() as u64)).expect("e");
-            encoder.window_log((dictionary.len() + joined.len()).max(1 << 10).ilog2() + 1).expect("e");
-            encoder.write_all(&joined).expect("e");
-            dict += encoder.finish().expect("e").len() + 7 * stretch.len();
+            let unpack = begun.elapsed();
+            for (n, stretch) in bodies[..old].chunks(stretch_len).enumerate() {
+                let mut joined = Vec::new();
+                for body in stretch {
+                    let text = syncline_model::record::unpack(body).expect("a body");
+                    if text.len() <= 16 << 10 && joined.len() + text.len() < 256 << 10 {
+                        joined.extend_from_slice(&text);
+                        joined.push(b'\n');
+                    }
+                }
+                let dictionary = documents[n * stretch_len].as_bytes();
+                let mut encoder =
+                    zstd::stream::Encoder::with_ref_prefix(Vec::new(), level, dictionary)
+                        .expect("e");
+                encoder
+                    .set_pledged_src_size(Some(joined.len() as u64))
+                    .expect("e");
+                encoder
+                    .window_log((dictionary.len() + joined.len()).max(1 << 10).ilog2() + 1)
+                    .expect("e");
+                encoder.write_all(&joined).expect("e");
+                dict += encoder.finish().expect("e").len() + 7 * stretch.len();
+            }
+            eprintln!(
+                "{what} {stretch_len} level {level}: framed {} (plain {}) with dictionary {} bytes each; {:?} and {:?} a frame",
+                alone / old.max(1),
+                plain / old.max(1),
+                dict / old.max(1),
+                took / frames.len().max(1) as u32,
+                unpack / frames.len().max(1) as u32
+            );
         }
-        eprintln!("{what} {stretch_len} level {level}: framed {} (plain {}) with dictionary {} bytes each; {:?} and {:?} a frame", alone / old.max(1), plain / old.max(1), dict / old.max(1), took / frames.len().max(1) as u32, unpack / frames.len().max(1) as u32);
-    }
     }
 }

@@ -88,14 +88,14 @@ impl Shared {
 impl Run<'_> {
     /// Frames all lines that have something to frame.
     pub(super) async fn frame_all(&mut self) -> Result<(), Problem> {
-        let shared = self.workspace.shared.clone();
+        let (shared, dry_run) = (self.workspace.shared.clone(), self.dry_run);
         let mut after = None;
         loop {
             let page = shared.store.unframed(&shared.id, after.as_ref()).await;
             let page = page.map_err(store_problem)?;
             for line in &page.lines {
                 let tell = |framed: &Framed| self.note_framed(framed);
-                shared.frame_line(line, self.dry_run, tell).await?;
+                shared.frame_line(line, dry_run, tell).await?;
             }
             match page.next {
                 Some(next) => after = Some(next),

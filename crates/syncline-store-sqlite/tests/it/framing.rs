@@ -141,10 +141,7 @@ async fn check_killed(when: u32) -> bool {
     }
     let store = open(&dir.path().join("data"));
     let thinned = store.workspaces().await.unwrap()[0].low_water > Seq::ZERO;
-    check_documents(&store, |version| {
-        thinned && (40..80).contains(&version.0)
-    })
-    .await;
+    check_documents(&store, |version| thinned && (40..80).contains(&version.0)).await;
     assert_eq!(problems(&store).await, Vec::<String>::new());
     // Whoever comes next goes on, whatever was done.
     take_step(&store, 1).await;
@@ -190,8 +187,7 @@ async fn p1_rot_in_frames_is_named() {
     let second = "frame = 2";
     let no_text = "workspace alpha: record 70 cannot be read from its frame: it does not hold";
     let body_70 = "pos & 0xFFFFFFFF = 70";
-    let body =
-        |blob: &str| format!("UPDATE log SET body = CAST({blob} AS BLOB) WHERE {body_70}");
+    let body = |blob: &str| format!("UPDATE log SET body = CAST({blob} AS BLOB) WHERE {body_70}");
     let unled = "workspace alpha: frame 2 of task/a: stored bytes do not decode: no record leads";
     for (sql, lines) in [
         (
@@ -218,14 +214,8 @@ async fn p1_rot_in_frames_is_named() {
             vec!["frame 2: stored bytes do not decode: it is of no context"],
         ),
         // The index of another text of the same length or not, another length, no frame at all.
-        (
-            body("x'03060001' || substr(body, 5)"),
-            vec![no_text, unled],
-        ),
-        (
-            body("x'03ff' || substr(body, 3)"),
-            vec![no_text, unled],
-        ),
+        (body("x'03060001' || substr(body, 5)"), vec![no_text, unled]),
+        (body("x'03ff' || substr(body, 3)"), vec![no_text, unled]),
         (
             body("x'030601'"),
             vec!["record 70 cannot be read from its frame: stored bytes do not decode"],
@@ -267,7 +257,10 @@ async fn p1_rot_in_a_frame_is_not_served() {
     assert_eq!(read(128, 200).await.unwrap(), scribe.records[128..]);
     let one = store.record(&scribe.id, Seq(70)).await;
     let why = one.unwrap_err().to_string();
-    assert!(why.contains("record 70 cannot be read from its frame"), "{why}");
+    assert!(
+        why.contains("record 70 cannot be read from its frame"),
+        "{why}"
+    );
     assert!(matches!(store.health(), StoreHealth::Damaged(_)));
     let rebuild = store.rebuild(&scribe.id, &address(AT), Version(75)).await;
     assert!(matches!(rebuild, Err(StoreError::Rot(_))));
@@ -325,7 +318,10 @@ async fn what_was_thinned_is_gone_from_the_file() {
     assert_eq!((after.len(), &after[1]), (2, &before[2]));
     let file = fs::read(&path).unwrap();
     for piece in pieces(&before[0]).into_iter().chain(pieces(&before[1])) {
-        assert!(shows(&after[0], piece) || !shows(&file, piece), "{piece:x?}");
+        assert!(
+            shows(&after[0], piece) || !shows(&file, piece),
+            "{piece:x?}"
+        );
     }
 }
 
@@ -336,7 +332,10 @@ async fn texts_of_all_lengths_are_framed_or_left() {
     let mut scribe = Scribe::start(&store, "alpha").await;
     let lengths = [10, 2_500, 7_500, 7_500, 7_500, 7_500, 7_500, 300_000];
     for version in 0..130 {
-        let note = noise(version, lengths[usize::try_from(version).unwrap() % lengths.len()]);
+        let note = noise(
+            version,
+            lengths[usize::try_from(version).unwrap() % lengths.len()],
+        );
         let text = format!(r#"{{"data":{{"note":"{note}"}}}}"#);
         let form = Form {
             without_body: version > 0,

@@ -75,7 +75,10 @@ fn show_compaction(run: &Run, compaction: &Json) -> Result {
     let thinned = show::count(number("thinned"), "old version");
     let thinned = match number("framed") {
         0 => format!("thinned {thinned}"),
-        framed => format!("thinned {thinned}, framed {}", show::count(framed, "record")),
+        framed => format!(
+            "thinned {thinned}, framed {}",
+            show::count(framed, "record")
+        ),
     };
     let ended = show::time(compaction, "ended_at").map(|at| show::ago(at, show::now()));
     let line = match (ended, compaction.get("failed").and_then(Json::as_str)) {
