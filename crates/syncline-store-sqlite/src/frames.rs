@@ -1,6 +1,8 @@
 //! Frames: the one place where a record that is in a frame gets its text back.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rusqlite::Connection;
@@ -74,8 +76,28 @@ pub(crate) fn fill_each<'a>(
     Ok(failed)
 }
 
+thread_local! {
+    /// The frame that this reader opened last, as it was stored and open: whoever walks a history
+    /// reads one record after the other. At most some 300 KB.
+    static LAST: RefCell<Option<(Arc<[u8]>, Rc<Frame>)>> = const { RefCell::new(None) };
+}
+
+/// Opens a frame's stored form. A frame that a text was taken out of is other bytes.
+fn unpacked(bytes: Arc<[u8]>) -> Result<Rc<Frame>, RotError> {
+    LAST.with_borrow_mut(|last| {
+        if let Some((stored, frame)) = last
+            && *stored == bytes
+        {
+            return Ok(frame.clone());
+        }
+        let frame = Rc::new(Frame::unpack(&bytes)?);
+        *last = Some((bytes, frame.clone()));
+        Ok(frame)
+    })
+}
+
 /// Opens a frame, or says why it cannot be.
-fn opened(conn: &Connection, number: u64) -> Result<Result<Frame, String>, StoreError> {
+fn opened(conn: &Connection, number: u64) -> Result<Result<Rc<Frame>, String>, StoreError> {
     const SQL: &str = "SELECT bytes FROM frame WHERE frame = ?1";
     let bytes = match read::first(conn, SQL, [number.cast_signed()], |row| blob(row, 0)) {
         Ok(bytes) => bytes,
@@ -83,7 +105,7 @@ fn opened(conn: &Connection, number: u64) -> Result<Result<Frame, String>, Store
         Err(error) => return Err(error),
     };
     Ok(match bytes {
-        Some(bytes) => Frame::unpack(&bytes).map_err(|rot| rot.to_string()),
+        Some(bytes) => unpacked(bytes).map_err(|rot| rot.to_string()),
         None => Err("it is missing".to_owned()),
     })
 }
@@ -96,7 +118,8 @@ pub(crate) fn take(conn: &Connection, number: u64, indexes: &[u8]) -> Result<u64
     const UPDATE: &str = "UPDATE frame SET bytes = ?2 WHERE frame = ?1";
     let broken = |why: String| StoreError::NotWritten(format!("frame {number}: {why}"));
     let key = number.cast_signed();
-    let mut frame = opened(conn, number)?.map_err(broken)?;
+    let frame = opened(conn, number)?.map_err(broken)?;
+    let mut frame = Frame::clone(&frame);
     let before = read::first(conn, LENGTH, [key], |row| {
         row.get::<_, i64>(0).map_err(crate::errors::reading)
     })?;

@@ -130,3 +130,63 @@ pub struct Framed {
     /// Where to go on; `None` where the line has nothing more to frame.
     pub next: Option<Version>,
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    use super::*;
+    use syncline_model::frame::InFrame;
+    use syncline_model::record::pack;
+
+    fn check(texts: &[String], frames: usize, framed: &[usize]) {
+        let bodies: Vec<_> = texts.iter().map(|text| pack(text)).collect();
+        let packed = pack_stretch(bodies.iter().map(|body| &**body));
+        assert_eq!(packed.len(), frames);
+        let mut held = Vec::new();
+        for packed in &packed {
+            assert!(packed.bytes_after() < packed.bytes_before);
+            let frame = Frame::unpack(&packed.bytes).unwrap();
+            for text in &packed.texts {
+                let place = InFrame {
+                    frame: 1,
+                    index: text.index,
+                    length: text.length,
+                };
+                let body = place.body_from(&frame).unwrap();
+                let found = unpack(&body).unwrap().into_owned();
+                assert_eq!(found, texts[text.body].as_bytes());
+                held.push(text.body);
+            }
+        }
+        assert_eq!(held, framed);
+    }
+
+    #[test]
+    fn a_stretch_becomes_as_few_frames_as_it_needs() {
+        let text =
+            |n: usize, long: usize| format!("{{\"n\":{n},\"text\":\"{}\"}}", "la".repeat(long));
+        check(&[], 0, &[]);
+        // Alone a short text is smaller.
+        check(&[text(1, 1)], 0, &[]);
+        let short: Vec<_> = (0..64).map(|n| text(n, 20)).collect();
+        check(&short, 1, &(0..64).collect::<Vec<_>>());
+        let mixed = [text(0, 20), text(1, 40_000), text(2, 20), text(3, 2_000)];
+        check(&mixed, 1, &[0, 2, 3]);
+        let long: Vec<_> = (0..40).map(|n| text(n, 8_000 - n)).collect();
+        check(&long, 3, &(0..40).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_left_alone() {
+        let good = pack(&format!("{{\"text\":\"{}\"}}", "la".repeat(200)));
+        let led = InFrame {
+            frame: 1,
+            index: 0,
+            length: 9,
+        };
+        let led = led.to_body();
+        let packed = pack_stretch([&*good, b"", &[9, 9], &led, &[2, 7, 7], &*good]);
+        let held: Vec<_> = packed[0].texts.iter().map(|text| text.body).collect();
+        assert_eq!((packed.len(), held), (1, vec![0, 5]));
+    }
+}

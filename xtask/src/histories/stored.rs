@@ -203,13 +203,6 @@ impl History {
     pub fn sizes(&self) -> Sizes {
         let effects: Vec<_> = self.steps.iter().map(|step| pack(&step.effect)).collect();
         let records = self.bodies();
-        let documents: Vec<String> = self
-            .steps
-            .iter()
-            .map(|step| step.document.clone())
-            .collect();
-        super::framed::experiment("effects", &effects, &documents);
-        super::framed::experiment("records", &records, &documents);
         let alone = |bodies: &[Arc<[u8]>]| bodies.iter().map(|body| body.len()).sum();
         let snapshots = self.snapshots.iter().map(|snapshot| snapshot.bytes.len());
         Sizes {
