@@ -5,7 +5,6 @@
 //! only says where its text is ([`InFrame`]). Its commitment covers the text, so nothing that was
 //! hashed changes.
 
-use std::io::Read as _;
 use std::sync::Arc;
 
 use crate::record::{RotError, plain};
@@ -89,14 +88,12 @@ impl Frame {
             other => return Err(RotError::Format(other.map(|(format, _)| *format))),
         };
         let broken = |error: std::io::Error| RotError::Decode(error.to_string());
-        let decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(broken)?;
-        let mut lines = Vec::new();
-        let most = FRAME_BYTES_MAX as u64 + 1;
-        decoder.take(most).read_to_end(&mut lines).map_err(broken)?;
+        // What would be longer is an error, and nothing of it is kept.
+        let lines = zstd::bulk::decompress(packed, FRAME_BYTES_MAX).map_err(broken)?;
         let feeds = lines.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
         let ends: Vec<_> = feeds.map(|(at, _)| at).collect();
         let is_whole = ends.last().is_none_or(|end| end + 1 == lines.len());
-        if !is_whole || lines.len() > FRAME_BYTES_MAX || ends.len() > FRAME_TEXTS_MAX {
+        if !is_whole || ends.len() > FRAME_TEXTS_MAX {
             return Err(RotError::Decode("a frame is not of whole texts".to_owned()));
         }
         Ok(Frame { lines, ends })

@@ -41,6 +41,9 @@ pub(crate) fn fill(
     }
 }
 
+/// A record that is in a frame.
+type Asked<'a> = (Seq, InFrame, &'a mut Arc<[u8]>);
+
 /// Puts texts in place of bodies that lead to frames; returns which could not be read.
 ///
 /// Each frame is opened once, and one at a time, however the records of a page are mixed.
@@ -49,7 +52,7 @@ pub(crate) fn fill_each<'a>(
     bodies: impl Iterator<Item = (Seq, &'a mut Arc<[u8]>)>,
 ) -> Result<BTreeMap<Seq, RotError>, StoreError> {
     let mut failed = BTreeMap::new();
-    let mut asked: BTreeMap<u64, Vec<(Seq, InFrame, &mut Arc<[u8]>)>> = BTreeMap::new();
+    let mut asked = BTreeMap::<u64, Vec<Asked<'a>>>::new();
     for (seq, body) in bodies {
         match InFrame::of_body(body) {
             Ok(Some(place)) => asked
@@ -76,10 +79,13 @@ pub(crate) fn fill_each<'a>(
     Ok(failed)
 }
 
+/// A frame as it was stored, and open.
+type Known = (Arc<[u8]>, Rc<Frame>);
+
 thread_local! {
-    /// The frame that this reader opened last, as it was stored and open: whoever walks a history
-    /// reads one record after the other. At most some 300 KB.
-    static LAST: RefCell<Option<(Arc<[u8]>, Rc<Frame>)>> = const { RefCell::new(None) };
+    /// The frame that this reader opened last: whoever walks a history reads one record after the
+    /// other. At most some 300 KB.
+    static LAST: RefCell<Option<Known>> = const { RefCell::new(None) };
 }
 
 /// Opens a frame's stored form. A frame that a text was taken out of is other bytes.

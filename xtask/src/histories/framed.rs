@@ -9,6 +9,7 @@ use syncline_store::{STRETCH_VERSIONS, pack_stretch};
 
 use crate::run::Result;
 
+#[expect(clippy::cast_possible_truncation, reason = "a stretch is short")]
 const STRETCH: usize = STRETCH_VERSIONS as usize;
 
 /// Bodies by version, and the frames of all stretches but the newest.

@@ -258,10 +258,10 @@ impl History {
 /// Returns how long it takes to rebuild what a store handed over, whose records it takes out of
 /// their frames.
 fn rebuild_time(mut asked: Rebuild, framed: &Framed) -> Result<Duration> {
-    let place = |record: Option<&StoredRecord>| record.map_or(0, |r| r.header.seq.0 as usize);
-    let (first, last) = (place(asked.records.first()), place(asked.records.last()));
+    let last = asked.records.last().map_or(0, |record| record.header.seq.0);
+    let last = usize::try_from(last).map_err(|error| error.to_string())?;
     let begun = Instant::now();
-    let bodies = framed.read(first.saturating_sub(1)..last)?;
+    let bodies = framed.read(last - asked.records.len()..last)?;
     for (record, body) in asked.records.iter_mut().zip(bodies) {
         record.body = body;
     }
