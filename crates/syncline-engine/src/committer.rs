@@ -378,6 +378,7 @@ impl Committer {
         let entries = changes.map(|(change, record)| {
             let header = &record.header;
             shared.note_met(&change.detected);
+            shared.note_grown(&change);
             // Of several changes of one context all are taken to leave what the last did.
             let head = batch.heads.get(&change.line());
             let bytes = head.map_or(0, |cached| cached.weight);

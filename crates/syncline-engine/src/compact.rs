@@ -1,9 +1,11 @@
-//! Compaction: thins old versions as their kinds' or the workspace's policy says, step by step.
+//! Compaction: thins old versions as their kinds' or the workspace's policy says, and has the texts
+//! of old records framed, step by step.
 //!
 //! What goes is decided by [`Retention::thin`]; here is found what it must spare, and what each
 //! step takes is taken by the store, whole or not at all. So a run that ends half-way, be it by
 //! kill -9, has left nothing to mend: the next goes on.
 
+mod framing;
 mod spared;
 
 use std::sync::Weak;
@@ -15,10 +17,13 @@ use syncline_model::ids::{Address, Seq, Version};
 use syncline_model::time::Timestamp;
 use syncline_rules::{Aged, Principal, Retention};
 use syncline_store::{ContextList, HeadRow, ListQuery, Sort, VersionRow, thin};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::Inner;
 use crate::load::{change_at, store_problem};
 use crate::workspace::Workspace;
+pub(crate) use framing::{GROWN_MAX, Grown};
 use spared::Spared;
 
 /// How many contexts are looked at in one read.
@@ -32,7 +37,7 @@ const LINE_VERSIONS_MAX: usize = 1_000_000;
 /// When the first run after a start is due at the latest: a laptop may never run for a day.
 const FIRST_AFTER_MAX: Duration = Duration::from_secs(600);
 
-/// What a run took away, or would.
+/// What a run took away and framed, or would.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compaction {
     /// Contexts under a policy that have versions old enough.
@@ -45,6 +50,12 @@ pub struct Compaction {
     pub bytes: u64,
     /// Where the log can be read from now.
     pub low_water: Seq,
+    /// Records whose texts were framed.
+    pub framed: u64,
+    /// The bytes that their bodies took before.
+    pub framed_bytes_before: u64,
+    /// The bytes that they take now, with their frames.
+    pub framed_bytes_after: u64,
 }
 
 /// How far the last run came.
@@ -60,35 +71,56 @@ pub struct Compacted {
     pub failed: Option<String>,
 }
 
-/// Thins all workspaces now and then, until the engine is gone.
-pub(crate) async fn run(engine: Weak<Inner>) {
-    let mut wait = match engine.upgrade() {
+/// Thins and frames all workspaces now and then, and frames lines that grew, until the engine is
+/// gone.
+pub(crate) async fn run(engine: Weak<Inner>, mut grown: mpsc::Receiver<Grown>) {
+    let wait = match engine.upgrade() {
         Some(inner) => inner.settings.compact_every.min(FIRST_AFTER_MAX),
         None => return,
     };
+    let mut due = Instant::now() + wait;
     loop {
-        tokio::time::sleep(wait).await;
+        let line = tokio::select! {
+            () = tokio::time::sleep_until(due) => None,
+            line = grown.recv() => match line {
+                Some(line) => Some(line),
+                None => return,
+            },
+        };
         let Some(inner) = engine.upgrade() else {
             return;
         };
-        wait = inner.settings.compact_every;
-        for workspace in (crate::Engine { inner }).workspaces() {
-            let (owner, id) = (Principal::owner(), workspace.id().clone());
-            match workspace.compact(&owner, false).await {
-                Ok(done) if done.thinned > 0 => {
-                    tracing::info!(workspace = %id, thinned = done.thinned, "old versions were thinned");
-                }
-                Ok(_) => {}
-                Err(problem) => {
-                    tracing::warn!(workspace = %id, problem = %problem.detail, "thinning ended early");
-                }
+        match line {
+            Some(line) => framing::frame_grown(&crate::Engine { inner }, line).await,
+            None => {
+                due = Instant::now() + inner.settings.compact_every;
+                compact_all(&crate::Engine { inner }).await;
+            }
+        }
+    }
+}
+
+async fn compact_all(engine: &crate::Engine) {
+    for workspace in engine.workspaces() {
+        let (owner, id) = (Principal::owner(), workspace.id().clone());
+        match workspace.compact(&owner, false).await {
+            Ok(done) if done.thinned > 0 || done.framed > 0 => {
+                let Compaction {
+                    thinned, framed, ..
+                } = done;
+                tracing::info!(workspace = %id, thinned, framed, "old versions were compacted");
+            }
+            Ok(_) => {}
+            Err(problem) => {
+                tracing::warn!(workspace = %id, problem = %problem.detail, "compaction ended early");
             }
         }
     }
 }
 
 impl Workspace {
-    /// Thins old versions where a policy says so; with `dry_run` it only counts them.
+    /// Thins old versions where a policy says so, and frames what stays; with `dry_run` it only
+    /// counts, framing what would be thinned too.
     ///
     /// One run at a time: another is [`Code::TooMany`].
     pub async fn compact(
@@ -98,7 +130,7 @@ impl Workspace {
     ) -> Result<Compaction, Problem> {
         let shared = self.shared.clone();
         let Ok(_alone) = shared.compacting.try_lock() else {
-            let detail = "old versions are being thinned already";
+            let detail = "old versions are being compacted already";
             return Err(Problem::new(Code::TooMany, detail).hint("wait until that has ended"));
         };
         let mut run = Run {
@@ -108,7 +140,10 @@ impl Workspace {
             done: Compaction::default(),
         };
         run.tell(None);
-        let ended = run.all().await;
+        let ended = match run.all().await {
+            Ok(()) => run.frame_all().await,
+            Err(problem) => Err(problem),
+        };
         let failed = ended.as_ref().err().map(|problem| problem.detail.clone());
         run.tell(Some((shared.clock.now(), failed)));
         ended.map(|()| run.done)

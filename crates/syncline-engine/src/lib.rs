@@ -65,6 +65,7 @@ pub use workspace::{BulkAnswer, Workspace};
 
 use batch::{head_row, version_row};
 use committer::{Committer, Job};
+use compact::{GROWN_MAX, Grown};
 use heads::{CachedHead, Heads};
 use load::store_problem;
 use recent_ids::RecentIds;
@@ -91,8 +92,10 @@ struct Inner {
     totals: Arc<Totals>,
     workspaces: RwLock<HashMap<WorkspaceId, Workspace>>,
     committers: Mutex<Vec<JoinHandle<()>>>,
-    /// Thins old versions now and then.
+    /// Thins and frames old versions now and then.
     compactor: Mutex<Option<JoinHandle<()>>>,
+    /// Where lines are named that grew.
+    grown: mpsc::Sender<Grown>,
     creating: tokio::sync::Mutex<()>,
 }
 
@@ -104,6 +107,7 @@ impl Engine {
         settings: Settings,
     ) -> Result<Engine, Problem> {
         let rows = store.workspaces().await.map_err(store_problem)?;
+        let (grown, grows) = mpsc::channel(GROWN_MAX);
         let inner = Inner {
             heads: Arc::new(Heads::new(settings.cache_bytes_max)),
             room: Arc::new(Semaphore::new((settings.queue_bytes_max / 1_024).max(1))),
@@ -115,6 +119,7 @@ impl Engine {
             workspaces: RwLock::default(),
             committers: Mutex::default(),
             compactor: Mutex::default(),
+            grown,
             creating: tokio::sync::Mutex::default(),
         };
         let engine = Engine {
@@ -129,7 +134,7 @@ impl Engine {
                 .create_workspace(&Principal::owner(), &default)
                 .await?;
         }
-        let compactor = tokio::spawn(compact::run(Arc::downgrade(&engine.inner)));
+        let compactor = tokio::spawn(compact::run(Arc::downgrade(&engine.inner), grows));
         *engine.inner.compactor.lock().expect(COMPACTOR) = Some(compactor);
         Ok(engine)
     }
@@ -224,6 +229,7 @@ impl Engine {
             room: inner.room.clone(),
             recent: inner.recent.clone(),
             totals: inner.totals.clone(),
+            grown: inner.grown.clone(),
         }));
         let (jobs, waiting) = mpsc::channel::<Job>(JOBS_MAX);
         let newest = inner

@@ -19,7 +19,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use crate::aside::aside;
 use crate::clock::Clock;
 use crate::committer::{Answers, Job};
-use crate::compact::Compacted;
+use crate::compact::{Compacted, Grown};
 use crate::deciding::BULK_HEADS;
 use crate::forms::Forms;
 use crate::heads::Heads;
@@ -39,9 +39,11 @@ pub struct Shared {
     pub(crate) tail: Tail,
     forms: Forms,
     low_water: AtomicU64,
-    /// Held while old versions are thinned, and what became of that.
+    /// Held while old versions are thinned and framed, and what became of that.
     pub(crate) compacting: tokio::sync::Mutex<()>,
     pub(crate) compacted: Mutex<Option<Compacted>>,
+    /// Where lines are named that grew.
+    pub(crate) grown: mpsc::Sender<Grown>,
     pub(crate) recovering: AtomicBool,
     pub(crate) committing: Committing,
     pub(crate) totals: Arc<Totals>,
@@ -109,6 +111,7 @@ pub(crate) struct Parts {
     pub room: Arc<Semaphore>,
     pub recent: Arc<Room>,
     pub totals: Arc<Totals>,
+    pub grown: mpsc::Sender<Grown>,
 }
 
 impl Shared {
@@ -126,6 +129,7 @@ impl Shared {
             low_water: AtomicU64::new(parts.low_water.0),
             compacting: tokio::sync::Mutex::default(),
             compacted: Mutex::default(),
+            grown: parts.grown,
             recovering: AtomicBool::new(false),
             committing: Committing::default(),
             totals: parts.totals,

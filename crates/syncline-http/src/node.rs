@@ -96,7 +96,7 @@ async fn webhooks(ask: &Ask) -> Result<Vec<String>, Problem> {
     })
 }
 
-/// Writes how far the last thinning of old versions came.
+/// Writes how far the last compaction came.
 fn write_compacted(w: &mut JsonWriter, compacted: &Compacted) {
     w.key("compaction");
     w.begin_object();
@@ -116,6 +116,9 @@ fn write_compaction(w: &mut JsonWriter, done: &Compaction) {
     w.field_u64("looked_at", done.looked_at);
     w.field_u64("thinned", done.thinned);
     w.field_u64("bytes", done.bytes);
+    w.field_u64("framed", done.framed);
+    w.field_u64("framed_bytes_before", done.framed_bytes_before);
+    w.field_u64("framed_bytes_after", done.framed_bytes_after);
 }
 
 /// `POST /v1/compact`

@@ -8,6 +8,7 @@ pub mod conflict;
 pub mod cursor;
 pub mod document;
 pub mod etag;
+pub mod frame;
 pub mod head;
 pub mod ids;
 pub mod json;

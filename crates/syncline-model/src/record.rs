@@ -42,6 +42,9 @@ pub enum RotError {
     /// The body does not match the header's commitment.
     #[error("record {0} does not match its commitment")]
     Commitment(Seq),
+    /// The text is not in the frame that the record names.
+    #[error("record {0} cannot be read from its frame: {1}")]
+    Frame(Seq, String),
     /// The header does not follow from the one before.
     #[error("record {0} does not follow from the one before it")]
     Chain(Seq),
@@ -57,7 +60,12 @@ pub fn pack(text: &str) -> Arc<[u8]> {
     {
         return [&[FORMAT_JSON_ZSTD][..], &packed].concat().into();
     }
-    [&[FORMAT_JSON][..], text.as_bytes()].concat().into()
+    plain(text.as_bytes())
+}
+
+/// Adds the format byte of what is not compressed.
+pub(crate) fn plain(text: &[u8]) -> Arc<[u8]> {
+    [&[FORMAT_JSON][..], text].concat().into()
 }
 
 /// Returns the text that [`pack`] was given.
@@ -75,6 +83,17 @@ pub fn unpack(bytes: &[u8]) -> Result<Cow<'_, [u8]>, RotError> {
             Ok(Cow::Owned(text))
         }
         other => Err(RotError::Format(other.map(|(format, _)| *format))),
+    }
+}
+
+/// Returns how long the text of [`pack`] is without inflating it; `None` where that is not told.
+pub fn unpacked_length(bytes: &[u8]) -> Option<u64> {
+    match bytes.split_first() {
+        Some((&FORMAT_JSON, text)) => Some(text.len() as u64),
+        Some((&FORMAT_JSON_ZSTD, packed)) => zstd::zstd_safe::get_frame_content_size(packed)
+            .ok()
+            .flatten(),
+        _ => None,
     }
 }
 

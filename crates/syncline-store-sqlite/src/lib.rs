@@ -9,6 +9,8 @@ mod checkpoint;
 mod conflicts;
 mod connection;
 mod errors;
+mod frames;
+mod framing;
 mod history;
 mod kept;
 mod list;

@@ -7,6 +7,7 @@ use syncline_model::time::Timestamp;
 use syncline_store::{HeadBody, HeadRow, Rebuild, StoreError, VersionRow, WorkspaceRow};
 
 use crate::errors::reading;
+use crate::frames;
 use crate::history::History;
 use crate::rows::{self, array, blob, pos};
 
@@ -178,13 +179,13 @@ pub(crate) fn records(
             .filter(|row| row.get(0) == Ok(pos(*ws, seq)))
             .ok_or(RotError::Chain(seq))?;
         let record = rows::record(row, 1, seq)?;
-        bytes += record.body.len();
+        bytes += frames::length(&record.body);
         records.push(record);
         if records.len() == span.limit || bytes >= span.bytes_max {
             break;
         }
     }
-    Ok(records)
+    frames::fill(conn, records)
 }
 
 /// One record, unless it was thinned.
@@ -193,8 +194,25 @@ pub(crate) fn record(
     ws: i64,
     seq: Seq,
 ) -> Result<Option<StoredRecord>, StoreError> {
-    const SQL: &str = "SELECT header, salt, body FROM log WHERE pos = ?1 AND length(body) > 0";
-    first(conn, SQL, [pos(ws, seq)], |row| rows::record(row, 0, seq))
+    let stored = stored_record(conn, ws, seq, usize::MAX)?;
+    let stored = stored.into_iter().collect();
+    Ok(frames::fill(conn, stored)?.pop())
+}
+
+/// One record as its row has it, which may only say in which frame its text is; `None` if it was
+/// thinned, or its row has a body of more bytes than that.
+pub(crate) fn stored_record(
+    conn: &Connection,
+    ws: i64,
+    seq: Seq,
+    bytes_max: usize,
+) -> Result<Option<StoredRecord>, StoreError> {
+    const SQL: &str = "SELECT header, salt, body FROM log \
+        WHERE pos = ?1 AND length(body) BETWEEN 1 AND ?2";
+    let bytes_max = i64::try_from(bytes_max).unwrap_or(i64::MAX);
+    first(conn, SQL, (pos(ws, seq), bytes_max), |row| {
+        rows::record(row, 0, seq)
+    })
 }
 
 /// A record's header, be it thinned.
@@ -338,15 +356,20 @@ pub(crate) fn rebuild(
         rebuild.records.push(record);
         if whole {
             rebuild.start = None;
-            rebuild.records.reverse();
-            return Ok(rebuild);
+            return filled(conn, rebuild);
         }
         next = Version(next.0 - 1);
     }
     if rebuild.start.is_none() {
         return Err(RotError::Decode(format!("version {version} has no beginning")).into());
     }
+    filled(conn, rebuild)
+}
+
+/// Puts the records, which were found newest first, in order and gives them their texts.
+fn filled(conn: &Connection, mut rebuild: Rebuild) -> Result<Rebuild, StoreError> {
     rebuild.records.reverse();
+    rebuild.records = frames::fill(conn, rebuild.records)?;
     Ok(rebuild)
 }
 
@@ -383,8 +406,8 @@ fn nearest(conn: &Connection, ctx: i64, version: Version) -> Result<Option<HeadB
     Ok(both.max_by_key(|body| body.version))
 }
 
-/// Returns the record that made a version, and whether it holds the whole document; `None` where
-/// it is missing or thinned, which no version after it may be rebuilt through.
+/// Returns the record that made a version, as its row has it, and whether it holds the whole
+/// document; `None` where it is missing or thinned, which no version after it may be rebuilt through.
 fn record_of(
     conn: &Connection,
     ws: i64,

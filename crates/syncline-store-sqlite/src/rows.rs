@@ -230,7 +230,8 @@ pub(crate) fn version(
     })
 }
 
-/// Reads a record from the columns `header, salt, body` that begin at `from`; it is not thinned.
+/// Reads a record from the columns `header, salt, body` that begin at `from`; it is not thinned,
+/// and its body may lead to a frame ([`crate::frames::fill`]).
 pub(crate) fn record(row: &Row<'_>, from: usize, seq: Seq) -> Result<StoredRecord, StoreError> {
     let header = row
         .get_ref(from)

@@ -12,9 +12,9 @@ use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
 use syncline_model::record::{IdRow, RecordHeader, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{
-    Append, Appended, ConflictQuery, HeadRow, Kept, KeptQuery, KeptValue, ListPage, ListQuery,
-    NewWorkspace, Rebuild, Store, StoreError, StoreHealth, StoreStats, SubtreePage, Thinned,
-    Thinning, TreePlace, VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
+    Append, Appended, ConflictQuery, Framed, HeadRow, Kept, KeptQuery, KeptValue, ListPage,
+    ListQuery, NewWorkspace, Rebuild, Store, StoreError, StoreHealth, StoreStats, SubtreePage,
+    Thinned, Thinning, TreePlace, Unframed, VerifyReport, VerifyStep, VersionRow, WorkspaceRow,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,7 +26,7 @@ use crate::read::{self, Span};
 use crate::readers::Readers;
 use crate::shared::Shared;
 use crate::writer::{Job, WAITING_MAX, Write, Writer, Written};
-use crate::{checkpoint, conflicts, kept, list, subtree, verify};
+use crate::{checkpoint, conflicts, framing, kept, list, subtree, verify};
 
 /// The embedded store.
 ///
@@ -467,6 +467,43 @@ impl Store for SqliteStore {
         match self.write(thin).await? {
             Written::Thinned(thinned) => Ok(thinned),
             _ => Err(StoreError::Closed),
+        }
+    }
+
+    async fn unframed(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<&Address>,
+    ) -> Result<Unframed, StoreError> {
+        let after = after.cloned();
+        self.read(workspace, move |conn, (ws, _)| {
+            framing::unframed(conn, *ws, after.as_ref())
+        })
+        .await
+    }
+
+    async fn frame(
+        &self,
+        workspace: &WorkspaceId,
+        line: &Address,
+        after: Version,
+        dry_run: bool,
+    ) -> Result<Framed, StoreError> {
+        let after = dry_run.then_some(after);
+        let prepare = move |conn: &Connection, ws: &(i64, WorkspaceRow), (ctx, _): (i64, &_)| {
+            framing::prepare(conn, ws.0, (ctx, after))
+        };
+        let framing = self.read_context(workspace, line, prepare).await?;
+        match framing {
+            None => Ok(Framed::default()),
+            Some(framing) if dry_run => Ok(framing.told()),
+            Some(framing) => {
+                let frame = Write::Frame(workspace.clone(), Box::new(framing));
+                match self.write(frame).await? {
+                    Written::Framed(framed) => Ok(framed),
+                    _ => Err(StoreError::Closed),
+                }
+            }
         }
     }
 

@@ -102,7 +102,7 @@ mod tests {
         let insert = "INSERT INTO context SELECT :first + n, 1, :kind || printf('%06d', n), \
              CASE WHEN :per = 0 THEN 'project/p' ELSE 'branch/b' || printf('%06d', n / :per) END, \
              'active', 'private', NULL, NULL, '{}', 0, 1, 1, \
-             x'00000000000070008000000000000000', zeroblob(32), 0, '{\"id\":\"person/owner\"}', 0, x'', NULL, NULL \
+             x'00000000000070008000000000000000', zeroblob(32), 0, '{\"id\":\"person/owner\"}', 0, x'', NULL, NULL, 0 \
              FROM (WITH RECURSIVE c (n) AS (VALUES (0) UNION ALL SELECT n + 1 FROM c \
              WHERE n + 1 < :many) SELECT n FROM c)";
         let add = |first: i64, kind: &str, per: i64, many: i64| {

@@ -2,19 +2,23 @@
 //!
 //! A thinned record keeps its row with an empty salt and body, so that the chain, its place, its
 //! time and its version stay. The pages that this frees are used by later writes; the file does
-//! not shrink.
+//! not shrink. A frame is written again without the texts that go.
+
+use std::collections::BTreeMap;
 
 use rusqlite::Connection;
+use syncline_model::frame::InFrame;
 use syncline_model::ids::{Address, Seq, Version, WorkspaceId};
 use syncline_store::thin::refused;
 use syncline_store::{StoreError, Thinned, Thinning, WorkspaceRow};
 
 use crate::append::run;
 use crate::errors::reading;
+use crate::frames;
 use crate::history::History;
 use crate::memory::Memory;
 use crate::read;
-use crate::rows::pos;
+use crate::rows::{blob, pos};
 
 pub(crate) fn thin(
     conn: &Connection,
@@ -69,10 +73,16 @@ impl<'a> Line<'a> {
             let version = document.version.0.cast_signed();
             run(self.conn, PUT, (self.ctx, version, &*document.bytes))?;
         }
+        let mut framed = BTreeMap::<u64, Vec<u8>>::new();
         for version in &thinning.versions {
             let missing = || refused(&format!("version {version} is not there"));
             let seq = history.seq(*version)?.ok_or_else(missing)?;
-            self.take(*version, seq, thinned)?;
+            if let Some(place) = self.take(*version, seq, thinned)? {
+                framed.entry(place.frame).or_default().push(place.index);
+            }
+        }
+        for (frame, indexes) in framed {
+            thinned.bytes += frames::take(self.conn, frame, &indexes)?;
         }
         for version in thinning.edges() {
             let missing = || refused(&format!("version {version} is not there"));
@@ -86,23 +96,29 @@ impl<'a> Line<'a> {
         Ok(())
     }
 
-    /// Takes one version away.
-    fn take(&self, version: Version, seq: Seq, thinned: &mut Thinned) -> Result<(), StoreError> {
+    /// Takes one version away; returns where its text is, if that is in a frame.
+    fn take(
+        &self,
+        version: Version,
+        seq: Seq,
+        thinned: &mut Thinned,
+    ) -> Result<Option<InFrame>, StoreError> {
         const RECORD: &str = "UPDATE log SET salt = x'', body = x'' WHERE pos = ?1";
         const BODY: &str = "DELETE FROM body WHERE ctx = ?1 AND version = ?2";
         const SNAPSHOT: &str = "DELETE FROM snapshot WHERE ctx = ?1 AND version = ?2";
-        const BYTES: &str = "SELECT length(body), \
+        const BYTES: &str = "SELECT length(body), substr(body, 1, 16), \
             coalesce((SELECT length(bytes) FROM body WHERE ctx = ?2 AND version = ?3), 0) + \
             coalesce((SELECT length(bytes) FROM snapshot WHERE ctx = ?2 AND version = ?3), 0) \
-            FROM log WHERE pos = ?1";
+            FROM log WHERE pos = ?1 AND length(body) > 0";
         let place = (self.ctx, version.0.cast_signed());
         let at = pos(self.ws, seq);
         let bytes = read::first(self.conn, BYTES, (at, place.0, place.1), |row| {
             let number = |at| row.get::<_, i64>(at).map_err(reading);
-            Ok((number(0)?.cast_unsigned(), number(1)?.cast_unsigned()))
+            let stored = (number(0)?.cast_unsigned(), number(2)?.cast_unsigned());
+            Ok((stored, InFrame::of_body(&blob(row, 1)?)?))
         })?;
-        let Some((record @ 1.., documents)) = bytes else {
-            return Ok(());
+        let Some(((record, documents), framed)) = bytes else {
+            return Ok(None);
         };
         run(self.conn, RECORD, [at])?;
         run(self.conn, BODY, place)?;
@@ -110,6 +126,6 @@ impl<'a> Line<'a> {
         thinned.versions += 1;
         thinned.bytes += record + documents;
         thinned.low_water = thinned.low_water.max(seq);
-        Ok(())
+        Ok(framed)
     }
 }

@@ -8,6 +8,7 @@
 
 mod conflicts;
 mod contexts;
+mod frames;
 mod kept;
 mod log;
 
@@ -72,6 +73,7 @@ pub(crate) async fn verify(
     let names: HashMap<i64, WorkspaceRow> = workspaces.into_iter().collect();
     let findings = verify_rows(readers, findings, contexts::Walk::new(names.clone())).await?;
     let findings = verify_rows(readers, findings, conflicts::Walk::new(names.clone())).await?;
+    let findings = verify_rows(readers, findings, frames::Walk::new(names.clone())).await?;
     verify_rows(readers, findings, kept::Walk::new(names))
         .await
         .map(|findings| findings.0)

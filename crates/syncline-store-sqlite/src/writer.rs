@@ -15,7 +15,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use syncline_model::ids::{Epoch, Seq, WorkspaceId};
 use syncline_store::{
-    Append, Appended, Kept, NewWorkspace, StoreError, Thinned, Thinning, WorkspaceRow,
+    Append, Appended, Framed, Kept, NewWorkspace, StoreError, Thinned, Thinning, WorkspaceRow,
 };
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
@@ -23,6 +23,7 @@ use tracing::{error, info, warn};
 use crate::append;
 use crate::connection;
 use crate::errors::writing;
+use crate::framing::{self, Framing};
 use crate::kept;
 use crate::memory::Memory;
 use crate::open::sync_dir;
@@ -54,6 +55,7 @@ pub(crate) enum Write {
     Epoch(WorkspaceId, Epoch),
     Keep(WorkspaceId, Vec<Kept>),
     Thin(WorkspaceId, Box<Thinning>),
+    Frame(WorkspaceId, Box<Framing>),
 }
 
 /// What came of it.
@@ -61,6 +63,7 @@ pub(crate) enum Written {
     Appended(Appended),
     Created(Box<WorkspaceRow>),
     Thinned(Thinned),
+    Framed(Framed),
     Done,
 }
 
@@ -81,13 +84,18 @@ impl Write {
             Write::Create(_) | Write::Epoch(..) => 300,
             Write::Keep(_, values) => values.iter().map(Kept::weight).sum(),
             Write::Thin(_, thinning) => thinning.weight(),
+            Write::Frame(_, framing) => framing.weight(),
         }
     }
 
     fn records(&self) -> u64 {
         match self {
             Write::Append { batch, .. } => batch.records.len() as u64,
-            Write::Create(_) | Write::Epoch(..) | Write::Keep(..) | Write::Thin(..) => 0,
+            Write::Create(_)
+            | Write::Epoch(..)
+            | Write::Keep(..)
+            | Write::Thin(..)
+            | Write::Frame(..) => 0,
         }
     }
 
@@ -503,8 +511,26 @@ fn apply(conn: &Connection, memory: &mut Memory, write: Write) -> Result<Written
             append::set_epoch(conn, memory, &id, epoch).map(|()| Written::Done)
         }
         Write::Keep(id, values) => kept::keep(conn, memory, &id, &values).map(|()| Written::Done),
-        Write::Thin(id, thinning) => thin::thin(conn, memory, &id, &thinning).map(Written::Thinned),
+        Write::Thin(id, thinning) => overwriting(conn, || {
+            thin::thin(conn, memory, &id, &thinning).map(Written::Thinned)
+        }),
+        Write::Frame(id, framing) => overwriting(conn, || {
+            framing::put(conn, memory, &id, &framing).map(Written::Framed)
+        }),
     }
+}
+
+/// Has SQLite write zeros over what is taken away: a text that was thinned is not to be found in
+/// the file, not where it was before it was framed either.
+fn overwriting<T>(
+    conn: &Connection,
+    write: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let set = |on: bool| conn.pragma_update(None, "secure_delete", on);
+    set(true).map_err(writing)?;
+    let written = write();
+    set(false).map_err(writing)?;
+    written
 }
 
 /// Tells another of the group the same.

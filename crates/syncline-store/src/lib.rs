@@ -9,6 +9,7 @@ mod check;
 pub mod conformance;
 mod error;
 mod fault;
+pub mod frame;
 mod kept;
 mod list;
 mod memory;
@@ -21,6 +22,7 @@ mod traits;
 pub use check::check_append;
 pub use error::StoreError;
 pub use fault::CommitFault;
+pub use frame::{Framed, STRETCH_VERSIONS, Unframed, pack_stretch};
 pub use kept::{
     KEPT_AT_ONCE_MAX, KEPT_NAME_BYTES_MAX, KEPT_PAGE_BYTES_MAX, KEPT_VALUE_BYTES_MAX, Kept,
     KeptQuery, KeptValue, check_kept,

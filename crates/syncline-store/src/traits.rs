@@ -7,6 +7,7 @@ use syncline_model::record::{IdRow, RecordHeader, StoredRecord};
 use syncline_model::time::Timestamp;
 
 use crate::error::StoreError;
+use crate::frame::{Framed, Unframed};
 use crate::kept::{Kept, KeptQuery, KeptValue};
 use crate::list::{ListPage, ListQuery};
 use crate::rows::{
@@ -216,6 +217,37 @@ pub trait Store: Send + Sync + 'static {
         workspace: &WorkspaceId,
         thinning: Thinning,
     ) -> Result<Thinned, StoreError>;
+
+    /// Returns lines that have something to frame, in the order of their keys, those of branches and
+    /// of deleted contexts too. A page may be short, even empty, though more follow.
+    ///
+    /// A store that does not frame has none, which is what this answers by itself.
+    async fn unframed(
+        &self,
+        _workspace: &WorkspaceId,
+        _after: Option<&Address>,
+    ) -> Result<Unframed, StoreError> {
+        Ok(Unframed::default())
+    }
+
+    /// Frames the oldest stretch of a line's records that is not framed yet, in one transaction,
+    /// durably: never the newest record, nor one of the stretch that it is in.
+    ///
+    /// Nothing that is read changes by it: records, versions, their hashes and documents are what
+    /// they were, and what is thinned later is gone from its frame too. What fails part-way, be
+    /// its outcome known or not, is found again by the next call. With `dry_run` nothing is
+    /// written, and the stretch is the first after version `after`, which else says nothing.
+    ///
+    /// A store that does not frame answers by itself that nothing was done.
+    async fn frame(
+        &self,
+        _workspace: &WorkspaceId,
+        _line: &Address,
+        _after: Version,
+        _dry_run: bool,
+    ) -> Result<Framed, StoreError> {
+        Ok(Framed::default())
+    }
 
     /// Returns whether the store takes writes.
     fn health(&self) -> StoreHealth;

@@ -129,7 +129,7 @@ pub enum Command {
     Stats(commands::stats::StatsArgs),
     /// Check all that is stored against its hashes.
     Verify(commands::verify::VerifyArgs),
-    /// Thin old versions now, where a policy says so.
+    /// Thin old versions now, where a policy says so, and pack what stays.
     Compact(commands::compact::CompactArgs),
     /// Show the settings and where each came from.
     Config(commands::config::ConfigArgs),

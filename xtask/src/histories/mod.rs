@@ -2,9 +2,11 @@
 //! beside zstd over all versions at once and beside git.
 //!
 //! Counted are the bytes of documents: effects, snapshots, and the body of the head, without ids,
-//! hashes and indexes. What a record holds with all of these is a column of its own.
+//! hashes and indexes. What a record holds with all of these is a column of its own. Effects and
+//! records are framed, as a store frames what is old; beside them stands what they take before.
 
 mod beside;
+mod framed;
 pub mod stored;
 mod what_if;
 
@@ -124,9 +126,11 @@ impl Figures {
             ("text_bytes", self.texts),
             ("document_bytes", self.stored.documents()),
             ("effect_bytes", self.stored.effects),
+            ("effect_bytes_alone", self.stored.alone),
             ("snapshot_bytes", self.stored.snapshots),
             ("body_bytes", self.stored.body),
             ("record_bytes", self.stored.records),
+            ("record_bytes_alone", self.stored.records_alone),
             ("zstd_bytes", self.zstd),
             ("git_pack_bytes", self.git.packs),
             ("git_document_bytes", self.git.documents),
@@ -153,55 +157,8 @@ impl Figures {
 }
 
 fn print(all: &[Figures]) {
-    println!("bytes per version");
-    println!(
-        "{:<24}{:>9}{:>9} | {:>8} = {:>7} + {:>9} + {:>5} | {:>7}{:>7}{:>9} | {:>8}",
-        "",
-        "versions",
-        "text",
-        "stored",
-        "effects",
-        "snapshots",
-        "body",
-        "zstd",
-        "git",
-        "its docs",
-        "records"
-    );
-    for figures in all {
-        let each = |bytes| figures.each(bytes);
-        let Sizes {
-            effects,
-            snapshots,
-            body,
-            records,
-        } = figures.stored;
-        println!(
-            "{:<24}{:>9}{:>9} | {:>8} = {:>7} + {:>9} + {:>5} | {:>7}{:>7}{:>9} | {:>8}",
-            figures.set,
-            figures.versions,
-            each(figures.texts),
-            each(figures.stored.documents()),
-            each(effects),
-            each(snapshots),
-            each(body),
-            each(figures.zstd),
-            each(figures.git.packs),
-            each(figures.git.documents),
-            each(records),
-        );
-    }
-    println!("\nwhat if (bytes of documents per version; the store does none of this)");
-    print!("{:<24}{:>12}", "", "as it is");
-    PLANS.iter().for_each(|plan| print!("{:>12}", plan.name));
-    println!();
-    for figures in all {
-        let stored = figures.each(figures.stored.documents());
-        print!("{:<24}{stored:>12}", figures.set);
-        let each = figures.what_if.iter().map(|bytes| figures.each(*bytes));
-        each.for_each(|bytes| print!("{bytes:>12}"));
-        println!();
-    }
+    print_bytes(all);
+    print_what_if(all);
     println!("\nmilliseconds");
     println!(
         "{:<24}{:>12}{:>12}{:>20}",
@@ -216,5 +173,66 @@ fn print(all: &[Figures]) {
             ms(figures.rebuild_max),
             ms(figures.diff)
         );
+    }
+}
+
+fn print_bytes(all: &[Figures]) {
+    println!("bytes per version (alone: before they are framed)");
+    println!(
+        "{:<24}{:>9}{:>9} | {:>8} = {:>7} + {:>9} + {:>5}{:>8} | {:>7}{:>7}{:>9} | {:>8}{:>8}",
+        "",
+        "versions",
+        "text",
+        "stored",
+        "effects",
+        "snapshots",
+        "body",
+        "alone",
+        "zstd",
+        "git",
+        "its docs",
+        "records",
+        "alone"
+    );
+    for figures in all {
+        let each = |bytes| figures.each(bytes);
+        let Sizes {
+            effects,
+            alone,
+            snapshots,
+            body,
+            records,
+            records_alone,
+        } = figures.stored;
+        println!(
+            "{:<24}{:>9}{:>9} | {:>8} = {:>7} + {:>9} + {:>5}{:>8} | {:>7}{:>7}{:>9} | {:>8}{:>8}",
+            figures.set,
+            figures.versions,
+            each(figures.texts),
+            each(figures.stored.documents()),
+            each(effects),
+            each(snapshots),
+            each(body),
+            each(alone),
+            each(figures.zstd),
+            each(figures.git.packs),
+            each(figures.git.documents),
+            each(records),
+            each(records_alone),
+        );
+    }
+}
+
+fn print_what_if(all: &[Figures]) {
+    println!("\nwhat if (bytes of documents per version; the store does none of this)");
+    print!("{:<24}{:>12}", "", "as it is");
+    PLANS.iter().for_each(|plan| print!("{:>12}", plan.name));
+    println!();
+    for figures in all {
+        let stored = figures.each(figures.stored.documents());
+        print!("{:<24}{stored:>12}", figures.set);
+        let each = figures.what_if.iter().map(|bytes| figures.each(*bytes));
+        each.for_each(|bytes| print!("{bytes:>12}"));
+        println!();
     }
 }

@@ -14,6 +14,7 @@ use syncline_model::record::{RecordHash, StoredRecord, pack};
 use syncline_model::time::{Hlc, Timestamp};
 use syncline_store::{HeadBody, Rebuild, is_snapshot_due, replay};
 
+use super::framed::Framed;
 use crate::run::Result;
 
 /// As `BODY_PART` and `BODY_EFFECTS_MIN` in the engine's `batch.rs`.
@@ -54,14 +55,18 @@ pub struct History {
 /// Bytes of the parts of a history.
 #[derive(Clone, Copy)]
 pub struct Sizes {
-    /// The packed effects.
+    /// The effects, framed as a store frames records.
     pub effects: usize,
+    /// The effects, each packed alone, as they are until they are framed.
+    pub alone: usize,
     /// The packed snapshots.
     pub snapshots: usize,
     /// The body of the head.
     pub body: usize,
-    /// The records' bodies, with effects, old values, ids, hashes and places.
+    /// The records' bodies, with effects, old values, ids, hashes and places, framed.
     pub records: usize,
+    /// The records' bodies, each packed alone.
+    pub records_alone: usize,
 }
 
 impl Sizes {
@@ -196,25 +201,35 @@ impl History {
 
     /// Returns what the store holds.
     pub fn sizes(&self) -> Sizes {
-        let effects = self.steps.iter().map(|step| pack(&step.effect).len());
+        let effects: Vec<_> = self.steps.iter().map(|step| pack(&step.effect)).collect();
+        let records = self.bodies();
+        let alone = |bodies: &[Arc<[u8]>]| bodies.iter().map(|body| body.len()).sum();
         let snapshots = self.snapshots.iter().map(|snapshot| snapshot.bytes.len());
         Sizes {
-            effects: effects.sum(),
+            alone: alone(&effects),
+            effects: Framed::of(effects).bytes(),
             snapshots: snapshots.sum(),
             body: self.body.len(),
-            records: self.records.iter().map(|record| record.body.len()).sum(),
+            records_alone: alone(&records),
+            records: Framed::of(records).bytes(),
         }
     }
 
-    /// Rebuilds some versions, spread evenly, each checked as a node checks it; returns how long
-    /// each took at best, the shortest first.
+    fn bodies(&self) -> Vec<Arc<[u8]>> {
+        let bodies = self.records.iter().map(|record| record.body.clone());
+        bodies.collect()
+    }
+
+    /// Rebuilds some versions from frames, spread evenly, each checked as a node checks it; returns
+    /// how long each took at best, the shortest first.
     pub fn rebuild(&self) -> Result<Vec<Duration>> {
         let count = self.records.len();
         let sample = REBUILT.min(count);
+        let framed = Framed::of(self.bodies());
         let best = |index: usize| {
             let version = (index + 1) * count / sample;
             let asked = self.rebuild_of(version);
-            let times = (0..REBUILT_TIMES).map(|_| rebuild_time(&asked));
+            let times = (0..REBUILT_TIMES).map(|_| rebuild_time(asked.clone(), &framed));
             let times = times.collect::<Result<Vec<_>>>()?;
             Ok(times.into_iter().min().unwrap_or_default())
         };
@@ -240,10 +255,17 @@ impl History {
     }
 }
 
-/// Returns how long it takes to rebuild what a store handed over.
-fn rebuild_time(asked: &Rebuild) -> Result<Duration> {
+/// Returns how long it takes to rebuild what a store handed over, whose records it takes out of
+/// their frames.
+fn rebuild_time(mut asked: Rebuild, framed: &Framed) -> Result<Duration> {
+    let last = asked.records.last().map_or(0, |record| record.header.seq.0);
+    let last = usize::try_from(last).map_err(|error| error.to_string())?;
     let begun = Instant::now();
-    let rebuilt = replay(asked).map_err(|error| error.to_string())?;
+    let bodies = framed.read(last - asked.records.len()..last)?;
+    for (record, body) in asked.records.iter_mut().zip(bodies) {
+        record.body = body;
+    }
+    let rebuilt = replay(&asked).map_err(|error| error.to_string())?;
     let took = begun.elapsed();
     rebuilt
         .map(|_| took)

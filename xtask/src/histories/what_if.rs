@@ -28,7 +28,7 @@ enum Distance {
 /// How effects are kept.
 #[derive(Clone, Copy, PartialEq)]
 enum Effects {
-    /// As today.
+    /// As today, until they are framed.
     Alone,
     /// Each with the snapshot before it as dictionary.
     OnSnapshot,
@@ -190,7 +190,7 @@ mod tests {
         let today = plan("today", Distance::Fixed, false, Effects::Alone);
         let sizes = history.sizes();
         let cost = cost(today, &history.steps).unwrap();
-        assert_eq!(cost, sizes.effects + sizes.snapshots);
+        assert_eq!(cost, sizes.alone + sizes.snapshots);
         assert_eq!(history.rebuild().unwrap().len(), 101);
     }
 }

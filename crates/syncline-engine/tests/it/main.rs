@@ -6,6 +6,7 @@ mod branch_merge;
 mod bulk;
 mod compact;
 mod depth;
+mod framing;
 mod kept;
 mod lines;
 mod once;
@@ -23,7 +24,7 @@ use syncline_model::ids::{Address, ChangeId, PrincipalId, WorkspaceId};
 use syncline_model::json::{Json, Limits};
 use syncline_model::proposal::{Actor, Base, Operation, Precondition, Proposal};
 use syncline_model::time::Timestamp;
-use syncline_store::MemoryStore;
+use syncline_store::{MemoryStore, Store};
 
 /// A node's engine with one workspace, and the words to use it.
 pub struct Bench {
@@ -41,7 +42,7 @@ impl Bench {
         Bench::over(Arc::new(MemoryStore::new()), settings).await
     }
 
-    pub async fn over(store: Arc<MemoryStore>, settings: Settings) -> Bench {
+    pub async fn over(store: Arc<dyn Store>, settings: Settings) -> Bench {
         let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000_000)));
         let engine = Engine::open(store, clock.clone(), settings).await.unwrap();
         let workspace = engine.workspace(&WorkspaceId::default_workspace()).unwrap();

@@ -146,7 +146,7 @@ fn health() -> Vec<Call> {
             ..plain(
                 Method::POST,
                 "/v1/compact",
-                "Thin old versions now, where a policy says so, or with dry_run only count them",
+                "Thin old versions now, where a policy says so, and frame records of long histories, or with dry_run only count them",
                 handler!(node::compact),
             )
         },

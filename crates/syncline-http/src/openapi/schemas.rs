@@ -285,6 +285,9 @@ fn node() -> Named {
                 ("looked_at", integer()),
                 ("thinned", integer()),
                 ("bytes", integer()),
+                ("framed", integer()),
+                ("framed_bytes_before", integer()),
+                ("framed_bytes_after", integer()),
             ]),
         ),
         (

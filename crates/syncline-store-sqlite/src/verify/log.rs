@@ -7,13 +7,14 @@ use syncline_model::change::{Change, Effect};
 use syncline_model::document::Document;
 use syncline_model::ids::Seq;
 use syncline_model::json::Json;
-use syncline_model::record::{RecordHash, RecordHeader, StoredRecord, unpack_json};
+use syncline_model::record::{RecordHash, RecordHeader, RotError, StoredRecord, unpack_json};
 use syncline_model::time::Timestamp;
 use syncline_store::{StoreError, WorkspaceRow};
 
 use super::Findings;
 use super::conflicts::Told;
 use crate::errors::reading;
+use crate::frames;
 use crate::read;
 use crate::rows::{array, blob, line_name, pos, seq_of};
 
@@ -81,7 +82,7 @@ impl Walk {
             pos(self.ws, self.row.last),
             CHUNK_RECORDS,
         );
-        let found = read::all(conn, SQL, span, |row| {
+        let mut found = read::all(conn, SQL, span, |row| {
             let seq = seq_of(row.get(0).map_err(reading)?);
             Ok(Raw {
                 seq,
@@ -94,11 +95,14 @@ impl Walk {
             self.missing(self.row.last.next(), findings);
             self.checked = self.row.last;
         }
+        let bodies = found.iter_mut().map(|raw| (raw.seq, &mut raw.body));
+        let mut lost = frames::fill_each(conn, bodies)?;
         for raw in found {
             self.missing(raw.seq, findings);
             self.checked = raw.seq;
             findings.0.records += 1;
-            if let Some(change) = self.record(raw, findings) {
+            let lost = lost.remove(&raw.seq);
+            if let Some(change) = self.record(raw, lost, findings) {
                 self.change(conn, &change, findings)?;
             }
             self.told.passed(self.checked, &self.row.id, findings);
@@ -147,8 +151,14 @@ impl Walk {
         }
     }
 
-    /// Checks a record by itself and against the one before.
-    fn record(&mut self, raw: Raw, findings: &mut Findings) -> Option<Change> {
+    /// Checks a record by itself and against the one before; `lost` says why its frame does not
+    /// give its text.
+    fn record(
+        &mut self,
+        raw: Raw,
+        lost: Option<RotError>,
+        findings: &mut Findings,
+    ) -> Option<Change> {
         let what = format!("record {}", raw.seq);
         let id = &self.row.id;
         let header = match RecordHeader::from_bytes(raw.seq, &raw.header) {
@@ -176,18 +186,13 @@ impl Walk {
         if raw.body.is_empty() && raw.seq <= self.row.low_water {
             return None;
         }
-        let opened = match raw.salt {
-            Ok(salt) => StoredRecord {
-                header,
-                salt,
-                body: raw.body,
-            }
-            .open(),
-            Err(error) => {
-                findings.failed(id, &what, &error);
-                return None;
-            }
+        let salt = raw.salt.map_err(|error| findings.failed(id, &what, &error));
+        let record = StoredRecord {
+            header,
+            salt: salt.ok()?,
+            body: raw.body,
         };
+        let opened = lost.map_or_else(|| record.open(), Err);
         opened
             .map_err(|error| findings.failed(id, &what, &error))
             .ok()

@@ -3,6 +3,7 @@
 
 mod faults;
 mod formats;
+mod framing;
 mod full;
 mod opening;
 mod rot;

@@ -65,7 +65,7 @@ async fn check_rot(sql: &str, lines: &[&str]) {
 }
 
 /// SQL that flips one bit of a blob's last byte but `from_end`.
-fn flip(table: &str, column: &str, from_end: usize, which: &str) -> String {
+pub fn flip(table: &str, column: &str, from_end: usize, which: &str) -> String {
     let last = format!("length({column}) - {from_end}");
     let low = (0..16).map(|n| {
         let (is, becomes) = (format!("{n:X}"), format!("{:X}", n ^ 1));

@@ -2,7 +2,7 @@
 //! reads as before, and the next run goes on.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use syncline_model::ids::Version;
 use syncline_store::conformance::scribe::{Form, Scribe, address, workspace_id};
@@ -78,33 +78,26 @@ async fn check_left(store: &dyn Store, done: usize) {
     assert_eq!(report.problems, Vec::<String>::new());
 }
 
-/// Runs the script, killed at a sync; says whether it came to its end.
-async fn check_killed(when: u32) -> bool {
-    let dir = tempfile::tempdir().unwrap();
-    let output = Command::new("strace")
-        .args([
-            "-f",
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-e",
-            "trace=fsync,fdatasync",
-        ])
+/// Runs a script of these tests, killed at one of its syncs.
+pub fn killed_at_sync(script: &str, (var, dir): (&str, &Path), when: u32) -> Output {
+    Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null"])
+        .args(["-e", "trace=fsync,fdatasync"])
         .args([
             "-e",
             &format!("inject=fsync,fdatasync:signal=KILL:when={when}"),
         ])
         .arg(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "thinning::the_script",
-            "--ignored",
-            "--test-threads",
-            "1",
-        ])
-        .env(DIR, dir.path())
+        .args(["--exact", script, "--ignored", "--test-threads", "1"])
+        .env(var, dir)
         .output()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs the script, killed at a sync; says whether it came to its end.
+async fn check_killed(when: u32) -> bool {
+    let dir = tempfile::tempdir().unwrap();
+    let output = killed_at_sync("thinning::the_script", (DIR, dir.path()), when);
     let is_there = |name: &str| dir.path().join(name).exists();
     if !is_there("written") {
         assert!(!output.status.success());

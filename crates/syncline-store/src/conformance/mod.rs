@@ -9,6 +9,7 @@
 
 mod appends;
 mod conflicts;
+mod framing;
 mod kept;
 mod lists;
 mod oracle;
@@ -19,6 +20,7 @@ mod thinning;
 
 pub use appends::*;
 pub use conflicts::*;
+pub use framing::*;
 pub use kept::*;
 pub use lists::*;
 pub use reads::*;
@@ -73,6 +75,8 @@ macro_rules! conformance_tests {
             all_is_well_when_nothing_is_rotten,
             p3_thinning_takes_what_is_named_alone,
             p2_a_thinning_that_would_harm_is_refused,
+            framing_changes_nothing_that_is_read,
+            p3_framing_and_thinning_go_together,
         }
         #[tokio::test]
         async fn p1_an_unknown_commit_that_was_written_is_found() {

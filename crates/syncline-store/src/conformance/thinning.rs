@@ -11,13 +11,13 @@ use crate::thin::{Thinned, Thinning, ready};
 use crate::{Store, StoreError, replay};
 
 /// The versions of each line that were thinned.
-type Gone = BTreeSet<(Address, Version)>;
+pub(super) type Gone = BTreeSet<(Address, Version)>;
 
 /// Writes a few lines with deletions, snapshots, bodies that lag behind, and conflicts.
-async fn write_lines(store: &dyn Store) -> Scribe {
+pub(super) async fn write_lines(store: &dyn Store, changes: u64) -> Scribe {
     let mut scribe = Scribe::start(store, "alpha").await;
     let mut dice = Dice(5);
-    for number in 0..200u64 {
+    for number in 0..changes {
         let form = Form {
             without_body: dice.roll(3) > 0,
             snapshot: dice.roll(8) == 0,
@@ -43,7 +43,7 @@ async fn write_lines(store: &dyn Store) -> Scribe {
 }
 
 /// Checks that what was thinned is gone, and that all else reads as it did.
-async fn check_thinned(store: &dyn Store, scribe: &Scribe, gone: &Gone) {
+pub(super) async fn check_thinned(store: &dyn Store, scribe: &Scribe, gone: &Gone) {
     let mut newest = Seq::ZERO;
     for (line, history) in &scribe.contexts {
         let mut left = Vec::new();
@@ -120,7 +120,7 @@ async fn check_log(store: &dyn Store, scribe: &Scribe, low_water: Seq) {
 
 /// Thinning takes what is named and nothing else, however often, and the log goes on after it.
 pub async fn p3_thinning_takes_what_is_named_alone(store: Shared) {
-    let mut scribe = write_lines(&*store).await;
+    let mut scribe = write_lines(&*store, 200).await;
     check_shown(&*store, &scribe).await;
     let (mut gone, mut dice) = (Gone::new(), Dice(9));
     for round in 0..12 {
@@ -160,7 +160,7 @@ pub async fn p3_thinning_takes_what_is_named_alone(store: Shared) {
 
 /// What would take a newest version, or leave one without a document, changes nothing.
 pub async fn p2_a_thinning_that_would_harm_is_refused(store: Shared) {
-    let scribe = write_lines(&*store).await;
+    let scribe = write_lines(&*store, 200).await;
     let at = address("task/a");
     let newest = scribe.contexts[&at].head.version;
     let before = shown(&*store, &scribe).await;

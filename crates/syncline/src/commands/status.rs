@@ -69,19 +69,24 @@ fn since(status: &Json) -> String {
     format!("   up {word} {ago}")
 }
 
-/// Says what the last thinning took, or why it ended early.
+/// Says what the last compaction did, or why it ended early.
 fn show_compaction(run: &Run, compaction: &Json) -> Result {
-    let thinned = compaction.get("thinned").and_then(Json::as_u64);
-    let thinned = show::count(thinned.unwrap_or(0), "old version");
+    let number = |name: &str| compaction.get(name).and_then(Json::as_u64).unwrap_or(0);
+    let thinned = show::count(number("thinned"), "old version");
+    let thinned = match number("framed") {
+        0 => format!("thinned {thinned}"),
+        framed => format!(
+            "thinned {thinned}, framed {}",
+            show::count(framed, "record")
+        ),
+    };
     let ended = show::time(compaction, "ended_at").map(|at| show::ago(at, show::now()));
     let line = match (ended, compaction.get("failed").and_then(Json::as_str)) {
-        (None, _) => Line::new().text(format!("   thinning: {thinned} so far")),
-        (Some(ago), None) => {
-            Line::new().styled(Style::Dim, format!("   thinned {thinned}   {ago} ago"))
-        }
+        (None, _) => Line::new().text(format!("   compacting: {thinned} so far")),
+        (Some(ago), None) => Line::new().styled(Style::Dim, format!("   {thinned}   {ago} ago")),
         (Some(ago), Some(why)) => Line::new().styled(
             Style::Red,
-            format!("   thinning ended early {ago} ago, after {thinned}: {why}"),
+            format!("   compaction ended early {ago} ago, {thinned}: {why}"),
         ),
     };
     run.output.line(line)
