@@ -20,8 +20,8 @@ const SNAPSHOT_EVERY: u64 = 64;
 /// At a multiple of so many it is kept anyway, so that a version needs fewer effects than that.
 const SNAPSHOT_EVERY_MAX: u64 = 1_024;
 /// The part of a document that the effects since the last whole one may weigh: reading them then
-/// takes about as long as reading that. Measured at 64 KB: every 128th version is kept.
-const SNAPSHOT_PART: usize = 4;
+/// takes less time than reading that. Measured at 64 KB: every 64th version is kept.
+const SNAPSHOT_PART: usize = 8;
 
 /// Says whether a version's whole document is to be kept beside the log.
 ///

@@ -3,6 +3,8 @@
 //! A line that is written often is framed once it has grown by some stretches; what else there is
 //! the daily run finds.
 
+use std::time::{Duration, Instant};
+
 use syncline_api::Problem;
 use syncline_model::change::Change;
 use syncline_model::ids::{Address, Version, WorkspaceId};
@@ -17,6 +19,12 @@ use crate::workspace::Shared;
 const GROWN_VERSIONS: u64 = 4 * STRETCH_VERSIONS;
 /// Bounds the lines that wait to be framed; of more, the daily run frames what is left.
 pub(crate) const GROWN_MAX: usize = 256;
+
+/// After each stretch of a line that is written often, framing rests so many times as long as that
+/// took: who writes needs the processor and the disk more.
+const RESTS: u32 = 30;
+/// Bounds one rest: a run that was asked for waits for the line.
+const REST_MAX: Duration = Duration::from_secs(1);
 
 /// A line that grew.
 pub(crate) struct Grown {
@@ -57,15 +65,17 @@ impl Shared {
         }
     }
 
-    /// Frames what a line has, one stretch at a time, so that writers get in between.
+    /// Frames what a line has, one stretch at a time, so that writers get in between, and rests
+    /// after each `rests` times as long.
     async fn frame_line(
         &self,
         line: &Address,
-        dry_run: bool,
+        (dry_run, rests): (bool, u32),
         mut tell: impl FnMut(&Framed),
     ) -> Result<(), Problem> {
         let mut after = Version::ZERO;
         loop {
+            let begun = Instant::now();
             let framed = match self.frame(line, after, dry_run).await {
                 Ok(framed) => framed,
                 Err(StoreError::Rot(rot)) => {
@@ -80,7 +90,10 @@ impl Shared {
                 Some(next) if next > after => after = next,
                 _ => return Ok(()),
             }
-            tokio::task::yield_now().await;
+            match rests {
+                0 => tokio::task::yield_now().await,
+                _ => tokio::time::sleep((rests * begun.elapsed()).min(REST_MAX)).await,
+            }
         }
     }
 }
@@ -95,7 +108,7 @@ impl Run<'_> {
             let page = page.map_err(store_problem)?;
             for line in &page.lines {
                 let tell = |framed: &Framed| self.note_framed(framed);
-                shared.frame_line(line, dry_run, tell).await?;
+                shared.frame_line(line, (dry_run, 0), tell).await?;
             }
             match page.next {
                 Some(next) => after = Some(next),
@@ -121,7 +134,7 @@ pub(super) async fn frame_grown(engine: &Engine, grown: Grown) {
     let Ok(_alone) = shared.compacting.try_lock() else {
         return;
     };
-    if let Err(problem) = shared.frame_line(&grown.line, false, |_| ()).await {
+    if let Err(problem) = shared.frame_line(&grown.line, (false, RESTS), |_| ()).await {
         tracing::warn!(workspace = %shared.id, %problem, "a line that grew was not framed");
     }
 }
