@@ -6,7 +6,7 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, TryLockError};
 use std::time::Duration;
 
 use tracing::{debug, warn};
@@ -129,12 +129,17 @@ fn make_ready(shared: &Shared, writer: &Mutex<Writer>) -> io::Result<()> {
     Ok(())
 }
 
-/// Extends the file by one step; false when it is long enough. Whoever writes waits meanwhile, for
-/// its frames would be overwritten.
+/// Extends the file by one step; false when it is long enough, or the writer is busy. Whoever
+/// writes waits meanwhile, for its frames would be overwritten.
+///
+/// It never waits for the writer, who waits for the end of this checkpoint where the store closes
+/// or recovers.
 fn extend(file: &File, zeros: &[u8], writer: &Mutex<Writer>) -> io::Result<bool> {
-    let _kept_out = writer
-        .lock()
-        .map_err(|_| io::Error::other("the writer is gone"))?;
+    let _kept_out = match writer.try_lock() {
+        Ok(kept_out) => kept_out,
+        Err(TryLockError::WouldBlock) => return Ok(false),
+        Err(TryLockError::Poisoned(_)) => return Err(io::Error::other("the writer is gone")),
+    };
     let end = file.metadata()?.len();
     if end >= READY_BYTES {
         return Ok(false);
