@@ -13,6 +13,7 @@ mod kept;
 mod log;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use rusqlite::Connection;
 use syncline_model::ids::{Seq, WorkspaceId};
@@ -25,6 +26,21 @@ use crate::rows::pos;
 
 /// Bounds the report: more lines than a person reads.
 const PROBLEMS_MAX: usize = 1_000;
+
+/// The workspaces as the walk began, by their numbers. What was made later is left for the next.
+type Workspaces = HashMap<i64, WorkspaceRow>;
+
+/// Checks the rows of a table after a key, as many as one read transaction may take, and returns
+/// the key of the last; none, if there were no more.
+type Chunk = fn(&Connection, &Workspaces, i64, &mut Findings) -> Result<Option<i64>, StoreError>;
+
+/// What is walked over after the log. Where a table cannot be read, the next one still is.
+const TABLES: [(&str, Chunk); 4] = [
+    ("contexts", contexts::chunk),
+    ("conflicts", conflicts::chunk),
+    ("frames", frames::chunk),
+    ("kept values", kept::chunk),
+];
 
 /// What was found so far; it travels with each step of the walk.
 #[derive(Default)]
@@ -70,13 +86,11 @@ pub(crate) async fn verify(
         })
         .await?;
     }
-    let names: HashMap<i64, WorkspaceRow> = workspaces.into_iter().collect();
-    let findings = verify_rows(readers, findings, contexts::Walk::new(names.clone())).await?;
-    let findings = verify_rows(readers, findings, conflicts::Walk::new(names.clone())).await?;
-    let findings = verify_rows(readers, findings, frames::Walk::new(names.clone())).await?;
-    verify_rows(readers, findings, kept::Walk::new(names))
-        .await
-        .map(|findings| findings.0)
+    let workspaces: Arc<Workspaces> = Arc::new(workspaces.into_iter().collect());
+    for (what, chunk) in TABLES {
+        findings = verify_rows(readers, findings, what, (chunk, &workspaces)).await?;
+    }
+    Ok(findings.0)
 }
 
 /// Runs one step of the walk in a transaction; what it could not read is a problem, not an end.
@@ -124,30 +138,23 @@ async fn verify_log(
     }
 }
 
-/// A walk over rows in steps, each a read transaction of its own.
-trait Walking: Send + 'static {
-    /// Says whether all was checked, or given up.
-    fn is_done(&self) -> bool;
-
-    /// Checks the next rows.
-    fn chunk(&mut self, conn: &Connection, findings: &mut Findings) -> Result<(), StoreError>;
-
-    /// Ends the walk where the file cannot be read.
-    fn give_up(&mut self, error: &StoreError, findings: &mut Findings);
-}
-
 async fn verify_rows(
     readers: &Readers,
     mut findings: Findings,
-    mut walk: impl Walking,
+    what: &'static str,
+    (chunk, workspaces): (Chunk, &Arc<Workspaces>),
 ) -> Result<Findings, StoreError> {
-    while !walk.is_done() {
-        (walk, findings) = readers
+    let mut next = Some(i64::MIN);
+    while let Some(after) = next {
+        let workspaces = workspaces.clone();
+        (next, findings) = readers
             .run(move |reader| {
-                if let Err(error) = reader.patient(|conn| walk.chunk(conn, &mut findings)) {
-                    walk.give_up(&error, &mut findings);
-                }
-                Ok((walk, findings))
+                let next = reader.patient(|conn| chunk(conn, &workspaces, after, &mut findings));
+                let next = next.unwrap_or_else(|error| {
+                    findings.problem(format!("{what}: {error}"));
+                    None
+                });
+                Ok((next, findings))
             })
             .await?;
     }

@@ -39,6 +39,13 @@ impl Violations {
         }
     }
 
+    /// Takes note of what went wrong.
+    pub fn note(&mut self, outcome: Result<(), String>) {
+        if let Err(error) = outcome {
+            self.add(error);
+        }
+    }
+
     /// Says whether nothing was found.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -3,7 +3,7 @@
 //! A row does not name that record, but the records of the append that wrote it. So the walk
 //! along the log waits until it has passed them, and remembers one append's conflicts at a time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Row};
 use syncline_model::change::Change;
@@ -11,7 +11,7 @@ use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::ids::{BranchName, Seq, WorkspaceId};
 use syncline_store::{StoreError, WorkspaceRow};
 
-use super::Findings;
+use super::{Findings, Workspaces};
 use crate::conflicts::from_body;
 use crate::errors::reading;
 use crate::read;
@@ -141,13 +141,6 @@ impl Found {
     }
 }
 
-/// The walk over the rows: each can be read, and its columns show what is in it.
-pub(super) struct Walk {
-    workspaces: HashMap<i64, WorkspaceRow>,
-    checked: i64,
-    done: bool,
-}
-
 /// What the columns of a row say.
 struct Columns {
     id: String,
@@ -156,54 +149,38 @@ struct Columns {
     state: String,
 }
 
-impl Walk {
-    pub(super) fn new(workspaces: HashMap<i64, WorkspaceRow>) -> Walk {
-        Walk {
-            workspaces,
-            checked: i64::MIN,
-            done: false,
-        }
-    }
-}
-
-impl super::Walking for Walk {
-    fn is_done(&self) -> bool {
-        self.done
-    }
-
-    fn give_up(&mut self, error: &StoreError, findings: &mut Findings) {
-        findings.problem(format!("conflicts: {error}"));
-        self.done = true;
-    }
-
-    /// Checks the next rows.
-    fn chunk(&mut self, conn: &Connection, findings: &mut Findings) -> Result<(), StoreError> {
-        const SQL: &str = "SELECT rowid, ws, id, address, branch, state, first_seq, last_seq, body \
-            FROM conflict WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
-        let number = |row: &Row<'_>, at| row.get::<_, i64>(at).map_err(reading);
-        let found = read::all(conn, SQL, (self.checked, CHUNK_ROWS), |row| {
-            let columns = columns(row).map_err(reading);
-            let both = columns.and_then(|columns| Ok((columns, Found::read(row, 6)?)));
-            Ok((number(row, 0)?, number(row, 1)?, both))
-        })?;
-        self.done = found.is_empty();
-        for (rowid, ws, both) in found {
-            self.checked = rowid;
-            // A workspace that was made after the walk began is left for the next.
-            let Some(row) = self.workspaces.get(&ws) else {
-                continue;
-            };
-            match both {
-                Ok((columns, found)) => {
-                    if let Some(why) = wrong(conn, (ws, &row.id), &columns, &found)? {
-                        findings.failed(&row.id, &format!("conflict {}", columns.id), &why);
-                    }
+/// Checks the next rows: each can be read, and its columns show what is in it.
+pub(super) fn chunk(
+    conn: &Connection,
+    workspaces: &Workspaces,
+    after: i64,
+    findings: &mut Findings,
+) -> Result<Option<i64>, StoreError> {
+    const SQL: &str = "SELECT rowid, ws, id, address, branch, state, first_seq, last_seq, body \
+        FROM conflict WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
+    let number = |row: &Row<'_>, at| row.get::<_, i64>(at).map_err(reading);
+    let found = read::all(conn, SQL, (after, CHUNK_ROWS), |row| {
+        let columns = columns(row).map_err(reading);
+        let both = columns.and_then(|columns| Ok((columns, Found::read(row, 6)?)));
+        Ok((number(row, 0)?, number(row, 1)?, both))
+    })?;
+    let mut last = None;
+    for (rowid, ws, both) in found {
+        last = Some(rowid);
+        // A workspace that was made after the walk began is left for the next.
+        let Some(row) = workspaces.get(&ws) else {
+            continue;
+        };
+        match both {
+            Ok((columns, found)) => {
+                if let Some(why) = wrong(conn, (ws, &row.id), &columns, &found)? {
+                    findings.failed(&row.id, &format!("conflict {}", columns.id), &why);
                 }
-                Err(error) => findings.failed(&row.id, &format!("conflict number {rowid}"), &error),
             }
+            Err(error) => findings.failed(&row.id, &format!("conflict number {rowid}"), &error),
         }
-        Ok(())
     }
+    Ok(last)
 }
 
 fn columns(row: &Row<'_>) -> rusqlite::Result<Columns> {

@@ -1,7 +1,5 @@
 //! The walk over contexts: heads, versions, stored documents, labels.
 
-use std::collections::HashMap;
-
 use rusqlite::Connection;
 use syncline_model::conflict::Conflict;
 use syncline_model::document::Document;
@@ -9,7 +7,7 @@ use syncline_model::ids::{Address, BranchName, Seq, Version};
 use syncline_model::record::RotError;
 use syncline_store::{HeadBody, HeadRow, StoreError, WorkspaceRow, read_body, replay};
 
-use super::Findings;
+use super::{Findings, Workspaces};
 use crate::errors::{reading, rot};
 use crate::history::History;
 use crate::rows::{self, blob, line_name};
@@ -18,63 +16,41 @@ use crate::{conflicts, list, read};
 /// Bounds the contexts of one read transaction.
 const CHUNK_CONTEXTS: i64 = 64;
 
-pub(super) struct Walk {
-    workspaces: HashMap<i64, WorkspaceRow>,
-    checked: i64,
-    done: bool,
-}
-
-impl Walk {
-    pub(super) fn new(workspaces: HashMap<i64, WorkspaceRow>) -> Walk {
-        Walk {
-            workspaces,
-            checked: i64::MIN,
-            done: false,
-        }
-    }
-}
-
-impl super::Walking for Walk {
-    fn is_done(&self) -> bool {
-        self.done
-    }
-
-    fn give_up(&mut self, error: &StoreError, findings: &mut Findings) {
-        findings.problem(format!("contexts: {error}"));
-        self.done = true;
-    }
-
-    /// Checks the next contexts.
-    fn chunk(&mut self, conn: &Connection, findings: &mut Findings) -> Result<(), StoreError> {
-        const SQL: &str = "SELECT ctx, ws, branch IS NULL FROM context WHERE ctx > ?1 \
-            ORDER BY ctx LIMIT ?2";
-        let found = read::all(conn, SQL, (self.checked, CHUNK_CONTEXTS), |row| {
-            Ok((
-                row.get::<_, i64>(0).map_err(reading)?,
-                row.get::<_, i64>(1).map_err(reading)?,
-                row.get::<_, bool>(2).map_err(reading)?,
-            ))
-        })?;
-        self.done = found.is_empty();
-        for (ctx, ws, main) in found {
-            self.checked = ctx;
-            // A workspace that was made after the walk began is left for the next.
-            if let Some(row) = self.workspaces.get(&ws) {
-                // As the log is now: the context may have been written since the walk began.
-                let ws = read::workspace(conn, &row.id)?;
-                findings.0.contexts += u64::from(main);
-                Check {
-                    conn,
-                    ws: &ws,
-                    ctx,
-                    name: String::new(),
-                    findings,
-                }
-                .run();
+/// Checks the next contexts.
+pub(super) fn chunk(
+    conn: &Connection,
+    workspaces: &Workspaces,
+    after: i64,
+    findings: &mut Findings,
+) -> Result<Option<i64>, StoreError> {
+    const SQL: &str = "SELECT ctx, ws, branch IS NULL FROM context WHERE ctx > ?1 \
+        ORDER BY ctx LIMIT ?2";
+    let found = read::all(conn, SQL, (after, CHUNK_CONTEXTS), |row| {
+        Ok((
+            row.get::<_, i64>(0).map_err(reading)?,
+            row.get::<_, i64>(1).map_err(reading)?,
+            row.get::<_, bool>(2).map_err(reading)?,
+        ))
+    })?;
+    let mut last = None;
+    for (ctx, ws, main) in found {
+        last = Some(ctx);
+        // A workspace that was made after the walk began is left for the next.
+        if let Some(row) = workspaces.get(&ws) {
+            // As the log is now: the context may have been written since the walk began.
+            let ws = read::workspace(conn, &row.id)?;
+            findings.0.contexts += u64::from(main);
+            Check {
+                conn,
+                ws: &ws,
+                ctx,
+                name: String::new(),
+                findings,
             }
+            .run();
         }
-        Ok(())
     }
+    Ok(last)
 }
 
 /// One part of a context's check.

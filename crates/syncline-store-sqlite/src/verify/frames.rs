@@ -1,14 +1,12 @@
 //! The walk over frames: each text in one is that of a record which says so. That what records
 //! say is there and true is found on the walk along the log.
 
-use std::collections::HashMap;
-
 use rusqlite::Connection;
 use syncline_model::frame::{Frame, InFrame};
 use syncline_model::ids::{Address, Version};
-use syncline_store::{STRETCH_VERSIONS, StoreError, WorkspaceRow};
+use syncline_store::{STRETCH_VERSIONS, StoreError};
 
-use super::Findings;
+use super::{Findings, Workspaces};
 use crate::errors::{reading, rot};
 use crate::history::History;
 use crate::read;
@@ -20,13 +18,6 @@ const CHUNK_ROWS: i64 = 16;
 /// More than a body has that leads to a frame.
 const BODY_MAX: usize = 16;
 
-/// How far the walk is.
-pub(super) struct Walk {
-    workspaces: HashMap<i64, WorkspaceRow>,
-    checked: i64,
-    done: bool,
-}
-
 /// A frame's row.
 struct Stored {
     number: i64,
@@ -35,63 +26,47 @@ struct Stored {
     frame: Result<Frame, StoreError>,
 }
 
-impl Walk {
-    pub(super) fn new(workspaces: HashMap<i64, WorkspaceRow>) -> Walk {
-        Walk {
-            workspaces,
-            checked: i64::MIN,
-            done: false,
-        }
+/// Checks the next frames.
+pub(super) fn chunk(
+    conn: &Connection,
+    workspaces: &Workspaces,
+    after: i64,
+    findings: &mut Findings,
+) -> Result<Option<i64>, StoreError> {
+    const SQL: &str = "SELECT frame, ctx, first, bytes FROM frame WHERE frame > ?1 \
+        ORDER BY frame LIMIT ?2";
+    let found = read::all(conn, SQL, (after, CHUNK_ROWS), |row| {
+        let number = |at| row.get::<_, i64>(at).map_err(reading);
+        let frame = blob(row, 3).and_then(|bytes| Ok(Frame::unpack(&bytes)?));
+        Ok(Stored {
+            number: number(0)?,
+            ctx: number(1)?,
+            first: Version(number(2)?.cast_unsigned()),
+            frame,
+        })
+    })?;
+    let mut last = None;
+    for stored in found {
+        last = Some(stored.number);
+        check(conn, workspaces, stored, findings);
     }
-
-    /// Checks one frame and returns what is wrong with it, and where.
-    fn check(&self, conn: &Connection, stored: Stored, findings: &mut Findings) {
-        let name = format!("frame {}", stored.number);
-        let (ws, line) = match owner(conn, stored.ctx) {
-            Ok(owner) => owner,
-            Err(error) => return findings.problem(format!("{name}: {error}")),
-        };
-        // A workspace that was made after the walk began is left for the next.
-        let Some(row) = self.workspaces.get(&ws) else {
-            return;
-        };
-        let what = format!("{name} of {}", line_name(&line));
-        if let Err(error) = led_to(conn, ws, stored) {
-            findings.failed(&row.id, &what, &error);
-        }
-    }
+    Ok(last)
 }
 
-impl super::Walking for Walk {
-    fn is_done(&self) -> bool {
-        self.done
-    }
-
-    fn give_up(&mut self, error: &StoreError, findings: &mut Findings) {
-        findings.problem(format!("frames: {error}"));
-        self.done = true;
-    }
-
-    /// Checks the next frames.
-    fn chunk(&mut self, conn: &Connection, findings: &mut Findings) -> Result<(), StoreError> {
-        const SQL: &str = "SELECT frame, ctx, first, bytes FROM frame WHERE frame > ?1 \
-            ORDER BY frame LIMIT ?2";
-        let found = read::all(conn, SQL, (self.checked, CHUNK_ROWS), |row| {
-            let number = |at| row.get::<_, i64>(at).map_err(reading);
-            let frame = blob(row, 3).and_then(|bytes| Ok(Frame::unpack(&bytes)?));
-            Ok(Stored {
-                number: number(0)?,
-                ctx: number(1)?,
-                first: Version(number(2)?.cast_unsigned()),
-                frame,
-            })
-        })?;
-        self.done = found.is_empty();
-        for stored in found {
-            self.checked = stored.number;
-            self.check(conn, stored, findings);
-        }
-        Ok(())
+/// Checks one frame.
+fn check(conn: &Connection, workspaces: &Workspaces, stored: Stored, findings: &mut Findings) {
+    let name = format!("frame {}", stored.number);
+    let (ws, line) = match owner(conn, stored.ctx) {
+        Ok(owner) => owner,
+        Err(error) => return findings.problem(format!("{name}: {error}")),
+    };
+    // A workspace that was made after the walk began is left for the next.
+    let Some(row) = workspaces.get(&ws) else {
+        return;
+    };
+    let what = format!("{name} of {}", line_name(&line));
+    if let Err(error) = led_to(conn, ws, stored) {
+        findings.failed(&row.id, &what, &error);
     }
 }
 

@@ -5,7 +5,7 @@
 //! strace is missing or may not trace, the sweep is left out.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use syncline_model::ids::Seq;
 use syncline_store::conformance::scribe::{Form, Scribe, check_shown, whole_log};
@@ -109,21 +109,7 @@ struct Ran {
 /// Runs the script with one fault, and checks what it left.
 async fn check_fault(inject: &str, killed: bool) -> Ran {
     let dir = tempfile::tempdir().unwrap();
-    let output = Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null", "-e"])
-        .arg(format!("trace={}", inject.split(':').next().unwrap()))
-        .args(["-e", &format!("inject={inject}")])
-        .arg(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "faults::the_script",
-            "--ignored",
-            "--test-threads",
-            "1",
-        ])
-        .env(DIR, dir.path())
-        .output()
-        .unwrap();
+    let output = run_with_fault("faults::the_script", (DIR, dir.path()), inject);
     let done = dir.path().join("done").exists();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(done || killed, "{inject}: {said}");
@@ -151,7 +137,47 @@ async fn check_fault(inject: &str, killed: bool) -> Ran {
     }
 }
 
-pub fn can_trace() -> bool {
+/// Runs a script of these tests in a process of its own, whose system calls fail as `inject` says.
+fn run_with_fault(script: &str, (var, dir): (&str, &Path), inject: &str) -> Output {
+    Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e"])
+        .arg(format!("trace={}", inject.split(':').next().unwrap()))
+        .args(["-e", &format!("inject={inject}")])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", script, "--ignored", "--test-threads", "1"])
+        .env(var, dir)
+        .output()
+        .unwrap()
+}
+
+/// Returns the fault that kills a process at one of its syncs.
+fn kill_at(sync: u32) -> String {
+    format!("fsync,fdatasync:signal=KILL:when={sync}")
+}
+
+/// Runs a script of these tests, killed at one of its syncs.
+pub fn killed_at_sync(script: &str, dir: (&str, &Path), sync: u32) -> Output {
+    run_with_fault(script, dir, &kill_at(sync))
+}
+
+/// Calls `check` for the first sync, the second, and so on, until it says that the script came to
+/// its end.
+///
+/// # Panics
+/// If the script has more than `max` syncs.
+pub async fn at_each_sync(max: u32, check: impl AsyncFn(u32) -> bool) {
+    if !can_trace() {
+        return;
+    }
+    for sync in 1..=max {
+        if check(sync).await {
+            return;
+        }
+    }
+    panic!("the script has more than {max} syncs");
+}
+
+fn can_trace() -> bool {
     let traced = Command::new("strace")
         .args(["-f", "-qq", "-o", "/dev/null", "true"])
         .output();
@@ -180,14 +206,8 @@ async fn p1_a_disk_that_fails_once_loses_nothing_that_was_answered() {
 
 #[tokio::test]
 async fn p1_a_process_killed_at_a_sync_loses_nothing_that_was_answered() {
-    if !can_trace() {
-        return;
-    }
-    for when in 1.. {
-        let ran = check_fault(&format!("fsync,fdatasync:signal=KILL:when={when}"), true).await;
-        if ran.done {
-            return;
-        }
-        assert!(when < 50, "the script has not so many syncs");
-    }
+    at_each_sync(50, async |sync| {
+        check_fault(&kill_at(sync), true).await.done
+    })
+    .await;
 }

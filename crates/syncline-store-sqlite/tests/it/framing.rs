@@ -14,9 +14,8 @@ use syncline_store::conformance::scribe::{
 use syncline_store::{Framed, Store, StoreError, StoreHealth, replay, thin};
 use syncline_store_sqlite::SqliteStore;
 
-use crate::faults::can_trace;
+use crate::faults::{at_each_sync, killed_at_sync};
 use crate::rot::flip;
-use crate::thinning::killed_at_sync;
 use crate::{open, tamper};
 
 const DIR: &str = "SYNCLINE_TEST_FRAMING_DIR";
@@ -157,15 +156,7 @@ async fn check_killed(when: u32) -> bool {
 
 #[tokio::test]
 async fn p1_a_process_killed_while_it_frames_leaves_whole_steps() {
-    if !can_trace() {
-        return;
-    }
-    for when in 1.. {
-        if check_killed(when).await {
-            return;
-        }
-        assert!(when < 40, "the script has not so many syncs");
-    }
+    at_each_sync(40, check_killed).await;
 }
 
 /// Changes a row of a framed file, and expects that `verify` says each of `lines`.

@@ -2,13 +2,12 @@
 //! reads as before, and the next run goes on.
 
 use std::path::Path;
-use std::process::{Command, Output};
 
 use syncline_model::ids::Version;
 use syncline_store::conformance::scribe::{Form, Scribe, address, workspace_id};
 use syncline_store::{Store, StoreError, replay, thin};
 
-use crate::faults::can_trace;
+use crate::faults::{at_each_sync, killed_at_sync};
 use crate::open;
 
 const DIR: &str = "SYNCLINE_TEST_THINNING_DIR";
@@ -78,22 +77,6 @@ async fn check_left(store: &dyn Store, done: usize) {
     assert_eq!(report.problems, Vec::<String>::new());
 }
 
-/// Runs a script of these tests, killed at one of its syncs.
-pub fn killed_at_sync(script: &str, (var, dir): (&str, &Path), when: u32) -> Output {
-    Command::new("strace")
-        .args(["-f", "-qq", "-o", "/dev/null"])
-        .args(["-e", "trace=fsync,fdatasync"])
-        .args([
-            "-e",
-            &format!("inject=fsync,fdatasync:signal=KILL:when={when}"),
-        ])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", script, "--ignored", "--test-threads", "1"])
-        .env(var, dir)
-        .output()
-        .unwrap()
-}
-
 /// Runs the script, killed at a sync; says whether it came to its end.
 async fn check_killed(when: u32) -> bool {
     let dir = tempfile::tempdir().unwrap();
@@ -127,13 +110,5 @@ async fn check_killed(when: u32) -> bool {
 
 #[tokio::test]
 async fn p1_a_process_killed_while_it_thins_leaves_whole_steps() {
-    if !can_trace() {
-        return;
-    }
-    for when in 1.. {
-        if check_killed(when).await {
-            return;
-        }
-        assert!(when < 60, "the script has not so many syncs");
-    }
+    at_each_sync(60, check_killed).await;
 }

@@ -103,6 +103,15 @@ impl Report {
         }
     }
 
+    /// Returns the next round to run; none after the last, or once something is broken.
+    pub(crate) fn next_round(&mut self, plan: &Plan, found: &Violations) -> Option<u64> {
+        if self.runs == plan.runs || !found.is_empty() {
+            return None;
+        }
+        self.runs += 1;
+        Some(self.runs)
+    }
+
     pub(crate) fn fact(&mut self, name: &str, value: impl fmt::Display) {
         self.facts.push((name.to_owned(), value.to_string()));
     }

@@ -24,19 +24,13 @@ const RECOVERY_MAX: Duration = Duration::from_secs(20);
 pub async fn run(plan: Plan) -> Report {
     let mut report = Report::new("p10", &plan);
     let mut found = Violations::default();
-    for run in 1..=plan.runs {
-        report.runs = run;
+    while let Some(run) = report.next_round(&plan, &found) {
         for outcome in [
             full(&plan, &mut report, &mut found).await,
             stuck(&plan, &mut report, &mut found).await,
             damaged(&plan, run, &mut report, &mut found).await,
         ] {
-            if let Err(error) = outcome {
-                found.add(error);
-            }
-        }
-        if !found.is_empty() {
-            break;
+            found.note(outcome);
         }
     }
     report.end(found)

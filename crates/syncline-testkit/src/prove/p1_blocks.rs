@@ -31,14 +31,9 @@ pub async fn run(plan: Plan) -> Report {
     let mut found = Violations::default();
     let mut rng = Rng::new(plan.seed);
     let mut tally = Tally::default();
-    for run in 1..=plan.runs {
-        report.runs = run;
-        if let Err(error) = round(&plan, &mut rng, &mut tally, &mut found).await {
-            found.add(error);
-        }
-        if !found.is_empty() {
-            break;
-        }
+    while report.next_round(&plan, &found).is_some() {
+        let outcome = round(&plan, &mut rng, &mut tally, &mut found).await;
+        found.note(outcome);
     }
     report.fact("acknowledged", tally.acknowledged);
     report.fact("refused or undecided", tally.refused);

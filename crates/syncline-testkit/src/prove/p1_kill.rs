@@ -16,7 +16,7 @@ pub async fn run(plan: Plan) -> Report {
             return report.end(found);
         }
     };
-    for run in 1..=plan.runs {
+    while let Some(run) = report.next_round(&plan, &found) {
         let burst = siege.burst(run).await;
         siege.node.kill().await;
         siege.take(burst).await;
@@ -24,10 +24,6 @@ pub async fn run(plan: Plan) -> Report {
             siege.kill_at_start().await;
         }
         siege.restart_and_check(run, &mut found).await;
-        report.runs = run;
-        if !found.is_empty() {
-            break;
-        }
         if run % 50 == 0 {
             plan.say(|| {
                 format!(

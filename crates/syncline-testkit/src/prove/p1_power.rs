@@ -28,15 +28,11 @@ pub async fn run(plan: Plan) -> Report {
             return report.end(found);
         }
     };
-    for run in 1..=plan.runs {
+    while let Some(run) = report.next_round(&plan, &found) {
         if let Err(error) = cut(&disk, &mut siege, run).await {
             return report.skip(error);
         }
         siege.restart_and_check(run, &mut found).await;
-        report.runs = run;
-        if !found.is_empty() {
-            break;
-        }
         if run % 25 == 0 {
             plan.say(|| {
                 format!(

@@ -16,17 +16,13 @@ pub async fn run(plan: Plan) -> Report {
     let mut report = Report::new("p2-order", &plan);
     let mut found = Violations::default();
     let (mut changes, mut read) = (0, 0);
-    for run in 1..=plan.runs {
-        report.runs = run;
+    while let Some(run) = report.next_round(&plan, &found) {
         match round(&plan, run, &mut found).await {
             Ok((one, two)) => {
                 changes += one;
                 read += two;
             }
             Err(error) => found.add(error),
-        }
-        if !found.is_empty() {
-            break;
         }
     }
     report.fact("changes", changes);

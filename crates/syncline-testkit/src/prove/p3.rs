@@ -25,12 +25,8 @@ pub async fn run(plan: Plan) -> Report {
     match begin(&plan).await {
         Err(error) => found.add(error),
         Ok(mut case) => {
-            for run in 1..=plan.runs {
-                report.runs = run;
+            while let Some(run) = report.next_round(&plan, &found) {
                 case.round(run, &mut found).await;
-                if !found.is_empty() {
-                    break;
-                }
             }
             if found.is_empty() {
                 case.finish(&mut found).await;

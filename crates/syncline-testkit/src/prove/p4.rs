@@ -48,14 +48,9 @@ pub async fn run(plan: Plan) -> Report {
     let mut report = Report::new("p4", &plan);
     let mut found = Violations::default();
     let mut counts = BTreeMap::<&str, usize>::new();
-    for run in 1..=plan.runs {
-        report.runs = run;
-        if let Err(error) = round(&plan, run, &mut counts, &mut found).await {
-            found.add(error);
-        }
-        if !found.is_empty() {
-            break;
-        }
+    while let Some(run) = report.next_round(&plan, &found) {
+        let outcome = round(&plan, run, &mut counts, &mut found).await;
+        found.note(outcome);
         plan.say(|| format!("p4: round {run}: {counts:?}"));
     }
     for (name, count) in &counts {

@@ -40,17 +40,13 @@ pub async fn run(plan: Plan) -> Report {
     let mut report = Report::new("p5-durable", &plan);
     let mut found = Violations::default();
     let (mut delivered, mut again) = (0, 0);
-    for run in 1..=plan.runs {
-        report.runs = run;
+    while let Some(run) = report.next_round(&plan, &found) {
         match round(&plan, run, &mut found).await {
             Ok(got) => {
                 delivered += got.delivered.len();
                 again += got.again;
             }
             Err(error) => found.add(error),
-        }
-        if !found.is_empty() {
-            break;
         }
     }
     report.fact("changes delivered", delivered);

@@ -44,14 +44,9 @@ pub async fn run(plan: Plan) -> Report {
 pub async fn run_with(plan: Plan, stalled: usize) -> Report {
     let mut report = Report::new("p9", &plan);
     let mut found = Violations::default();
-    for run in 1..=plan.runs {
-        report.runs = run;
-        if let Err(error) = round(&plan, run, stalled, &mut report, &mut found).await {
-            found.add(error);
-        }
-        if !found.is_empty() {
-            break;
-        }
+    while let Some(run) = report.next_round(&plan, &found) {
+        let outcome = round(&plan, run, stalled, &mut report, &mut found).await;
+        found.note(outcome);
     }
     report.end(found)
 }

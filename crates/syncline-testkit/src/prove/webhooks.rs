@@ -42,14 +42,9 @@ pub async fn run(plan: Plan) -> Report {
     let mut report = Report::new("webhooks", &plan);
     let mut found = Violations::default();
     let mut totals = Totals::default();
-    for run in 1..=plan.runs {
-        report.runs = run;
-        if let Err(error) = round(&plan, run, &mut totals, &mut found).await {
-            found.add(error);
-        }
-        if !found.is_empty() {
-            break;
-        }
+    while let Some(run) = report.next_round(&plan, &found) {
+        let outcome = round(&plan, run, &mut totals, &mut found).await;
+        found.note(outcome);
         plan.say(|| format!("webhooks: round {run}, {} events so far", totals.events));
     }
     report.fact("events told", totals.events);
