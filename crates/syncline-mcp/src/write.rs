@@ -5,7 +5,7 @@ use std::str::FromStr;
 use syncline_api::{Code, Problem, ReceiptView};
 use syncline_client::{When, Write, fresh_id};
 use syncline_model::change::Outcome;
-use syncline_model::conflict::ConflictId;
+use syncline_model::conflict::{ConflictId, Strategy};
 use syncline_model::ids::{Address, BranchName, ChangeId, Name, Version};
 use syncline_model::json::{Json, Limits, Object, Pointer};
 use syncline_model::proposal::{Base, Operation, Precondition};
@@ -114,6 +114,7 @@ impl Ask {
         let create = a.flag("create")?;
         let create_parents = a.flag("create_parents")?;
         let branch = a.parse("branch", BranchName::parse)?;
+        let strategy = a.parse("strategy", Strategy::from_str)?;
         let id = a
             .parse("change_id", ChangeId::parse)?
             .unwrap_or_else(fresh_id);
@@ -131,6 +132,7 @@ impl Ask {
             create,
             create_parents,
             branch,
+            strategy,
             ..Write::default()
         };
         Ok(Ask {

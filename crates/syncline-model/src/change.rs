@@ -225,12 +225,13 @@ impl Change {
         self.context.line(self.branch.as_ref())
     }
 
-    /// Returns the conflicts that it opened, for the first time or again.
+    /// Returns the conflicts that it left open: new ones, those it opened again, and those of
+    /// which it wrote a side anew.
     pub fn opened(&self) -> impl Iterator<Item = &Conflict> {
         let version = self.version;
         let opened = move |c: &&Conflict| {
             let new = c.opened == version && c.version == 1;
-            c.is_open() && (new || c.reopened == Some(version))
+            c.is_open() && (new || [c.reopened, c.revised].contains(&Some(version)))
         };
         self.conflicts.iter().filter(opened)
     }

@@ -179,6 +179,8 @@ pub struct Conflict {
     pub opened: Version,
     /// The context's version that opened it again after it had ended, the last of them.
     pub reopened: Option<Version>,
+    /// The context's version whose writer wrote *ours* anew, the last of them.
+    pub revised: Option<Version>,
     /// How far it is.
     pub state: ConflictState,
     /// The context's version that ended it.
@@ -233,6 +235,9 @@ impl Conflict {
         if let Some(reopened) = self.reopened {
             w.field_u64("reopened", reopened.0);
         }
+        if let Some(revised) = self.revised {
+            w.field_u64("revised", revised.0);
+        }
         w.field_str("state", self.state.as_str());
         if let Some(closed) = self.closed {
             w.field_u64("closed", closed.0);
@@ -273,6 +278,7 @@ impl Conflict {
             deadline: f.required_parse("deadline", Timestamp::parse)?,
             opened: Version(f.u64("opened")?.unwrap_or(0)),
             reopened: f.u64("reopened")?.map(Version),
+            revised: f.u64("revised")?.map(Version),
             state: f.required_parse("state", ConflictState::from_str)?,
             closed: f.u64("closed")?.map(Version),
             settled_by: f.parse("settled_by", ChangeId::parse)?,

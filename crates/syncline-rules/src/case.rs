@@ -37,6 +37,10 @@ pub struct Wanted {
     pub decisions: Option<Json>,
     /// The conflicts that it opens.
     pub opened: Vec<Conflict>,
+    /// The conflicts whose own side it writes anew.
+    pub revised: Vec<Conflict>,
+    /// It met a clash, however that was resolved.
+    pub clashed: bool,
     /// A conflict that it ends, as it leaves it.
     pub settled: Option<Conflict>,
     /// The conflicts that it opens again.
@@ -55,6 +59,8 @@ impl Wanted {
             outcome: Outcome::Applied,
             decisions: None,
             opened: Vec::new(),
+            revised: Vec::new(),
+            clashed: false,
             settled: None,
             reopened: Vec::new(),
             anyway: false,
@@ -226,6 +232,9 @@ impl Case<'_> {
             now: self.now,
         };
         let mut met = meeting.merge(ours, strategy);
+        if let Some(ours) = ours.filter(|_| !head.deleted) {
+            self.check_merged(&meeting, &mut met, ours)?;
+        }
         if strategy == Strategy::UserChoice && !met.waiting.is_empty() {
             let detail = format!(
                 "context \"{}\" is at version {}, and the write was made on version {version}",
@@ -235,8 +244,8 @@ impl Case<'_> {
                 .hint("choose between the sides, and write again on the head with a new change id");
             return Err(with_sides(problem, self.view, proposal, self.rules, Some(head)).into());
         }
-        if ours.is_some() && !head.deleted {
-            self.check_merged(&meeting, &mut met, ours)?;
+        if let Some(ours) = ours {
+            met.revise(meeting.revised(ours));
         }
         let mut wanted = self.as_wanted(met, head);
         // Also where the head has all of it already: the next merge of the line must start from
@@ -261,8 +270,10 @@ impl Case<'_> {
         Wanted {
             outcome,
             decisions: met.decisions,
-            anyway: met.beaten || !met.waiting.is_empty(),
+            anyway: met.beaten || !met.waiting.is_empty() || !met.revised.is_empty(),
+            clashed: met.clashed,
             opened: met.waiting,
+            revised: met.revised,
             ..Wanted::plain(kind, document, None)
         }
     }
@@ -273,7 +284,7 @@ impl Case<'_> {
         &self,
         meeting: &Meeting<'_>,
         met: &mut Met,
-        ours: Option<&Document>,
+        ours: &Document,
     ) -> Result<(), Stop> {
         let Some(json) = &met.document else {
             return Ok(());
@@ -295,10 +306,11 @@ impl Case<'_> {
             let mut conflict = meeting.conflict("", met.strategy);
             conflict.reason = why.into();
             conflict.base = meeting.base.map(Document::to_json);
-            conflict.ours = ours.map(Document::to_json);
+            conflict.ours = Some(ours.to_json());
             conflict.theirs = Some(head.to_json());
             met.document = Some(head.to_json());
             met.waiting = vec![conflict];
+            met.clashed = true;
             return Ok(());
         }
         self.check_circle(meeting, met)
@@ -333,6 +345,7 @@ impl Case<'_> {
         }
         met.document = Some(Json::Object(document));
         met.waiting.push(conflict);
+        met.clashed = true;
         Ok(())
     }
 
@@ -420,19 +433,20 @@ impl Case<'_> {
         step.change.base = Some(*version);
         step.change.outcome = Outcome::KeptBoth;
         step.change.decisions = wanted.decisions.clone();
-        step.change.detected = self.detected(&Outcome::Conflict, head);
+        step.change.detected = self.detected(true, head);
         Ok(Some(KeptBoth(step)))
     }
 
-    /// Says which kinds of conflict were met.
-    fn detected(&self, outcome: &Outcome, head: &Head) -> Vec<ConflictKind> {
+    /// Says which kinds of conflict were met, where two writers `clashed` or did not.
+    fn detected(&self, clashed: bool, head: &Head) -> Vec<ConflictKind> {
         let mut kinds = Vec::new();
+        let met = match clashed {
+            true => ConflictKind::Data,
+            false => ConflictKind::Version,
+        };
         let at = match self.seen {
             Seen::Old { document, at, .. } => {
-                kinds.push(match outcome {
-                    Outcome::Conflict => ConflictKind::Data,
-                    _ => ConflictKind::Version,
-                });
+                kinds.push(met);
                 let guarded = ["level", "permissions", "collaborators"];
                 let moved =
                     |name: &&str| document.object().get(name) != head.document.object().get(name);
@@ -442,10 +456,7 @@ impl Case<'_> {
                 Some(*at)
             }
             Seen::Gone { at, .. } => {
-                kinds.push(match outcome {
-                    Outcome::Conflict => ConflictKind::Data,
-                    _ => ConflictKind::Version,
-                });
+                kinds.push(met);
                 Some(*at)
             }
             Seen::Head { at, .. } => Some(*at),
@@ -521,7 +532,7 @@ impl Case<'_> {
         step.change.outcome = wanted.outcome;
         step.change.decisions = wanted.decisions.clone();
         if let Some(head) = head {
-            step.change.detected = self.detected(&wanted.outcome, head);
+            step.change.detected = self.detected(wanted.clashed, head);
         }
         self.carry_conflicts(&wanted, &mut step);
         if !steps.is_empty() {
@@ -607,7 +618,8 @@ impl Case<'_> {
             .collect();
         let json = step.head.document.to_json();
         let document = (!step.head.deleted).then_some(&json);
-        let (mut waiting, mut touched) = follow(&left, document, self.proposal, version);
+        let (mut waiting, mut touched) =
+            follow(&left, &wanted.revised, document, self.proposal, version);
         if let Some(mut settled) = wanted.settled.clone() {
             settled.closed = Some(version);
             touched.push(settled);
@@ -621,10 +633,9 @@ impl Case<'_> {
             theirs: value_at(conflict, document),
             ..conflict.clone()
         });
+        let again = again.filter(|conflict| conflict.theirs != conflict.ours);
+        // Two equal sides wait as well: two counts of one counter, whose sum does not fit.
         for conflict in again.chain(wanted.opened.iter().cloned()) {
-            if conflict.theirs == conflict.ours {
-                continue;
-            }
             waiting.push(conflict.clone());
             touched.push(conflict);
         }

@@ -2,6 +2,7 @@
 
 use syncline_api::{Code, Problem};
 use syncline_merge::{ApplyErrorKind, Patch, PatchError, apply_merge_patch};
+use syncline_model::conflict::Strategy;
 use syncline_model::document::{Document, SERVER_MEMBERS};
 use syncline_model::json::{Json, Object, Pointer};
 use syncline_model::proposal::{Operation, Proposal};
@@ -62,10 +63,31 @@ pub fn propose(before: &Document, proposal: &Proposal, rules: &Rules) -> Result<
         .limit(rules.document_bytes_max as u64, "max_document_bytes"));
     }
     let document = Document::from_json(&json, &Pointer::root())?;
+    check_strategy(before, &document)?;
     // Full form may have put back a container that the patch removed: then the patch alone does
     // not lead there.
     let patch = patch.filter(|_| document.to_json() == json);
     Ok(Proposed { document, patch })
+}
+
+/// Checks the strategy that a context names for itself; a misspelt one would be none.
+fn check_strategy(before: &Document, after: &Document) -> Result<(), Problem> {
+    let named = |document: &Document| -> Option<Json> {
+        document.object().get("metadata")?.get("strategy").cloned()
+    };
+    let strategy = named(after).filter(|strategy| named(before).as_ref() != Some(strategy));
+    let known = |value: &Json| value.as_str().map(str::parse::<Strategy>);
+    match strategy.as_ref().map(known) {
+        None | Some(Some(Ok(_))) => Ok(()),
+        Some(wrong) => {
+            let why = match wrong {
+                Some(Err(why)) => why,
+                _ => "a strategy is a text",
+            };
+            let at = Pointer::from_static("/metadata/strategy");
+            Err(Problem::new(Code::Invalid, why).at(at))
+        }
+    }
 }
 
 /// Returns the body's members without those that the server owns: sent back, they are ignored.

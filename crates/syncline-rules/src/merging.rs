@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use syncline_merge::{
-    Action, Choice, Decision as Decided, KeyedPath, MergeLimits, Merged, Side, Sides, merge,
+    Action, Choice, Contest, Decision as Decided, KeyedPath, MergeLimits, Merged, Side, Sides,
+    chain, merge,
 };
 use syncline_model::change::Outcome;
 use syncline_model::conflict::{Conflict, ConflictId, ConflictKind, ConflictState, Strategy};
@@ -11,7 +12,7 @@ use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::Version;
 use syncline_model::json::{Json, JsonWriter, Pointer};
-use syncline_model::proposal::{Actor, Proposal};
+use syncline_model::proposal::{Actor, Base, Proposal};
 use syncline_model::time::{Hlc, Timestamp};
 
 use crate::Rules;
@@ -46,6 +47,10 @@ pub struct Met {
     pub decisions: Option<Json>,
     /// The places that wait.
     pub waiting: Vec<Conflict>,
+    /// The conflicts that waited already and whose own side this writes anew.
+    pub revised: Vec<Conflict>,
+    /// Both sides wanted something else at one place, however that was resolved.
+    pub clashed: bool,
     /// How clashes were resolved.
     pub strategy: Strategy,
     /// Something that the proposal wanted was beaten: history must keep it, though the document
@@ -56,10 +61,26 @@ pub struct Met {
 impl Met {
     /// Says what came of the proposal.
     pub fn outcome(&self) -> Outcome {
-        match self.waiting.is_empty() {
+        let document = self.document.as_ref();
+        let waits = |c: &Conflict| !agreed(c, &value_at(c, document));
+        match self.waiting.is_empty() && !self.revised.iter().any(waits) {
             true => Outcome::Merged,
             false => Outcome::Conflict,
         }
+    }
+
+    /// Lets conflicts that waited already take the proposal's side, and leaves out what waits
+    /// below their places: they show it.
+    pub fn revise(&mut self, revised: Vec<Conflict>) {
+        let shown = |path: &str| {
+            let above = |c: &Conflict| {
+                let below = path.strip_prefix(&*c.path);
+                below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            revised.iter().any(above)
+        };
+        self.waiting.retain(|conflict| !shown(&conflict.path));
+        self.revised = revised;
     }
 }
 
@@ -143,8 +164,47 @@ impl Meeting<'_> {
             decisions: write_decisions(&merged, &chosen),
             document,
             waiting,
+            revised: Vec::new(),
+            clashed: !clashes.is_empty(),
             strategy,
         }
+    }
+
+    /// Returns the waiting conflicts whose own side the proposal writes anew, with that side: its
+    /// writer stands on what was wanted there, and wants something else now.
+    ///
+    /// (base, theirs, ours) followed by (ours, theirs, ours2) is (base, theirs, ours2).
+    pub fn revised(&self, ours: &Document) -> Vec<Conflict> {
+        // No version of the line shows that side: only a base that is named by a change id does.
+        let (Some(base), Some(Base::Change(_))) = (self.base, &self.proposal.base) else {
+            return Vec::new();
+        };
+        if self.head.conflicts.is_empty() {
+            return Vec::new();
+        }
+        let (base, ours) = (base.to_json(), ours.to_json());
+        let revise = |conflict: &Conflict| {
+            let first = Contest {
+                base: conflict.base.clone(),
+                ours: conflict.ours.clone(),
+                theirs: conflict.theirs.clone(),
+            };
+            let second = Contest {
+                base: value_at(conflict, Some(&base)),
+                ours: value_at(conflict, Some(&ours)),
+                theirs: conflict.theirs.clone(),
+            };
+            let left = chain(&first, &second)?;
+            (left.ours != first.ours).then(|| Conflict {
+                version: conflict.version + 1,
+                ours: left.ours,
+                by_ours: self.proposal.actor.clone(),
+                message: self.proposal.message.clone().or(conflict.message.clone()),
+                revised: Some(self.head.version.next()),
+                ..conflict.clone()
+            })
+        };
+        self.head.conflicts.iter().filter_map(revise).collect()
     }
 
     /// Chooses a side where the strategy knows one.
@@ -229,6 +289,7 @@ impl Meeting<'_> {
             deadline: Timestamp(created_at.0.saturating_add(deadline_ms)),
             opened: self.head.version.next(),
             reopened: None,
+            revised: None,
             state: ConflictState::Open,
             closed: None,
             settled_by: None,
@@ -288,28 +349,40 @@ fn write_decisions(merged: &Merged, chosen: &[Option<(Choice, Strategy)>]) -> Op
     Json::parse(text.as_bytes(), &DECISIONS).ok()
 }
 
+/// Says whether nobody disagrees at a conflict's place any more where the head shows `theirs`: both
+/// sides say the same, or whoever wanted something else took it back.
+fn agreed(conflict: &Conflict, theirs: &Option<Json>) -> bool {
+    let withdrawn = conflict.revised.is_some() && conflict.ours == conflict.base;
+    conflict.ours == *theirs || withdrawn
+}
+
 /// Follows a line's waiting conflicts into the document that a change makes: a head side that moved
-/// counts as a new version of its conflict, and one that agrees with the other side ends it.
+/// counts as a new version of its conflict, and one that agrees with the other side ends it. Those
+/// whose other side the change wrote anew are `revised`.
 ///
 /// Returns those that still wait, and those that this touched, as it left them.
 pub fn follow(
     conflicts: &[Conflict],
+    revised: &[Conflict],
     document: Option<&Json>,
     proposal: &Proposal,
     version: Version,
 ) -> (Vec<Conflict>, Vec<Conflict>) {
     let (mut waiting, mut touched) = (Vec::new(), Vec::new());
     for conflict in conflicts {
+        let anew = revised.iter().find(|revised| revised.id == conflict.id);
         let now = value_at(conflict, document);
-        if now == conflict.theirs {
+        if anew.is_none() && now == conflict.theirs {
             waiting.push(conflict.clone());
             continue;
         }
-        let mut moved = conflict.clone();
-        moved.version += 1;
-        moved.theirs = now;
-        moved.by_theirs = proposal.actor.clone();
-        if moved.theirs == moved.ours {
+        let mut moved = anew.unwrap_or(conflict).clone();
+        if now != moved.theirs {
+            moved.version += 1;
+            moved.theirs = now;
+            moved.by_theirs = proposal.actor.clone();
+        }
+        if agreed(&moved, &moved.theirs) {
             moved.state = ConflictState::Agreed;
             moved.closed = Some(version);
             moved.settled_by = Some(proposal.id);

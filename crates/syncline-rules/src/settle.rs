@@ -71,11 +71,13 @@ fn placed(head: &Head, conflict: &Conflict, value: Option<Json>) -> Result<Wante
             .hint("choose theirs, or write the context as it should be")
     };
     let path = KeyedPath::parse(&conflict.path).map_err(|_| lost())?;
+    // A deleted context comes back as it was, with the value in its place; where nothing is to be
+    // there, it stays deleted.
     let before = head.document.to_json();
-    let document = (!head.deleted).then_some(&before);
-    let after = match path.get(&before) == value.as_ref() && !head.deleted {
+    let after = match path.get(&before) == value.as_ref() {
+        _ if head.deleted && value.is_none() => None,
         true => Some(before.clone()),
-        false => path.put(document, value).ok_or_else(lost)?,
+        false => path.put(Some(&before), value).ok_or_else(lost)?,
     };
     match after {
         Some(json) => {

@@ -439,6 +439,7 @@ const CONFLICT: [(&str, &str); 21] = [
     ("priority", "integer"),
     ("opened", "integer"),
     ("reopened", "integer"),
+    ("revised", "integer"),
     ("state", "string"),
     ("closed", "integer"),
     ("settled_by", "string"),

@@ -13,8 +13,9 @@ impl KeyedPath {
     /// Puts a value at the place, or removes what is there; returns the document after it, `None`
     /// within if nothing is left of it.
     ///
-    /// Objects on the way are made where they are missing, and an item that is missing goes to the
-    /// end of its array. `None` means that there is no way to the place any more.
+    /// Objects on the way are made where they are missing, and a whole item that is missing goes to
+    /// the end of its array. `None` means that there is no way to the place any more: a part of an
+    /// item that is gone would make one of that part alone.
     #[must_use]
     pub fn put(&self, doc: Option<&Json>, value: Option<Json>) -> Option<Option<Json>> {
         put(doc, self.steps(), value)
@@ -53,7 +54,11 @@ fn put(here: Option<&Json>, steps: &[KeyedStep], value: Option<Json>) -> Option<
                 KeyedStep::Member(token) => token.parse().ok(),
                 KeyedStep::Keyed(member, key) => {
                     let named = |item: &Json| item.get(member) == Some(key);
-                    Some(items.iter().position(named).unwrap_or(items.len()))
+                    let found = items.iter().position(named);
+                    match (found, below, &value) {
+                        (None, [_, ..], Some(_)) => None,
+                        (found, ..) => Some(found.unwrap_or(items.len())),
+                    }
                 }
             }?;
             let after = put(items.get(at), below, value)?;

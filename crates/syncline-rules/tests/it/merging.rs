@@ -5,6 +5,7 @@ use std::sync::Arc;
 use syncline_api::Code;
 use syncline_model::change::{ChangeType, Outcome};
 use syncline_model::conflict::{Conflict, ConflictKind, ConflictState, Strategy};
+use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, BranchName, Name, PrincipalId, Version};
 use syncline_model::json::{Json, Pointer};
@@ -370,4 +371,147 @@ fn declared_rules_merge_and_misfits_are_refused() {
         .map(|(p, _)| p.to_string())
         .collect();
     assert!(places.contains(&"/data/s".to_owned()) && places.contains(&"/data/n".to_owned()));
+}
+
+/// Writes again on what the writer of the first clash wanted, of which the head shows nothing.
+fn write_on_own(step: &Step, operation: Operation, body: &str) -> Step {
+    let mut meeting = Meeting::new(THEIRS, "{}");
+    let line = meeting.proposal.context.clone();
+    let head = Arc::new(step.head.clone());
+    meeting.view.put_head(line.clone(), Some(head));
+    let own = json(r#"{"title":"T","data":{"a":1,"b":1,"s":"stuck"}}"#);
+    let base = Base::Change(step.change.id);
+    meeting.view.put_base(
+        line.clone(),
+        base.clone(),
+        BaseState::Known {
+            version: step.head.version,
+            document: Arc::new(Document::from_json(&own, &Pointer::root()).unwrap()),
+            at: Timestamp(0),
+        },
+    );
+    meeting
+        .view
+        .put_touches(line, step.head.version, Vec::new());
+    meeting.proposal = proposal(operation, json(body));
+    meeting.proposal.base = Some(base);
+    meeting.step()
+}
+
+#[test]
+fn p4_whoever_writes_again_on_what_he_wanted_moves_his_side_of_the_conflict() {
+    let first = Meeting::new(THEIRS, r#"{"data":{"s":"stuck"}}"#).step();
+    let moved = write_on_own(&first, Operation::Merge, r#"{"data":{"s":"freed","b":7}}"#);
+    assert_eq!(data(&moved), json(r#"{"a":2,"b":7,"s":"done"}"#));
+    assert_eq!(moved.change.outcome, Outcome::Conflict);
+    let [conflict] = &*moved.head.conflicts else {
+        panic!("{:?}", moved.head.conflicts)
+    };
+    assert_eq!(conflict.id, first.head.conflicts[0].id);
+    assert_eq!(
+        (conflict.version, conflict.revised),
+        (2, Some(moved.head.version))
+    );
+    assert_eq!(conflict.base, Some(Json::from("open")));
+    assert_eq!(conflict.theirs, Some(Json::from("done")));
+    assert_eq!(conflict.ours, Some(Json::from("freed")));
+    assert!(moved.change.opened().eq([conflict]));
+    // What was not written again stays as it was.
+    let beside = write_on_own(&first, Operation::Merge, r#"{"data":{"b":7}}"#);
+    assert_eq!(beside.head.conflicts, first.head.conflicts);
+    assert_eq!(beside.change.outcome, Outcome::Merged);
+    // Going over to the head's side, or back to the base, ends it.
+    for (value, operation) in [("done", Operation::Merge), ("open", Operation::Merge)] {
+        let body = format!(r#"{{"data":{{"s":"{value}"}}}}"#);
+        let agreed = write_on_own(&first, operation, &body);
+        assert!(agreed.head.conflicts.is_empty(), "{value}");
+        assert_eq!(data(&agreed).get("s"), Some(&Json::from("done")));
+        assert_eq!(agreed.change.outcome, Outcome::Merged, "{value}");
+        assert_eq!(agreed.change.conflicts[0].state, ConflictState::Agreed);
+        assert_eq!(agreed.change.conflicts[0].closed, Some(agreed.head.version));
+    }
+}
+
+/// A counter that may not pass 10; both sides counted from 5.
+fn counted(theirs: u64, ours: u64) -> Meeting {
+    let declared = r#"{"schema":{"properties":{
+        "n":{"type":"integer","maximum":10,"x-merge":"counter"}}}}"#;
+    let rules = KindRules::read(&json(declared), &Pointer::root()).unwrap();
+    let body = |n| format!(r#"{{"data":{{"n":{n}}}}}"#);
+    let mut meeting = Meeting::new(&body(theirs), &body(ours));
+    let kind = syncline_model::ids::Kind::parse("task").unwrap();
+    meeting.view.put_kind(kind, Arc::new(rules));
+    let state = BaseState::Known {
+        version: Version(1),
+        document: Arc::new(head(&body(5), 1, false).document),
+        at: Timestamp(0),
+    };
+    let line = meeting.proposal.context.clone();
+    meeting
+        .view
+        .put_base(line, Base::Version(Version(1)), state);
+    meeting
+}
+
+#[test]
+fn p4_a_sum_that_does_not_fit_waits_though_both_sides_are_equal() {
+    for ours in [8, 9] {
+        let step = counted(9, ours).step();
+        assert_eq!(data(&step), json(r#"{"n":9}"#));
+        assert_eq!(step.change.outcome, Outcome::Conflict);
+        assert_eq!(step.change.detected, [ConflictKind::Data]);
+        let [conflict] = &*step.head.conflicts else {
+            panic!("{ours}: {:?}", step.head.conflicts)
+        };
+        let ours = format!(r#"{{"n":{ours}}}"#);
+        let own = conflict.ours.as_ref().unwrap();
+        assert_eq!(own.get("data"), Some(&json(&ours)));
+    }
+    let refused = counted(9, 9).strategy(Strategy::UserChoice).decide();
+    let Decision::Refused(refusal) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(refusal.problem.code, Code::StaleBase);
+}
+
+#[test]
+fn what_a_strategy_resolves_is_detected_as_a_clash_of_data() {
+    let mut meeting =
+        Meeting::new(THEIRS, r#"{"data":{"s":"stuck"}}"#).strategy(Strategy::LatestWins);
+    let step = meeting.step();
+    assert_eq!(step.change.outcome, Outcome::Merged);
+    assert_eq!(step.change.detected, [ConflictKind::Data]);
+}
+
+#[test]
+fn settling_brings_back_a_deleted_context_as_it_was() {
+    let mut step = Meeting::new(THEIRS, r#"{"data":{"s":"stuck"}}"#).step();
+    step.head.deleted = true;
+    let mut conflict = step.head.conflicts[0].clone();
+    conflict.theirs = None;
+    step.head.conflicts = [conflict.clone()].into();
+    let restored = settle_on(&step.head, &conflict, r#""choose":"ours""#);
+    assert_eq!(restored.change.kind, ChangeType::Restore);
+    assert_eq!(data(&restored), json(r#"{"a":2,"b":1,"s":"stuck"}"#));
+    assert_eq!(restored.head.document.title(), Some("T"));
+    let gone = settle_on(&step.head, &conflict, r#""choose":"theirs""#);
+    assert!(gone.head.deleted);
+}
+
+#[test]
+fn a_part_of_an_item_that_is_gone_is_no_choice() {
+    let mut step = Meeting::new(THEIRS, r#"{"data":{"s":"stuck"}}"#).step();
+    let mut conflict = step.head.conflicts[0].clone();
+    conflict.path = "/data/steps[id=s1]/owner".into();
+    conflict.theirs = None;
+    let with_steps = r#"{"parent":"global/main","data":{"steps":[{"id":"s2"}]}}"#;
+    step.head.document = Document::from_json(&json(with_steps), &Pointer::root()).unwrap();
+    step.head.conflicts = [conflict.clone()].into();
+    let refused = try_settle(&step.head, 1, &conflict, r#""choose":"ours""#);
+    let Decision::Refused(refusal) = refused else {
+        panic!("{refused:?}")
+    };
+    assert_eq!(refusal.problem.code, Code::Invalid);
+    let settled = settle_on(&step.head, &conflict, r#""choose":"theirs""#);
+    assert_eq!(settled.head.document, step.head.document);
 }

@@ -15,7 +15,7 @@ pub enum Kind {
     Bytes(u64, u64),
     /// Several texts; separated by commas in the environment.
     List,
-    /// Several `name=number`; separated by commas in the environment.
+    /// Several `person/ana=10`; separated by commas in the environment.
     Ranks,
     /// `true` or `false`.
     Flag,

@@ -99,15 +99,23 @@ impl Value {
     }
 }
 
+/// What has a rank: who may act, and agents by their own word.
+const RANKED: [&str; 3] = ["person", "service", "agent"];
+
 /// Reads `person/ana=10`.
 pub fn rank(text: &str) -> Option<(String, i64)> {
     let (name, rank) = text.split_once('=')?;
-    Some((name.trim().to_owned(), rank.trim().parse().ok()?))
+    let (source, id) = name.trim().split_once('/')?;
+    let known = RANKED.contains(&source) && !id.is_empty();
+    known.then_some((name.trim().to_owned(), rank.trim().parse().ok()?))
 }
 
 fn ranked(items: Vec<String>) -> Result<Value, String> {
     match items.iter().find(|item| rank(item).is_none()) {
-        Some(item) => Err(format!("is a list of name=number, and {item:?} is not")),
+        Some(item) => Err(format!(
+            "is a list such as person/ana=10 or agent/claude-1=5, of person, service and agent, and \
+            {item:?} is not"
+        )),
         None => Ok(Value::List(items)),
     }
 }
