@@ -420,7 +420,7 @@ const PROBLEM: [(&str, &str); 13] = [
     ("theirs", "any"),
 ];
 
-const CONFLICT: [(&str, &str); 21] = [
+const CONFLICT: [(&str, &str); 22] = [
     ("id", "string"),
     ("version", "integer"),
     ("context", "string"),
