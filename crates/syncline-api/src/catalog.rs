@@ -373,7 +373,13 @@ pub const MESSAGES: &[MessageType] = &[
     node(
         "leave",
         "A context left the scope; nothing more is said of it",
-        &[SUB, N, must("context", Text, "Which"), CURSOR],
+        &[
+            SUB,
+            N,
+            must("context", Text, "Which"),
+            may("branch", Text, "Which of its branches; absent is main"),
+            CURSOR,
+        ],
     ),
     node(
         "begin",

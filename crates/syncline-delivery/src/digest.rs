@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use syncline_api::{Code, Mode, Problem, ResetReason};
-use syncline_engine::{Entry, Principal, When, Workspace, aside};
+use syncline_api::{Mode, Problem, ResetReason, write_line};
+use syncline_engine::{Entry, Principal, Workspace, aside};
 use syncline_merge::diff;
 use syncline_model::change::{Change, ChangeType};
 use syncline_model::head::Head;
@@ -248,15 +248,8 @@ impl Digester {
         line: &Address,
         version: Version,
     ) -> Result<Option<Arc<Head>>, Problem> {
-        let found = self
-            .workspace
-            .get(&self.principal, line, When::Version(version))
-            .await;
-        match found {
-            Ok(head) => Ok(Some(head)),
-            Err(problem) if matches!(problem.code, Code::Deleted | Code::NotFound) => Ok(None),
-            Err(problem) => Err(problem),
-        }
+        let kept = self.workspace.kept_version(&self.principal, line, version);
+        Ok(kept.await?.filter(|head| !head.deleted))
     }
 }
 
@@ -313,10 +306,7 @@ fn lines<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<Line> {
 fn written(line: &Line, last: &Change, kind: &str, body: &Body) -> String {
     let mut w = JsonWriter::with_capacity(512);
     w.begin_object();
-    w.field_str("context", last.context.as_str());
-    if let Some(branch) = &last.branch {
-        w.field_str("branch", branch.as_str());
-    }
+    write_line(&mut w, &last.line());
     w.field_str("type", kind);
     if !matches!(body, Body::Snapshot(_)) && line.from != Version::ZERO && kind == "update" {
         w.field_u64("from", line.from.0);

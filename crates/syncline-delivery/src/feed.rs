@@ -534,12 +534,8 @@ impl Feed {
         line: &Address,
         version: Version,
     ) -> Result<Option<Arc<Head>>, Problem> {
-        let when = syncline_engine::When::Version(version);
-        match self.workspace.get(&self.principal, line, when).await {
-            Ok(head) => Ok(Some(head)),
-            Err(problem) if matches!(problem.code, Code::Deleted | Code::NotFound) => Ok(None),
-            Err(problem) => Err(problem),
-        }
+        let kept = self.workspace.kept_version(&self.principal, line, version);
+        Ok(kept.await?.filter(|head| !head.deleted))
     }
 }
 

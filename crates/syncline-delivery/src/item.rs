@@ -5,7 +5,7 @@ use std::sync::Arc;
 use syncline_api::{ContextView, ResetReason, partial_context};
 use syncline_engine::{Entry, Principal};
 use syncline_model::head::Head;
-use syncline_model::ids::{Address, ChangeId};
+use syncline_model::ids::ChangeId;
 use syncline_model::json::JsonWriter;
 
 use crate::mask::Mask;
@@ -60,8 +60,6 @@ pub enum Item {
     },
     /// A context left the scope; nothing more is said of it.
     Leave {
-        /// The context.
-        address: Address,
         /// The record that took it out.
         entry: Arc<Entry>,
         /// The cursor to keep; none inside a bulk.

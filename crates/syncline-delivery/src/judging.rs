@@ -133,9 +133,14 @@ impl Feed {
             Answer::No => return Ok(false),
             Answer::NeedsDocument => {}
         }
-        // Who follows what is active hears that it was deleted.
         let head = match change.effect {
-            Effect::Gone => self.version(&change.line(), change.from).await?,
+            // Who follows what is active hears that it was deleted: what the deletion took is
+            // looked at. It is the deletion's own, since the version before may have been thinned.
+            Effect::Gone => {
+                let (workspace, line) = (&self.workspace, change.line());
+                let kept = workspace.kept_version(&self.principal, &line, change.version);
+                kept.await?
+            }
             Effect::Patch(_) | Effect::Snapshot(_) => self.as_of(entry).await?,
         };
         let document = head.as_ref().map(|head| &head.document);
@@ -209,11 +214,7 @@ impl Feed {
         self.held.release(&line);
         self.sent.forget(&line);
         let cursor = change.bulk.is_none().then(|| self.place_to_keep());
-        page.push(Item::Leave {
-            address: change.context.clone(),
-            entry,
-            cursor,
-        });
+        page.push(Item::Leave { entry, cursor });
     }
 
     /// Tells what waited long enough by now, and what is too much to wait.

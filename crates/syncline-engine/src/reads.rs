@@ -15,7 +15,7 @@ use syncline_store::{ContextList, HeadRow, ListQuery, PageKey, Sort};
 
 use crate::aside::aside;
 use crate::heads::{Cached, CachedHead};
-use crate::load::{change_at, head_of_row, store_problem, version_as_head};
+use crate::load::{Past, change_at, head_of_row, past, store_problem, version_as_head};
 use crate::tail::Entry;
 use crate::workspace::{BulkAnswer, Workspace};
 
@@ -130,6 +130,30 @@ impl Workspace {
         } else {
             Ok(head)
         }
+    }
+
+    /// Returns a version, a deletion with the document that it took; nothing where it is not kept,
+    /// or the principal may not see it.
+    pub async fn kept_version(
+        &self,
+        principal: &Principal,
+        address: &Address,
+        version: Version,
+    ) -> Result<Option<Arc<Head>>, Problem> {
+        let shared = &self.shared;
+        let sees =
+            |head: &Head| visible(principal, &Subject::of_head(head), &shared.settings.rules);
+        if !self.head(address).await?.is_some_and(|head| sees(&head)) {
+            return Ok(None);
+        }
+        Ok(
+            match past(&*shared.store, &shared.id, address, version).await? {
+                Past::Kept(head) if head.seq <= self.tail().seq && sees(&head) => {
+                    Some(Arc::from(head))
+                }
+                _ => None,
+            },
+        )
     }
 
     /// Returns the head, deleted or not.

@@ -10,7 +10,7 @@ use futures_util::stream;
 use http::{HeaderValue, StatusCode};
 use syncline_api::{
     COALESCE_MS_MAX, Code, Condition, FIELDS_MAX, FILTER_DEPTH_MAX, Filters, From, Mode, Problem,
-    ResetReason, Scope,
+    ResetReason, Scope, write_line,
 };
 use syncline_delivery::{ChangeItem, Exclude, Feed, FeedRequest, Item, Opening, Shape};
 use syncline_engine::{Workspace, aside};
@@ -431,10 +431,8 @@ pub(crate) fn write_item(w: &mut JsonWriter, item: &Item, shape: &Shape) {
             shape.write_context(w, head);
             write_cursor(w, cursor.as_deref());
         }
-        Item::Leave {
-            address, cursor, ..
-        } => {
-            w.field_str("context", address.as_str());
+        Item::Leave { entry, cursor } => {
+            write_line(w, &entry.change.line());
             write_cursor(w, cursor.as_deref());
         }
         Item::Begin { bulk } => w.field_str("bulk", &bulk.to_string()),

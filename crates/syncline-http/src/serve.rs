@@ -30,6 +30,8 @@ use crate::stall::Watched;
 
 /// Bounds the head of a request, and what is buffered of a body or an answer.
 const HTTP_BUFFER_MAX: usize = 64 << 10;
+/// Bounds what the kernel holds of what was not sent yet: a bulk or two, more than a round trip takes.
+const UNSENT_BYTES_MAX: u32 = 128 << 10;
 /// Nearer than any wait that a connection begins.
 const ALARM: Duration = Duration::from_millis(900);
 /// How long to wait when the system has no descriptor left.
@@ -119,6 +121,7 @@ async fn accept_tcp(house: &House, listener: Option<TcpListener>, room: &Arc<Sem
         let (Ok(local), Ok(())) = (stream.local_addr(), stream.set_nodelay(true)) else {
             continue;
         };
+        bound_unsent(&stream);
         match room.clone().try_acquire_owned() {
             Ok(permit) => {
                 let peer = peer(Door::Tcp(local), permit);
@@ -127,6 +130,17 @@ async fn accept_tcp(house: &House, listener: Option<TcpListener>, room: &Arc<Sem
             Err(_) => turn_away(&stream),
         }
     }
+}
+
+/// Bounds what the kernel takes for a reader before it waits for him: else it is megabytes for one
+/// who stopped reading, outside all that we count, and news that come late for one who is slow.
+fn bound_unsent(stream: &TcpStream) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX) {
+        tracing::debug!(%error, "the kernel bounds nothing for this connection");
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = stream;
 }
 
 /// Keeps some timer less than a second away.

@@ -176,7 +176,11 @@ fn line(caller: &Caller, item: &Json) -> Option<(String, Json)> {
             let mut entry = Object::new();
             entry.insert("type", Json::from(kind));
             entry.insert("context", Json::from(context));
-            let line = format!("{kind} {}", quote::word(context));
+            let mut line = format!("{kind} {}", quote::word(context));
+            if let Some(branch) = item.get("branch").and_then(Json::as_str) {
+                entry.insert("branch", Json::from(branch));
+                line.push_str(&format!(" branch {}", quote::word(branch)));
+            }
             Some((line, Json::Object(entry)))
         }
         _ => Some(change(caller, kind, item, "committed_at")),

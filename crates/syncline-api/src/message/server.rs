@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use syncline_model::ids::{Address, ChangeId};
+use syncline_model::ids::{Address, BranchName, ChangeId};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer};
 
 use super::{ErrorMessage, optional, read_error};
@@ -87,6 +87,8 @@ pub enum ServerMessage {
         n: u64,
         /// Which context.
         address: Address,
+        /// Which of its branches; absent is `main`.
+        branch: Option<BranchName>,
         /// The change's cursor; none inside a bulk.
         cursor: Option<String>,
     },
@@ -190,6 +192,7 @@ impl ServerMessage {
                 sub: f.required_string("sub")?.to_owned(),
                 n: f.required_u64("n")?,
                 address: f.required_parse("context", Address::parse)?,
+                branch: f.parse("branch", BranchName::parse)?,
                 cursor: f.string("cursor")?.map(text),
             },
             "begin" => ServerMessage::Begin {
@@ -336,13 +339,22 @@ pub fn write_enter(
     w.end_object();
 }
 
+/// Writes which context something is about, and which of its branches, as members.
+pub fn write_line(w: &mut JsonWriter, line: &Address) {
+    let (context, branch) = line.of_line();
+    w.field_str("context", context.as_str());
+    if let Some(branch) = branch {
+        w.field_str("branch", branch.as_str());
+    }
+}
+
 /// Writes `leave`.
-pub fn write_leave(w: &mut JsonWriter, sub: &str, n: u64, address: &Address, cursor: Option<&str>) {
+pub fn write_leave(w: &mut JsonWriter, sub: &str, n: u64, line: &Address, cursor: Option<&str>) {
     w.begin_object();
     w.field_str("type", "leave");
     w.field_str("sub", sub);
     w.field_u64("n", n);
-    w.field_str("context", address.as_str());
+    write_line(w, line);
     optional(w, "cursor", cursor);
     w.end_object();
 }

@@ -1,6 +1,6 @@
 //! What is posted: CloudEvents 1.0 in JSON, structured mode.
 
-use syncline_api::{Mode, ResetReason, write_change};
+use syncline_api::{Mode, ResetReason, write_change, write_line};
 use syncline_engine::Entry;
 use syncline_model::change::{Change, ChangeType};
 use syncline_model::head::Head;
@@ -103,7 +103,7 @@ pub fn of_leave(workspace: &WorkspaceId, change: &Change) -> Message {
     let mut w = JsonWriter::with_capacity(128);
     w.begin_object();
     w.field_str("type", "leave");
-    w.field_str("context", change.context.as_str());
+    write_line(&mut w, &change.line());
     w.end_object();
     let kind = "dev.syncline.context.left";
     within(workspace, change, kind, &w.into_string(), String::new)

@@ -139,14 +139,11 @@ impl Follower {
                 );
                 self.cursor = cursor.or(self.cursor.take());
             }
-            Item::Leave {
-                address,
-                entry,
-                cursor,
-            } => {
+            Item::Leave { entry, cursor } => {
+                let line = entry.change.line();
                 self.in_order(entry.seq);
-                self.held.remove(&address);
-                self.gone_unsaid.remove(&address);
+                self.held.remove(&line);
+                self.gone_unsaid.remove(&line);
                 self.cursor = cursor.or(self.cursor.take());
             }
             Item::Begin { .. } => self.in_bulk = true,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use syncline_api::{Code, Problem, Subscribe, write_subscribed};
+use syncline_api::{Code, Problem, Subscribe, write_line, write_subscribed};
 use syncline_delivery::durable::{Asked, Consumer, Durable, Given};
 use syncline_delivery::{Item, Shape};
 use syncline_engine::aside;
@@ -282,7 +282,7 @@ fn write_item(
             w.key("context");
             shape.write_context(w, head);
         }
-        Item::Leave { address, .. } => w.field_str("context", address.as_str()),
+        Item::Leave { entry, .. } => write_line(w, &entry.change.line()),
         Item::Begin { bulk } => w.field_str("bulk", &bulk.to_string()),
         Item::End { bulk, cursor } => {
             w.field_str("bulk", &bulk.to_string());

@@ -296,9 +296,9 @@ fn push_item(frames: &mut Frames, sub: &mut Sub, item: &Item) {
             let write = |w: &mut _| shape.write_context(w, head);
             write_enter(w, id, n, write, cursor.as_deref());
         }
-        Item::Leave {
-            address, cursor, ..
-        } => write_leave(w, id, n, address, cursor.as_deref()),
+        Item::Leave { entry, cursor } => {
+            write_leave(w, id, n, &entry.change.line(), cursor.as_deref());
+        }
         Item::Begin { bulk } => write_begin(w, id, *bulk),
         Item::End { bulk, cursor } => write_end(w, id, *bulk, cursor),
         Item::Lagging => write_lagging(w, id),

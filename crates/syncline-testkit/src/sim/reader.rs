@@ -339,14 +339,11 @@ impl Reader {
                 }
                 self.keep(world, cursor.as_deref());
             }
-            Item::Leave {
-                address,
-                entry,
-                cursor,
-            } => {
+            Item::Leave { entry, cursor } => {
+                let line = entry.change.line();
                 self.crossings += 1;
-                self.note(entry.seq, &address, None);
-                self.held.remove(&address);
+                self.note(entry.seq, &line, None);
+                self.held.remove(&line);
                 self.keep(world, cursor.as_deref());
             }
             Item::Begin { .. } | Item::Lagging => {}

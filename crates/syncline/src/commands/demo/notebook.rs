@@ -105,7 +105,11 @@ async fn keep(
             ServerMessage::Enter { context, .. } => {
                 known.insert(context.context.clone(), seen(&context));
             }
-            ServerMessage::Leave { address, .. } => {
+            ServerMessage::Leave {
+                address,
+                branch: None,
+                ..
+            } => {
                 known.remove(&address);
             }
             ServerMessage::Change { change, .. } => hear(&mut known, &change),

@@ -96,10 +96,16 @@ fn show_message(run: &Run, args: &WatchArgs, message: &ServerMessage, json: &Jso
                 .iter()
                 .try_for_each(|context| run.output.line(context_line(context, "=")))?;
         }
-        M::Leave { address, .. } => {
+        M::Leave {
+            address, branch, ..
+        } => {
             let line = Line::new()
                 .cell(Style::Plain, "", 10)
                 .styled(Style::Cyan, address.as_str());
+            let line = match branch {
+                Some(branch) => line.text(format!(" ({branch})")),
+                None => line,
+            };
             run.output.line(line.text("  - left the view"))?;
         }
         _ => {}
