@@ -149,7 +149,7 @@ impl Case<'_> {
                 && c.closed.is_some_and(|closed| closed > version)
         });
         wanted.reopened = waited.cloned().collect();
-        wanted.anyway = !wanted.reopened.is_empty() && head.version > version;
+        wanted.anyway |= !wanted.reopened.is_empty() && head.version > version;
         Ok(wanted)
     }
 

@@ -15,6 +15,7 @@ use crate::conflicts::{self, Fingerprint};
 use crate::errors::writing;
 use crate::history::{Seqs, chunk_before};
 use crate::memory::{Columns, Known, Memory};
+use crate::read::id_sum;
 use crate::rows::{actor_text, labels_text, line_name, pos};
 
 /// A batch that does not fit what is stored.
@@ -66,7 +67,8 @@ const PUT_BODY: &str = "INSERT INTO body (ctx, version, bytes) VALUES (?1, ?2, ?
 const INSERT_RECORD: &str = "INSERT INTO log \
     (pos, header, ctx, version, change_id, hash, whole, salt, body) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
-const INSERT_ID: &str = "INSERT INTO change_id (ws, id, digest, outcome) VALUES (?1, ?2, ?3, ?4)";
+const INSERT_ID: &str =
+    "INSERT INTO change_id (ws, id, digest, outcome, sum) VALUES (?1, ?2, ?3, ?4, ?5)";
 
 /// Says whether a head is one of those that lists show, workspaces count and labels find.
 fn is_main(head: &HeadRow) -> bool {
@@ -454,7 +456,8 @@ impl<'a> Writing<'a> {
 
     fn id(&mut self, row: &IdRow) -> Result<(), StoreError> {
         let (ws, id) = (self.ws, row.id.as_bytes());
-        self.insert_id.run((ws, id, row.digest, &*row.outcome))
+        let sum = id_sum(row);
+        self.insert_id.run((ws, id, row.digest, &*row.outcome, sum))
     }
 
     fn finish(mut self, last: Option<&StoredRecord>) -> Result<Appended, StoreError> {

@@ -89,13 +89,15 @@ pub(crate) fn checked(
 }
 
 fn sum(space: &str, key: &str, value: &[u8]) -> [u8; 8] {
+    let lengths = [space, key].map(|name| (name.len() as u64).to_be_bytes());
+    let [first, second] = &lengths;
+    sum_of(&[first, second, space.as_bytes(), key.as_bytes(), value])
+}
+
+/// Returns the sum of what is kept without a record that vouches for it.
+pub(crate) fn sum_of(parts: &[&[u8]]) -> [u8; 8] {
     let mut hash = Sha256::new();
-    for name in [space, key] {
-        hash.update((name.len() as u64).to_be_bytes());
-    }
-    hash.update(space);
-    hash.update(key);
-    hash.update(value);
+    parts.iter().for_each(|part| hash.update(part));
     let mut sum = [0u8; 8];
     sum.copy_from_slice(&hash.finalize()[..8]);
     sum

@@ -27,6 +27,7 @@ mod subtree;
 mod thin;
 mod untouched;
 mod verify;
+mod wal;
 mod writer;
 
 pub use options::{Opened, SqliteOptions, TestFaults};

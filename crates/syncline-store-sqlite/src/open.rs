@@ -1,7 +1,7 @@
 //! Opening a data directory: look before touching, then create, migrate, notice a restored copy.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, BufReader, Read as _};
 use std::path::Path;
 
 use rusqlite::types::Value;
@@ -16,13 +16,15 @@ use crate::errors::writing;
 use crate::options::{Opened, TestFaults};
 use crate::rows::{array, pos, seq_of};
 use crate::untouched;
+use crate::wal::{self, WalRot};
 
 /// The schema's history: number n at n - 1. What was released is never changed.
-pub(crate) const MIGRATIONS: [&str; 4] = [
+pub(crate) const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
     include_str!("migrations/0004.sql"),
+    include_str!("migrations/0005.sql"),
 ];
 /// The schema that this program writes.
 #[expect(
@@ -73,6 +75,9 @@ pub(crate) fn inspect(dir: &Path) -> Result<Option<u32>, StoreError> {
     };
     check_header(&mut file, wal_bytes > 0)?;
     drop(file);
+    if wal_bytes > 0 {
+        check_log(&write_ahead_log(dir))?;
+    }
     let conn = untouched::connect(dir).map_err(looking)?;
     let schema: u32 = conn
         .query_row("PRAGMA user_version", [], |row| row.get(0))
@@ -139,6 +144,20 @@ fn check_header(file: &mut File, has_wal: bool) -> Result<(), StoreError> {
         )));
     }
     Ok(())
+}
+
+/// Checks that the write-ahead log ends where SQLite will say that it does.
+fn check_log(path: &Path) -> Result<(), StoreError> {
+    let log = File::open(path).map(|file| BufReader::with_capacity(1 << 20, file));
+    let rot = log.and_then(wal::rot_in);
+    let rot = rot.map_err(|error| StoreError::Read(format!("{}: {error}", path.display())))?;
+    match rot {
+        None => Ok(()),
+        Some(WalRot::Header) => Err(damaged("the header of syncline.db-wal is rotten")),
+        Some(WalRot::Frame(number)) => Err(damaged(format!(
+            "frame {number} of syncline.db-wal is rotten, and later commits are behind it"
+        ))),
+    }
 }
 
 fn checksum(version: u32) -> [u8; 32] {

@@ -6,9 +6,10 @@ use syncline_model::record::{IdRow, RecordHeader, RotError, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{HeadBody, HeadRow, Rebuild, StoreError, VersionRow, WorkspaceRow};
 
-use crate::errors::reading;
+use crate::errors::{reading, rot};
 use crate::frames;
 use crate::history::History;
+use crate::kept::sum_of;
 use crate::rows::{self, array, blob, pos};
 
 /// Runs a statement and reads all of its rows.
@@ -72,17 +73,31 @@ pub(crate) fn ids(
     ws: i64,
     ids: &[ChangeId],
 ) -> Result<Vec<Option<IdRow>>, StoreError> {
-    const SQL: &str = "SELECT digest, outcome FROM change_id WHERE ws = ?1 AND id = ?2";
-    let one = |id: &ChangeId| {
-        first(conn, SQL, (ws, id.as_bytes()), |row| {
-            Ok(IdRow {
-                id: *id,
-                digest: array(row, 0)?,
-                outcome: blob(row, 1)?,
-            })
-        })
-    };
+    const SQL: &str = "SELECT digest, outcome, sum FROM change_id WHERE ws = ?1 AND id = ?2";
+    let one = |id: &ChangeId| first(conn, SQL, (ws, id.as_bytes()), |row| id_row(row, 0, *id));
     ids.iter().map(one).collect()
+}
+
+/// Reads digest, outcome and sum of a change id, and compares the sum.
+pub(crate) fn id_row(row: &Row<'_>, at: usize, id: ChangeId) -> Result<IdRow, StoreError> {
+    let found = IdRow {
+        id,
+        digest: array(row, at)?,
+        outcome: blob(row, at + 1)?,
+    };
+    let sum: Option<Vec<u8>> = row.get(at + 2).map_err(reading)?;
+    match sum {
+        Some(sum) if sum != id_sum(&found) => Err(rot(format!(
+            "change id {id} does not stand for what was written"
+        ))),
+        _ => Ok(found),
+    }
+}
+
+/// Returns the sum of a change id's row.
+pub(crate) fn id_sum(row: &IdRow) -> [u8; 8] {
+    let digest: &[u8] = row.digest.as_ref();
+    sum_of(&[row.id.as_bytes(), digest, &row.outcome])
 }
 
 /// The greatest change id of a workspace: the last of its run in the table.

@@ -9,6 +9,7 @@
 mod conflicts;
 mod contexts;
 mod frames;
+mod ids;
 mod kept;
 mod log;
 
@@ -32,10 +33,10 @@ type Workspaces = HashMap<i64, WorkspaceRow>;
 
 /// Checks the rows of a table after a key, as many as one read transaction may take, and returns
 /// the key of the last; none, if there were no more.
-type Chunk = fn(&Connection, &Workspaces, i64, &mut Findings) -> Result<Option<i64>, StoreError>;
+type Chunk<K> = fn(&Connection, &Workspaces, K, &mut Findings) -> Result<Option<K>, StoreError>;
 
 /// What is walked over after the log. Where a table cannot be read, the next one still is.
-const TABLES: [(&str, Chunk); 4] = [
+const TABLES: [(&str, Chunk<i64>); 4] = [
     ("contexts", contexts::chunk),
     ("conflicts", conflicts::chunk),
     ("frames", frames::chunk),
@@ -88,8 +89,10 @@ pub(crate) async fn verify(
     }
     let workspaces: Arc<Workspaces> = Arc::new(workspaces.into_iter().collect());
     for (what, chunk) in TABLES {
-        findings = verify_rows(readers, findings, what, (chunk, &workspaces)).await?;
+        findings = verify_rows(readers, findings, (what, chunk, i64::MIN), &workspaces).await?;
     }
+    let ids = ("change ids", ids::chunk as Chunk<ids::Key>, ids::START);
+    let findings = verify_rows(readers, findings, ids, &workspaces).await?;
     Ok(findings.0)
 }
 
@@ -138,13 +141,13 @@ async fn verify_log(
     }
 }
 
-async fn verify_rows(
+async fn verify_rows<K: Copy + Send + 'static>(
     readers: &Readers,
     mut findings: Findings,
-    what: &'static str,
-    (chunk, workspaces): (Chunk, &Arc<Workspaces>),
+    (what, chunk, start): (&'static str, Chunk<K>, K),
+    workspaces: &Arc<Workspaces>,
 ) -> Result<Findings, StoreError> {
-    let mut next = Some(i64::MIN);
+    let mut next = Some(start);
     while let Some(after) = next {
         let workspaces = workspaces.clone();
         (next, findings) = readers

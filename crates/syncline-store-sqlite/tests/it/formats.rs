@@ -132,6 +132,17 @@ async fn write_long_line(store: &SqliteStore, scribe: &mut Scribe) {
     batch.send(store).await;
 }
 
+/// Writes what `v5.db` holds: change ids with sums.
+#[tokio::test]
+#[ignore = "writes a file that is kept"]
+async fn writes_format_5() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    write_lines(&store, &mut Scribe::start(&store, "default").await).await;
+    store.close().await.unwrap();
+    fs::copy(dir.path().join("syncline.db"), stored("v5.db")).unwrap();
+}
+
 #[tokio::test]
 async fn format_1_still_reads() {
     let dir = tempfile::tempdir().unwrap();
@@ -220,6 +231,25 @@ async fn format_4_still_reads() {
     assert_eq!(store.thin(&id, thinning).await.unwrap().versions, 35);
     let report = store.verify(&|_| ()).await.unwrap();
     assert_eq!((report.problems, report.records), (Vec::new(), 66));
+}
+
+#[tokio::test]
+async fn format_5_still_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::copy(stored("v5.db"), dir.path().join("syncline.db")).unwrap();
+    let store = open(dir.path());
+    assert!(matches!(store.opened().schema_from, None | Some(5)));
+    let fresh_dir = tempfile::tempdir().unwrap();
+    let fresh = open(fresh_dir.path());
+    let mut scribe = Scribe::start(&fresh, "default").await;
+    write_lines(&fresh, &mut scribe).await;
+    check_shown(&store, &scribe).await;
+    let id = scribe.records[0].open().unwrap().id;
+    let found = store.ids(&scribe.id, &[id]).await.unwrap();
+    assert_eq!(found, fresh.ids(&scribe.id, &[id]).await.unwrap());
+    assert!(found[0].is_some());
+    let report = store.verify(&|_| ()).await.unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
 }
 
 /// An older file is framed like any other, once there is enough to frame.

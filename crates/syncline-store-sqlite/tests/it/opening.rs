@@ -138,7 +138,7 @@ async fn a_newer_database_is_not_touched() {
         answer,
         Err(StoreError::Newer {
             found: 99,
-            known: 4
+            known: 5
         })
     ));
     assert_eq!(files(dir.path()), before);
@@ -161,7 +161,7 @@ async fn a_newer_database_that_was_killed_is_not_touched() {
         answer,
         Err(StoreError::Newer {
             found: 99,
-            known: 4
+            known: 5
         })
     ));
     assert_eq!(files(copy.path()), before);

@@ -143,7 +143,7 @@ async fn p1_rot_in_the_views_is_named() {
         (format!("UPDATE version_chunk SET chunk = 1 WHERE {t0}"), vec!["the history of versions 1 to 32 is broken", "record 17: "]),
         (format!("DELETE FROM version_chunk WHERE {t0}"), vec!["the history of versions 1 to 32 is broken", "more or fewer parts"]),
         (format!("DELETE FROM label WHERE {t0}"), vec!["it is not found by its label \"k\""]),
-        ("UPDATE change_id SET outcome = x'09' WHERE id = (SELECT change_id FROM log WHERE pos & 0xFFFFFFFF = 17)".to_owned(), vec!["record 17: the outcome of change"]),
+        ("UPDATE change_id SET outcome = x'09', sum = NULL WHERE id = (SELECT change_id FROM log WHERE pos & 0xFFFFFFFF = 17)".to_owned(), vec!["record 17: the outcome of change"]),
         ("DELETE FROM change_id WHERE id = (SELECT change_id FROM log WHERE pos & 0xFFFFFFFF = 17)".to_owned(), vec!["record 17: change", "is not among the ids"]),
         ("UPDATE workspace SET contexts = 5".to_owned(), vec!["it counts 5 contexts"]),
     ] {
@@ -380,6 +380,26 @@ async fn p1_rot_is_not_served() {
         .await
         .unwrap();
     assert!(rebuild.start.is_some() && replay(&rebuild).is_err());
+}
+
+#[tokio::test]
+async fn p3_change_ids_that_rot_are_named_and_not_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let scribe = written(dir.path()).await;
+    let id = scribe.records[16].open().unwrap().id;
+    let which = format!("id = x'{}'", hex(id.as_bytes()));
+    let line = format!("workspace alpha: change ids: stored bytes do not decode: change id {id}");
+    for (column, from_end) in [("digest", 0), ("digest", 31), ("outcome", 0), ("sum", 3)] {
+        check_rot(&flip("change_id", column, from_end, &which), &[&line]).await;
+    }
+    tamper(dir.path(), &flip("change_id", "digest", 0, &which));
+    let store = open(dir.path());
+    let found = store.ids(&scribe.id, &[id]).await;
+    assert!(matches!(found, Err(StoreError::Rot(_))), "{found:?}");
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[tokio::test]

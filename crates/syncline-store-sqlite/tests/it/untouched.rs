@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use syncline_store::conformance::scribe::Scribe;
 use syncline_store::{Store, StoreError, VerifyReport};
@@ -132,6 +133,84 @@ async fn rot_in_the_write_ahead_log_s_database_is_found() {
     let report = found.verify(&|_| ()).await.unwrap();
     assert_eq!(report.problems.len() as u64, RECORDS, "{report:?}");
     assert_eq!(everything(killed.path()), before);
+}
+
+/// A log's frames: whether each belongs to what is written now, and ends a commit.
+fn frames(log: &[u8]) -> Vec<(bool, bool)> {
+    let page = u32::from_be_bytes(log[8..12].try_into().unwrap()) as usize;
+    let frame = |frame: &[u8]| (frame[8..16] == log[16..24], frame[4..8] != [0; 4]);
+    log[32..].chunks_exact(24 + page).map(frame).collect()
+}
+
+/// Where the frame of a number from 0 begins.
+fn frame_at(log: &[u8], number: usize) -> usize {
+    let page = u32::from_be_bytes(log[8..12].try_into().unwrap()) as usize;
+    32 + number * (24 + page)
+}
+
+/// Opens a directory that nobody has. A process that another test starts has our locks, too, for
+/// the moment until it is its own program.
+fn alone<T>(open: impl Fn() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    for _ in 0..100 {
+        match open() {
+            Err(StoreError::InUse { .. }) => std::thread::sleep(Duration::from_millis(10)),
+            opened => return opened,
+        }
+    }
+    open()
+}
+
+#[tokio::test]
+async fn p1_rot_within_the_write_ahead_log_is_not_taken_for_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    written(&store).await;
+    let killed = copy(dir.path(), &["syncline.db", "syncline.db-wal"]);
+    let path = killed.path().join("syncline.db-wal");
+    let whole = fs::read(&path).unwrap();
+    let frames = frames(&whole);
+    let live = frames.iter().take_while(|(ours, _)| *ours).count();
+    let commits: Vec<_> = (0..live).filter(|number| frames[*number].1).collect();
+    assert!(commits.len() as u64 >= RECORDS, "{frames:?}");
+    // The newest commit's first frame: from there on rot is like what a power cut tears.
+    let newest = commits[commits.len() - 2] + 1;
+    let in_header = [0, 9, 17, 25];
+    let in_frames = (0..newest).step_by(7).chain([newest - 1]);
+    let in_frames = in_frames.flat_map(|number| {
+        let at = frame_at(&whole, number);
+        [at + 2, at + 17, at + 24 + 700]
+    });
+    for at in in_header.into_iter().chain(in_frames) {
+        let mut rotten = whole.clone();
+        rotten[at] ^= 4;
+        fs::write(&path, &rotten).unwrap();
+        let before = everything(killed.path());
+        for open in [
+            |dir: &Path| Untouched::open(dir).map(drop),
+            |dir: &Path| SqliteStore::open(SqliteOptions::new(dir)).map(drop),
+        ] {
+            let found = alone(|| open(killed.path()));
+            let Err(StoreError::Damaged(why)) = found else {
+                panic!("the bit at {at} went unseen: {found:?}");
+            };
+            assert!(why.contains("syncline.db-wal is rotten"), "{why}");
+        }
+        let mut after = everything(killed.path());
+        // A node that tries takes the lock.
+        after.remove("lock");
+        assert!(before.iter().filter(|(name, _)| *name != "lock").eq(&after));
+    }
+    // Torn anywhere within the newest commit, all before it is there.
+    for torn in newest..live {
+        for keep in [0, 30, 24 + 700] {
+            let mut cut = whole.clone();
+            cut[frame_at(&whole, torn) + keep..frame_at(&whole, live)].fill(0);
+            fs::write(&path, &cut).unwrap();
+            let found = alone(|| Untouched::open(killed.path())).unwrap();
+            let report = found.verify(&|_| ()).await.unwrap();
+            assert_eq!((report.records, report.problems.len()), (RECORDS - 1, 0));
+        }
+    }
 }
 
 #[tokio::test]

@@ -112,6 +112,7 @@ pub fn conflict(number: u64, line: &Address, path: &str) -> Conflict {
         deadline: Timestamp(START.0 + 86_400_000),
         opened: Version(1),
         reopened: None,
+        revised: None,
         state: ConflictState::Open,
         closed: None,
         settled_by: None,
