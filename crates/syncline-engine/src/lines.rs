@@ -220,6 +220,7 @@ impl Workspace {
         w.end_object();
         proposal.body = parsed(w);
         proposal.base = Some(Base::Version(version));
+        own(&mut proposal).undoes = Some(entry.change.id);
         self.submit(principal, proposal).await
     }
 
@@ -276,8 +277,7 @@ impl Workspace {
         let set = |change: &Change| {
             matches!(change.effect, Effect::Snapshot(_))
                 || change
-                    .changed
-                    .iter()
+                    .touched()
                     .any(|p| p.starts_with(&place) || place.starts_with(p))
         };
         let value = keyed.get(&document);

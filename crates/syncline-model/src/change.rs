@@ -236,6 +236,15 @@ impl Change {
         self.conflicts.iter().filter(opened)
     }
 
+    /// Returns the places that it touched. Where an array only got longer at its end, these are
+    /// the new items, since the others were left as they were.
+    pub fn touched(&self) -> impl Iterator<Item = &Pointer> {
+        // What lies before is kept for each place; for changes of old it is not.
+        let exact = self.intent.old.iter().map(|(pointer, _)| pointer);
+        let named = self.changed.iter().filter(|_| self.intent.old.is_empty());
+        exact.chain(named)
+    }
+
     /// Returns the ETag of the version that it made.
     pub fn etag(&self) -> Etag {
         Etag::new(self.version, self.id, &[], self.hash)

@@ -241,6 +241,8 @@ pub struct Own {
     pub wanted: Option<Arc<Document>>,
     /// The line that is merged.
     pub merges: Option<LineVersion>,
+    /// The change that is undone.
+    pub undoes: Option<ChangeId>,
 }
 
 /// A line of a context as it was at one of its versions.
@@ -260,6 +262,11 @@ impl LineVersion {
 }
 
 impl Proposal {
+    /// Returns the change that it undoes, if it is an undo.
+    pub fn undoes(&self) -> Option<ChangeId> {
+        self.own.as_ref()?.undoes
+    }
+
     /// Returns the key of the line of versions that it is for.
     pub fn line(&self) -> Address {
         self.context.line(self.branch.as_ref())

@@ -49,6 +49,11 @@ impl Hlc {
         Hlc((millis << 16) | u64::from(count))
     }
 
+    /// Returns the last clock of a millisecond.
+    pub fn at(time: Timestamp) -> Hlc {
+        Hlc::from_parts(u64::try_from(time.0).unwrap_or(0), u16::MAX)
+    }
+
     /// Returns the milliseconds.
     pub fn millis(self) -> u64 {
         self.0 >> 16

@@ -149,6 +149,19 @@ impl Case<'_> {
                 && c.closed.is_some_and(|closed| closed > version)
         });
         wanted.reopened = waited.cloned().collect();
+        // Undoing a write takes back what it wanted where it clashed, too.
+        let undone = head.conflicts.iter();
+        let undone = undone.filter(|c| Some(c.id.change()) == proposal.undoes());
+        wanted.revised = undone
+            .map(|c| Conflict {
+                version: c.version + 1,
+                ours: c.base.clone(),
+                by_ours: proposal.actor.clone(),
+                revised: Some(head.version.next()),
+                ..c.clone()
+            })
+            .collect();
+        wanted.anyway |= !wanted.revised.is_empty();
         wanted.anyway |= !wanted.reopened.is_empty() && head.version > version;
         Ok(wanted)
     }
@@ -235,7 +248,7 @@ impl Case<'_> {
         if let Some(ours) = ours.filter(|_| !head.deleted) {
             self.check_merged(&meeting, &mut met, ours)?;
         }
-        if strategy == Strategy::UserChoice && !met.waiting.is_empty() {
+        if met.strategy == Strategy::UserChoice && !met.waiting.is_empty() {
             let detail = format!(
                 "context \"{}\" is at version {}, and the write was made on version {version}",
                 proposal.context, head.version
@@ -247,11 +260,31 @@ impl Case<'_> {
         if let Some(ours) = ours {
             met.revise(meeting.revised(ours));
         }
+        self.check_waiting(head, met.waiting.len())?;
         let mut wanted = self.as_wanted(met, head);
         // Also where the head has all of it already: the next merge of the line must start from
         // here, or it would bring back what is taken out of the head meanwhile.
         wanted.anyway |= self.merges_line() && ours != Some(base);
         Ok(wanted)
+    }
+
+    /// Checks that not more comes to wait than a head can hold.
+    fn check_waiting(&self, head: &Head, opened: usize) -> Result<(), Stop> {
+        let (waiting, most) = (head.conflicts.len(), self.rules.open_conflicts_max);
+        if opened == 0 || waiting + opened <= most {
+            return Ok(());
+        }
+        let context = &self.proposal.context;
+        let detail = format!(
+            "{waiting} conflicts wait on context \"{context}\", and the write would leave {opened} more; \
+            {most} is the limit"
+        );
+        Err(Problem::new(Code::TooLarge, detail)
+            .hint(format!(
+                "settle some (`syncline conflicts {context}`), or write on its newest version"
+            ))
+            .limit(most as u64, "max_open_conflicts")
+            .into())
     }
 
     /// Turns a merge into what it makes of the line.
@@ -290,6 +323,11 @@ impl Case<'_> {
             return Ok(());
         };
         let head = &meeting.head.document;
+        // More than a head can hold is one.
+        if met.waiting.len() > self.rules.open_conflicts_max {
+            self.clash_whole(meeting, met, ours, "bound");
+            return Ok(());
+        }
         let why = match Document::from_json(json, &Pointer::root()) {
             Err(error) => Some(error.to_string()),
             Ok(document)
@@ -303,17 +341,23 @@ impl Case<'_> {
                 .map(|problem| problem.detail),
         };
         if let Some(why) = why {
-            let mut conflict = meeting.conflict("", met.strategy);
-            conflict.reason = why.into();
-            conflict.base = meeting.base.map(Document::to_json);
-            conflict.ours = Some(ours.to_json());
-            conflict.theirs = Some(head.to_json());
-            met.document = Some(head.to_json());
-            met.waiting = vec![conflict];
-            met.clashed = true;
+            self.clash_whole(meeting, met, ours, &why);
             return Ok(());
         }
         self.check_circle(meeting, met)
+    }
+
+    /// Leaves the head as it is, and one conflict on the whole document.
+    fn clash_whole(&self, meeting: &Meeting<'_>, met: &mut Met, ours: &Document, why: &str) {
+        let head = meeting.head.document.to_json();
+        let mut conflict = meeting.conflict("", met.strategy);
+        conflict.reason = why.into();
+        conflict.base = meeting.base.map(Document::to_json);
+        conflict.ours = Some(ours.to_json());
+        conflict.theirs = Some(head.clone());
+        met.document = Some(head);
+        met.waiting = vec![conflict];
+        met.clashed = true;
     }
 
     fn check_circle(&self, meeting: &Meeting<'_>, met: &mut Met) -> Result<(), Stop> {

@@ -55,6 +55,8 @@ pub struct Rules {
     pub retention: Option<Retention>,
     /// Ranks of sources, by principal or `agent/<name>`; others have rank 0.
     pub ranks: Vec<(String, i64)>,
+    /// Bounds the conflicts that wait on one line of versions: each stands in its head.
+    pub open_conflicts_max: usize,
     /// How long a conflict may wait before it is more urgent, in milliseconds.
     pub conflict_deadline_ms: i64,
     /// How far a writer's clock may run ahead of ours, in milliseconds.
@@ -71,6 +73,7 @@ impl Default for Rules {
             fallback: Strategy::Manual,
             retention: None,
             ranks: Vec::new(),
+            open_conflicts_max: 1_000,
             conflict_deadline_ms: 300_000,
             clock_ahead_max_ms: 60_000,
         }

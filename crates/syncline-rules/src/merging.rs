@@ -95,6 +95,10 @@ pub fn strategy_of(
     if let Some(word) = &proposal.strategy {
         return word.as_str().parse();
     }
+    // An undo takes back what is the writer's own, and never overrules anybody.
+    if proposal.undoes().is_some() {
+        return Ok(Strategy::Manual);
+    }
     let metadata = head.and_then(|head| head.document.object().get("metadata"));
     let own = metadata.and_then(|m| m.get("strategy")?.as_str()?.parse().ok());
     Ok(own.or(kind.strategy).unwrap_or(rules.strategy))
@@ -115,7 +119,12 @@ impl Meeting<'_> {
             theirs: (!self.head.deleted).then_some(&theirs),
             earlier: Side::Theirs,
         };
-        let mut merged = merge(sides, &self.kind.merge, &MergeLimits::default());
+        let limits = MergeLimits::default();
+        let mut merged = match self.proposal.undoes() {
+            // What others wrote since stays, whoever comes last.
+            Some(_) => merge(sides, &self.kind.merge.without_order(), &limits),
+            None => merge(sides, &self.kind.merge, &limits),
+        };
         if self.base.is_none() {
             // What stood for the base is nothing that anybody saw.
             let decisions = merged.decisions.iter_mut();
@@ -126,14 +135,18 @@ impl Meeting<'_> {
 
     /// Resolves what clashes, as far as the strategy and its fallback do.
     fn resolve(&self, merged: Merged, strategy: Strategy) -> Met {
-        let fallback = self.kind.fallback.unwrap_or(self.rules.fallback);
+        let left_to = self.left_to(strategy);
+        let waits_by = match left_to {
+            Strategy::KeepBoth | Strategy::UserChoice => left_to,
+            _ => strategy,
+        };
         let clashes: Vec<_> = merged.clashes().cloned().collect();
         let choose = |clash: &Decided| {
             let by = |strategy| {
                 self.choose(clash, strategy)
                     .map(|choice| (choice, strategy))
             };
-            by(strategy).or_else(|| by(fallback))
+            by(strategy).or_else(|| by(left_to))
         };
         let chosen: Vec<_> = clashes.iter().map(choose).collect();
         let choices: Vec<_> = chosen
@@ -151,7 +164,7 @@ impl Meeting<'_> {
             .iter()
             .zip(&chosen)
             .filter(|(_, chosen)| chosen.is_none());
-        let waiting = waiting.map(|(clash, _)| self.conflict_at(clash, strategy, &document));
+        let waiting = waiting.map(|(clash, _)| self.conflict_at(clash, waits_by, &document));
         let waiting = waiting.collect();
         let lost = |choice: &Option<(Choice, Strategy)>| {
             choice
@@ -166,7 +179,16 @@ impl Meeting<'_> {
             waiting,
             revised: Vec::new(),
             clashed: !clashes.is_empty(),
-            strategy,
+            strategy: waits_by,
+        }
+    }
+
+    /// Returns the strategy that takes what another leaves. Who said what is to become of all
+    /// clashes is not overruled.
+    fn left_to(&self, strategy: Strategy) -> Strategy {
+        match strategy {
+            Strategy::Manual | Strategy::KeepBoth | Strategy::UserChoice => strategy,
+            _ => self.kind.fallback.unwrap_or(self.rules.fallback),
         }
     }
 

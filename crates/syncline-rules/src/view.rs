@@ -64,7 +64,7 @@ pub struct Touch {
     pub version: Version,
     /// Who made it.
     pub actor: Actor,
-    /// By which clock.
+    /// By which clock; a clock that ran ahead counts as the time of the commit.
     pub hlc: Hlc,
     /// The pointers that it touched.
     pub changed: Vec<Pointer>,
@@ -77,8 +77,8 @@ impl Touch {
             id: change.id,
             version: change.version,
             actor: change.actor.clone(),
-            hlc: change.hlc,
-            changed: change.changed.clone(),
+            hlc: change.hlc.min(Hlc::at(change.committed_at)),
+            changed: change.touched().cloned().collect(),
         }
     }
 

@@ -416,3 +416,94 @@ async fn p4_a_base_may_be_a_change_of_the_same_batch() {
     );
     assert_eq!(bench.data(TASK).await, json(r#"{"m":2,"n":3}"#));
 }
+
+async fn undo(bench: &Bench, agent: &str) -> syncline_model::change::Receipt {
+    let mut undo = bench.proposal(TASK, Operation::Rollback, "null");
+    undo.actor.agent = Some(Name::parse(agent).unwrap());
+    let undone = bench.workspace.undo(&Principal::owner(), undo).await;
+    undone.unwrap()
+}
+
+#[tokio::test]
+async fn p4_an_undo_leaves_what_others_wrote_since_whatever_is_declared() {
+    for declared in [
+        r#"{"schema":{"properties":{"s":{"x-merge":"last"}}}}"#,
+        r#"{"strategy":"latest_wins"}"#,
+        r#"{"fallback":"latest_wins"}"#,
+    ] {
+        let bench = Bench::new().await;
+        let (owner, kind) = (Principal::owner(), Kind::parse("task").unwrap());
+        let rules = json(declared);
+        let put = bench.proposal("task/any", Operation::Replace, "{}");
+        let declaring = bench.workspace.put_schema(&owner, &kind, &rules, put);
+        declaring.await.unwrap();
+        bench.create(TASK, r#"{"data":{"n":1,"s":"open"}}"#).await;
+        for (agent, body) in [
+            ("a", r#"{"data":{"n":2,"s":"doing"}}"#),
+            ("b", r#"{"data":{"s":"done"}}"#),
+        ] {
+            let mut proposal = bench.proposal(TASK, Operation::Merge, body);
+            proposal.actor.agent = Some(Name::parse(agent).unwrap());
+            bench.submit(proposal).await.unwrap();
+        }
+        undo(&bench, "a").await;
+        let left = json(r#"{"n":1,"s":"done"}"#);
+        assert_eq!(bench.data(TASK).await, left, "{declared}");
+    }
+}
+
+#[tokio::test]
+async fn an_undo_takes_back_what_waits_as_well() {
+    let bench = Bench::new().await;
+    bench.create(TASK, r#"{"data":{"n":1,"s":"open"}}"#).await;
+    bench.write_on("1", r#"{"data":{"s":"done"}}"#).await;
+    for (body, left) in [
+        (r#"{"data":{"s":"stuck"}}"#, r#"{"n":1,"s":"done"}"#),
+        (r#"{"data":{"n":7,"s":"stuck"}}"#, r#"{"n":1,"s":"done"}"#),
+    ] {
+        let proposal = bench.proposal(TASK, Operation::Merge, body);
+        let mut proposal = based(proposal, "1");
+        proposal.actor.agent = Some(Name::parse("late").unwrap());
+        let clash = bench.submit(proposal).await.unwrap();
+        assert_eq!(clash.outcome, Outcome::Conflict);
+        let undone = undo(&bench, "late").await;
+        assert!(undone.version > clash.version, "{undone:?}");
+        assert_eq!(bench.data(TASK).await, json(left));
+        assert!(bench.open_conflicts().await.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn p4_a_rollback_on_an_old_version_that_only_clashes_waits() {
+    let bench = Bench::new().await;
+    bench.create(TASK, r#"{"data":{"a":1}}"#).await;
+    for n in [2, 3] {
+        let body = format!(r#"{{"data":{{"a":{n}}}}}"#);
+        bench.merge(TASK, &body).await.unwrap();
+    }
+    let back = bench.proposal(TASK, Operation::Rollback, r#"{"version":1}"#);
+    let back = bench.submit(based(back, "2")).await.unwrap();
+    assert_eq!((back.outcome, back.conflicts.len()), (Outcome::Conflict, 1));
+    let waiting = bench.open_conflicts().await;
+    assert_eq!(waiting[0].ours, Some(Json::from(1u64)));
+}
+
+#[tokio::test]
+async fn blame_of_an_item_is_not_who_appended_another() {
+    let bench = Bench::new().await;
+    let steps = r#"{"data":{"s":[{"id":"s1","o":1},{"id":"s2","o":1}]}}"#;
+    bench.create(TASK, steps).await;
+    let set = r#"[{"op":"replace","path":"/data/s/1/o","value":2}]"#;
+    let append = r#"[{"op":"add","path":"/data/s/-","value":{"id":"s3"}}]"#;
+    for body in [set, append] {
+        let proposal = bench.proposal(TASK, Operation::Patch, body);
+        bench.submit(proposal).await.unwrap();
+    }
+    let set_by = async |path: &str| {
+        let (owner, line) = (Principal::owner(), address(TASK));
+        let blame = bench.workspace.blame(&owner, &line, path).await;
+        blame.unwrap().entry.change.version
+    };
+    assert_eq!(set_by("/data/s[id=s2]/o").await, Version(2));
+    assert_eq!(set_by("/data/s[id=s3]").await, Version(3));
+}

@@ -163,6 +163,19 @@ impl MergeRules {
         Ok(())
     }
 
+    /// Returns the rules but those by which the order of two writers decides.
+    #[must_use]
+    pub fn without_order(&self) -> MergeRules {
+        let mut left = MergeRules::default();
+        for (pattern, policy) in &self.policies {
+            if !matches!(policy, MergePolicy::Last | MergePolicy::First) {
+                let declared = left.declare_at(pattern.clone(), policy.clone());
+                declared.expect("there are no more of them than here");
+            }
+        }
+        left
+    }
+
     /// Reads an object from patterns to policies.
     pub fn from_json(value: &Json) -> Result<MergeRules, RulesError> {
         let object = value.as_object().ok_or(RulesError::NotObject)?;

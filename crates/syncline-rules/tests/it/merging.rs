@@ -8,7 +8,7 @@ use syncline_model::conflict::{Conflict, ConflictKind, ConflictState, Strategy};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, BranchName, Name, PrincipalId, Version};
-use syncline_model::json::{Json, Pointer};
+use syncline_model::json::{Json, Object, Pointer};
 use syncline_model::proposal::{Base, Operation, Proposal};
 use syncline_model::time::{Hlc, Timestamp};
 use syncline_rules::{
@@ -514,4 +514,92 @@ fn a_part_of_an_item_that_is_gone_is_no_choice() {
     assert_eq!(refusal.problem.code, Code::Invalid);
     let settled = settle_on(&step.head, &conflict, r#""choose":"theirs""#);
     assert_eq!(settled.head.document, step.head.document);
+}
+
+#[test]
+fn a_fallback_takes_what_a_strategy_leaves_and_overrules_none() {
+    let clash = |fallback: Strategy, strategy: Option<Strategy>| {
+        let mut meeting = Meeting::new(THEIRS, r#"{"data":{"s":"stuck"}}"#);
+        meeting.rules.fallback = fallback;
+        match strategy {
+            Some(strategy) => meeting.strategy(strategy).decide(),
+            None => meeting.decide(),
+        }
+    };
+    let shown = |decision: Decision| match decision {
+        Decision::Commit(steps) => {
+            let heads = steps.iter().map(|step| data(step).get("s").cloned());
+            let branches = steps.iter().filter(|step| step.change.branch.is_some());
+            (
+                branches.count(),
+                heads.last().unwrap(),
+                steps.last().unwrap().change.outcome,
+            )
+        }
+        other => panic!("{other:?}"),
+    };
+    let done = Some(Json::from("done"));
+    for fallback in [Strategy::LatestWins, Strategy::Manual, Strategy::KeepBoth] {
+        let (branches, head, outcome) = shown(clash(fallback, Some(Strategy::Manual)));
+        assert_eq!(
+            (branches, head, outcome),
+            (0, done.clone(), Outcome::Conflict)
+        );
+        let Decision::Refused(refusal) = clash(fallback, Some(Strategy::UserChoice)) else {
+            panic!("{fallback:?}")
+        };
+        assert_eq!(refusal.problem.code, Code::StaleBase);
+    }
+    let (_, head, outcome) = shown(clash(Strategy::LatestWins, None));
+    assert_eq!(
+        (head, outcome),
+        (Some(Json::from("stuck")), Outcome::Merged)
+    );
+    let asked = clash(Strategy::Manual, Some(Strategy::KeepBoth));
+    let fallen = clash(Strategy::KeepBoth, None);
+    assert_eq!(shown(asked), shown(fallen));
+    let Decision::Refused(refusal) = clash(Strategy::UserChoice, None) else {
+        panic!("it was not refused")
+    };
+    assert_eq!(refusal.problem.code, Code::StaleBase);
+}
+
+#[test]
+fn p9_more_conflicts_than_a_head_holds_are_refused_or_one() {
+    let fields = |value: u32, count: u32| {
+        let fields: Vec<_> = (0..count).map(|n| format!(r#""f{n}":{value}"#)).collect();
+        format!(r#"{{"data":{{{}}}}}"#, fields.join(","))
+    };
+    let mut whole = Meeting::new(&fields(1, 30), &fields(2, 30));
+    whole.rules.open_conflicts_max = 20;
+    let step = whole.step();
+    let [conflict] = &*step.head.conflicts else {
+        panic!("{:?}", step.head.conflicts)
+    };
+    assert_eq!((&*conflict.path, &*conflict.reason), ("", "bound"));
+    assert_eq!(data(&step).as_object().map(Object::len), Some(30));
+    let mut full = Meeting::new(&fields(1, 15), &fields(2, 15));
+    let first = full.step();
+    assert_eq!(first.head.conflicts.len(), 15);
+    let mut next = Meeting::new(&fields(1, 15), &fields(3, 15));
+    next.rules.open_conflicts_max = 20;
+    let line = next.proposal.context.clone();
+    let head = Arc::new(first.head.clone());
+    next.view.put_head(line.clone(), Some(head));
+    next.view.put_touches(line, Version(1), Vec::new());
+    let Decision::Refused(refusal) = next.decide() else {
+        panic!("it was not refused")
+    };
+    assert_eq!(refusal.problem.code, Code::TooLarge);
+}
+
+#[test]
+fn a_clock_that_ran_ahead_counts_as_the_commit_s_time() {
+    let step = Meeting::new(THEIRS, r#"{"data":{"s":"stuck"}}"#).step();
+    let mut change = step.change.clone();
+    change.hlc = Hlc::from_parts(u64::from(u32::MAX) << 12, 0);
+    let touch = Touch::of(&change);
+    assert_eq!(touch.hlc.millis(), change.committed_at.0.unsigned_abs());
+    change.hlc = Hlc::from_parts(5, 0);
+    assert_eq!(Touch::of(&change).hlc, change.hlc);
 }

@@ -117,6 +117,7 @@ pub const KEYS: &[Key] = &[
     key("ranks", Kind::Ranks, "", "ranks of sources for source_priority, such as person/ana=10, agent/claude-1=5; others have 0"),
     key("retention", Kind::Word(&["all", "daily", "tagged"]), "all", "which versions older than keep_all_days are kept, where their kind says nothing"),
     key("keep_all_days", Kind::Number(30, 36_500), "30", "for how many days all versions are kept, where older ones are thinned"),
+    key("max_open_conflicts", Kind::Number(1, 10_000), "1000", "the conflicts that wait on one context, or on one of its branches"),
     key("conflict_deadline_s", Kind::Number(1, 31_536_000), "300", "how long a conflict waits before it is more urgent"),
     key("webhooks_allow", Kind::List, "", "addresses, ranges such as 10.0.0.0/8, and hosts that webhooks may reach though they are not public; endpoints named so need no challenge"),
     key("webhooks_allow_http", Kind::Flag, "false", "whether webhooks may go to http:// URLs"),
