@@ -222,6 +222,10 @@ pub async fn past(
     let Some(change) = change else {
         return Ok(Past::Thinned(row));
     };
+    if change.id != row.change {
+        let why = format!("{address} v{version} is of another change than its record");
+        return Err(rotten(store, &RotError::Document(why)));
+    }
     let first = store
         .version(workspace, address, Version(1))
         .await

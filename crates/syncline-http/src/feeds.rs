@@ -13,7 +13,7 @@ use syncline_api::{
     ResetReason, Scope, write_line,
 };
 use syncline_delivery::{ChangeItem, Exclude, Feed, FeedRequest, Item, Opening, Shape};
-use syncline_engine::{Workspace, aside};
+use syncline_engine::{Principal, Workspace, aside};
 use syncline_model::cursor::Position;
 use syncline_model::json::{FieldError, Json, JsonWriter, Limits, Pointer};
 use syncline_model::time::Timestamp;
@@ -250,15 +250,21 @@ pub(crate) async fn stream(ask: Ask) -> Answer {
     let last = ask.header("last-event-id")?.filter(|id| !id.is_empty());
     let from = match last {
         Some(cursor) => From::Cursor(cursor.to_owned()),
+        None if ask.query.text("since") == Some("snapshot") => From::Snapshot,
         None => from(&ask.query, ask.query.text("after"))?.unwrap_or(From::Now),
     };
     let request = request(&ask, from)?;
+    let again = FeedRequest {
+        from: From::Snapshot,
+        ..request.clone()
+    };
     ask.wait_for_min_cursor(&workspace).await?;
     let seat = ask.node.seats.take(&principal.id)?;
     let mut bell = Bell::new(&workspace);
     let opened = Feed::open(workspace.clone(), principal.clone(), request).await?;
     let (mut feed, opening) = opened;
     bell.listen_for(&ask.node, &mut feed);
+    let again = (principal.clone(), again);
     let connection = ask.node.doors.engine.fresh_id().to_string();
     let key = (connection.as_str(), STREAM_SUB);
     let listed = ask.node.live.list(key, &workspace, &principal, &feed);
@@ -268,8 +274,8 @@ pub(crate) async fn stream(ask: Ask) -> Answer {
         bell,
         shape: feed.shape(),
         feed,
+        again,
         comment,
-        over: false,
         workspace,
         listed,
         _seat: seat,
@@ -313,8 +319,9 @@ struct Events {
     bell: Bell,
     feed: Feed,
     shape: Shape,
+    /// Who asked, and for what, from a snapshot on.
+    again: (Principal, FeedRequest),
     comment: Duration,
-    over: bool,
     workspace: Workspace,
     listed: Listed,
     _seat: Seat,
@@ -324,7 +331,10 @@ impl Events {
     /// Returns the next events' bytes, or `None` at the stream's end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if self.over {
+            if self.feed.is_over()
+                && let Err(problem) = self.begin_again().await
+            {
+                tracing::warn!(%problem, "an event stream could not begin again");
                 return None;
             }
             self.bell.silence();
@@ -338,7 +348,6 @@ impl Events {
             };
             self.node.sent.page(&self.workspace, &items);
             self.listed.note(&self.feed, &items);
-            self.over = self.feed.is_over();
             let mut text = String::new();
             items.iter().for_each(|item| self.push(&mut text, item));
             if !text.is_empty() {
@@ -363,6 +372,17 @@ impl Events {
                 return Some(Bytes::from_static(b":\n\n"));
             }
         }
+    }
+
+    /// Goes on with a snapshot after a `reset`. A browser that was left to come back by itself would
+    /// name the event before, and meet the same `reset` for ever.
+    async fn begin_again(&mut self) -> Result<(), Problem> {
+        let (principal, request) = self.again.clone();
+        let (mut feed, _) = Feed::open(self.workspace.clone(), principal, request).await?;
+        self.bell = Bell::new(&self.workspace);
+        self.bell.listen_for(&self.node, &mut feed);
+        self.feed = feed;
+        Ok(())
     }
 
     fn push(&self, text: &mut String, item: &Item) {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row};
 use syncline_model::ids::{Address, ChangeId, Seq, Version, WorkspaceId};
-use syncline_model::record::{IdRow, RecordHeader, RotError, StoredRecord};
+use syncline_model::record::{IdRow, RecordHash, RecordHeader, RotError, StoredRecord};
 use syncline_model::time::Timestamp;
 use syncline_store::{HeadBody, HeadRow, Rebuild, StoreError, VersionRow, WorkspaceRow};
 
@@ -200,7 +200,27 @@ pub(crate) fn records(
             break;
         }
     }
+    if let Some(first) = records.first() {
+        check_link(conn, *ws, &first.header)?;
+    }
+    for pair in records.windows(2) {
+        pair[1].header.check_follows(&pair[0].header.hash)?;
+    }
     frames::fill(conn, records)
+}
+
+/// Checks a record's header by the one before it, so that a time that rotted is not served.
+fn check_link(conn: &Connection, ws: i64, found: &RecordHeader) -> Result<(), StoreError> {
+    const LOG: &str = "SELECT log FROM workspace WHERE ws = ?1";
+    let seq = found.seq;
+    let before = match seq {
+        Seq(1) => first(conn, LOG, [ws], |row| {
+            Ok(RecordHash::genesis(&array(row, 0)?))
+        })?,
+        Seq(n) => header(conn, ws, Seq(n.saturating_sub(1)))?.map(|before| before.hash),
+    };
+    let before = before.ok_or(RotError::Chain(seq))?;
+    Ok(found.check_follows(&before)?)
 }
 
 /// One record, unless it was thinned.
@@ -210,6 +230,9 @@ pub(crate) fn record(
     seq: Seq,
 ) -> Result<Option<StoredRecord>, StoreError> {
     let stored = stored_record(conn, ws, seq, usize::MAX)?;
+    if let Some(stored) = &stored {
+        check_link(conn, ws, &stored.header)?;
+    }
     let stored = stored.into_iter().collect();
     Ok(frames::fill(conn, stored)?.pop())
 }
@@ -247,8 +270,9 @@ pub(crate) fn header(
 }
 
 fn committed_at(conn: &Connection, ws: i64, seq: Seq) -> Result<Timestamp, StoreError> {
-    let header = header(conn, ws, seq)?;
-    Ok(header.ok_or(RotError::Chain(seq))?.committed_at)
+    let header = header(conn, ws, seq)?.ok_or(RotError::Chain(seq))?;
+    check_link(conn, ws, &header)?;
+    Ok(header.committed_at)
 }
 
 /// Halves the log, since times never fall along it.
@@ -284,7 +308,9 @@ pub(crate) fn version_of(
     let found = first(conn, &sql, [pos(ws, seq)], |row| {
         rows::version(row, context, (version, seq))
     })?;
-    found.ok_or_else(|| RotError::Chain(seq).into())
+    let (row, header) = found.ok_or(RotError::Chain(seq))?;
+    check_link(conn, ws, &header)?;
+    Ok(row)
 }
 
 pub(crate) fn versions(

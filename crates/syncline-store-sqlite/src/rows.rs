@@ -201,12 +201,12 @@ pub(crate) fn change_id(row: &Row<'_>, at: usize) -> Result<ChangeId, StoreError
 /// The columns of `log` that [`version`] reads.
 pub(crate) const VERSION: &str = "ctx, version, header, change_id, hash, whole, length(body) = 0";
 
-/// Reads from a record's row what it says of the version that it made.
+/// Reads from a record's row what it says of the version that it made, and its header.
 pub(crate) fn version(
     row: &Row<'_>,
     (ctx, address): (i64, &Address),
     (version, seq): (Version, Seq),
-) -> Result<VersionRow, StoreError> {
+) -> Result<(VersionRow, RecordHeader), StoreError> {
     if (column::<i64>(row, 0)?, unsigned(row, 1)?) != (ctx, version.0) {
         return Err(rot(format!(
             "record {seq} is not that of {} v{version}",
@@ -217,17 +217,19 @@ pub(crate) fn version(
         .get_ref(2)
         .and_then(|value| Ok(value.as_blob()?))
         .map_err(reading)?;
-    Ok(VersionRow {
+    let header = RecordHeader::from_bytes(seq, header)?;
+    let row = VersionRow {
         address: address.clone(),
         version,
         seq,
-        committed_at: RecordHeader::from_bytes(seq, header)?.committed_at,
+        committed_at: header.committed_at,
         change: change_id(row, 3)?,
         hash: DocumentHash(array(row, 4)?),
         snapshot: None,
         whole: column(row, 5)?,
         thinned: column(row, 6)?,
-    })
+    };
+    Ok((row, header))
 }
 
 /// Reads a record from the columns `header, salt, body` that begin at `from`; it is not thinned,

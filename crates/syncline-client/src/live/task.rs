@@ -22,6 +22,8 @@ use crate::target::Endpoint;
 const WAITING_MAX: usize = 256;
 /// Bounds the frames that wait for the socket.
 const OUTGOING_MAX: usize = 64;
+/// A connection that lasted this long was no failure.
+const STEADY: Duration = Duration::from_secs(5);
 /// Silence of ours after which we send a heartbeat.
 const HEARTBEAT: Duration = Duration::from_secs(25);
 /// Silence of the node's, in heartbeats, after which the connection counts as lost.
@@ -36,6 +38,8 @@ pub(crate) struct Task {
     waiting: BTreeMap<u64, Waiting>,
     next_ref: u64,
     outgoing: VecDeque<String>,
+    /// How many connections failed or soon ended, one after the other.
+    failures: u32,
 }
 
 /// A submit that was not answered yet.
@@ -70,16 +74,22 @@ impl Task {
             waiting: BTreeMap::new(),
             next_ref: 1,
             outgoing: VecDeque::new(),
+            failures: 0,
         }
     }
 
     pub(crate) async fn run(mut self, socket: Socket, welcome: Welcome) {
         let mut opened = Some((socket, welcome));
         loop {
+            let since = Instant::now();
             let end = match opened.take() {
                 Some((socket, welcome)) => self.serve(socket, welcome).await,
                 None => return,
             };
+            // A node that lets us in and at once out again is not asked ten times a second.
+            if since.elapsed() > STEADY {
+                self.failures = 0;
+            }
             let end = match end {
                 End::Lost(problem) => match self.reconnect(problem).await {
                     Ok(again) => {
@@ -106,8 +116,9 @@ impl Task {
 
     /// Tries until the node lets us in again; commands are taken down meanwhile.
     async fn reconnect(&mut self, mut problem: Problem) -> Result<(Socket, Welcome), End> {
-        for failures in 0.. {
-            let retry = connect::backoff(failures, problem.retry_after_ms);
+        loop {
+            let retry = connect::backoff(self.failures, problem.retry_after_ms);
+            self.failures = self.failures.saturating_add(1);
             self.tell(Event::Disconnected { problem, retry })
                 .await
                 .map_err(|()| End::Unwanted)?;
@@ -128,7 +139,6 @@ impl Task {
                 Err(error) => problem = error,
             }
         }
-        Err(End::Unwanted)
     }
 
     async fn serve(&mut self, socket: Socket, welcome: Welcome) -> End {

@@ -286,6 +286,51 @@ async fn a_cursor_of_another_life_is_told_and_given_a_snapshot() {
     assert_eq!(stream.event().await.unwrap().kind, "change");
 }
 
+fn shown(event: &Event) -> Vec<&str> {
+    let contexts = event.data.get("contexts").unwrap().as_array().unwrap();
+    contexts.iter().map(|c| text(c, "context")).collect()
+}
+
+#[tokio::test]
+async fn a_stream_that_is_reset_goes_on_with_a_snapshot() {
+    let node = Node::start().await;
+    for (context, parent) in [
+        ("project/a", "global/main"),
+        ("project/z", "global/main"),
+        ("branch/b", "project/a"),
+        ("task/c", "branch/b"),
+    ] {
+        let body = format!(r#"{{"parent":"{parent}"}}"#);
+        let path = format!("/v1/contexts/{context}");
+        node.put(&path, &[], &body).await.ok();
+    }
+    let path = "/v1/changes/stream?scope=%5B%7B%22subtree%22:%22project/a%22%7D%5D";
+    let mut first = Stream::open(&node, &format!("{path}&since=snapshot"), "").await;
+    let snapshot = first.event().await.unwrap();
+    assert_eq!(shown(&snapshot), ["project/a", "branch/b", "task/c"]);
+    let id = snapshot.id.clone().unwrap();
+    let moved = r#"{"parent":"project/z"}"#;
+    node.merge("/v1/contexts/branch/b", &[], moved).await.ok();
+    // Whoever comes back by the event before is reset as well, and goes on as well.
+    let last = format!("last-event-id: {id}\r\n");
+    let mut second = Stream::open(&node, path, &last).await;
+    for stream in [&mut first, &mut second] {
+        let reset = stream.event().await.unwrap();
+        assert_eq!(
+            (reset.kind.as_str(), text(&reset.data, "reason")),
+            ("reset", "access")
+        );
+        let snapshot = stream.event().await.unwrap();
+        assert_eq!(shown(&snapshot), ["project/a"]);
+        assert!(snapshot.id.is_some_and(|now| now != id));
+    }
+    let titled = r#"{"title":"on"}"#;
+    node.merge("/v1/contexts/project/a", &[], titled).await.ok();
+    for stream in [&mut first, &mut second] {
+        assert_eq!(stream.event().await.unwrap().kind, "change");
+    }
+}
+
 #[tokio::test]
 async fn events_hold_any_text_on_one_line() {
     let node = Node::start().await;

@@ -382,6 +382,38 @@ async fn p1_rot_is_not_served() {
     assert!(rebuild.start.is_some() && replay(&rebuild).is_err());
 }
 
+/// A time is in a record's header alone: the record after it and the one before vouch for it.
+#[tokio::test]
+async fn p1_a_rotten_header_is_not_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let scribe = written(dir.path()).await;
+    let now = scribe.records[69].header.committed_at;
+    for (seq, version) in [(1, 1), (17, 9)] {
+        // A byte of the time, which the format byte comes before.
+        let rot = flip("log", "header", 70, &format!("pos & 0xFFFFFFFF = {seq}"));
+        assert_eq!(tamper(dir.path(), &rot), 1);
+        let (alpha, t0) = (&scribe.id, address("task/t0"));
+        let store = open(dir.path());
+        let before = Seq(seq - 1);
+        for found in [
+            store
+                .records(alpha, before, Seq(70), 9, 9_999)
+                .await
+                .map(drop),
+            store.record(alpha, Seq(seq)).await.map(drop),
+            store.version(alpha, &t0, Version(version)).await.map(drop),
+            store.versions(alpha, &t0, None, 99).await.map(drop),
+        ] {
+            assert!(matches!(found, Err(StoreError::Rot(_))), "{seq}: {found:?}");
+        }
+        assert!(matches!(store.health(), StoreHealth::Damaged(_)));
+        // Whoever asks for another time is not led astray.
+        assert_eq!(store.seq_at(alpha, now).await.unwrap(), Seq(70));
+        store.close().await.unwrap();
+        assert_eq!(tamper(dir.path(), &rot), 1);
+    }
+}
+
 #[tokio::test]
 async fn p3_change_ids_that_rot_are_named_and_not_served() {
     let dir = tempfile::tempdir().unwrap();
