@@ -212,7 +212,7 @@ pub const MESSAGES: &[MessageType] = &[
             may(
                 "ack",
                 Flag,
-                "With acknowledgements, as a durable subscription always is; not built yet without `durable`",
+                "With acknowledgements, as a durable subscription always is, and no other",
             ),
             may(
                 "durable",

@@ -81,19 +81,14 @@ impl Subscribe {
     }
 }
 
-/// What a subscription may say in PROTOCOL and no node can do yet.
-const SUBSCRIBE_NOT_BUILT: [&str; 1] = ["ack"];
-
 pub(super) fn read_subscribe(f: &mut Fields<'_>) -> Result<Subscribe, Problem> {
     let id = required_id(f, "id")?;
     if let Some(name) = f.parse("durable", parse_durable)? {
         return join_durable(f, id, name);
     }
-    for name in SUBSCRIBE_NOT_BUILT {
-        if f.optional(name).is_some() {
-            let at = f.at(name);
-            return Err(Problem::not_built(&format!("{name} of a subscription")).at(at));
-        }
+    if f.bool("ack")? == Some(true) {
+        let why = "only a durable subscription is acknowledged: `durable` names it";
+        return Err(FieldError::invalid(f.at("ack"), why).into());
     }
     if f.optional("mode").and_then(Json::as_str) == Some("replica") {
         return Err(Problem::not_built("mode replica").at(f.at("mode")));

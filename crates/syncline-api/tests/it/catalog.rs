@@ -7,6 +7,7 @@ use syncline_api::{
     write_heartbeat, write_lagging, write_leave, write_receipts, write_reset, write_snapshot,
     write_subscribed, write_welcome,
 };
+use syncline_model::ids::BranchName;
 use syncline_model::json::{Json, JsonWriter, Object, Pointer};
 
 use crate::samples::{address, change, head, id, json, text};
@@ -139,7 +140,11 @@ fn written() -> Vec<(&'static str, Write)> {
             ),
             (
                 "leave",
-                Box::new(move |w| write_leave(w, "s", 1, &address("task/a"), maybe("c"))),
+                Box::new(move |w| {
+                    let branch = full.then(|| BranchName::parse("try").unwrap());
+                    let line = address("task/a").line(branch.as_ref());
+                    write_leave(w, "s", 1, &line, maybe("c"));
+                }),
             ),
             ("begin", Box::new(|w| write_begin(w, "s", id(1)))),
             ("end", Box::new(|w| write_end(w, "s", id(1), "c"))),

@@ -176,7 +176,7 @@ fn each_wrong_field_is_named() {
         ),
         (
             r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"ack":true}"#,
-            Code::NotBuilt,
+            Code::Invalid,
             "/ack",
         ),
         (r#"{"type":"submit","id":"r"}"#, Code::Invalid, "/proposals"),
@@ -347,6 +347,7 @@ fn a_nodes_messages_are_written_and_read() {
             sub: "s1".into(),
             n: 4,
             address: address("task/a"),
+            branch: None,
             cursor: Some("c".into()),
         },
     );

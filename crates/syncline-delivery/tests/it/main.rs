@@ -51,12 +51,19 @@ impl Node {
     /// Starts a node whose recent records are few, so that followers also read the store.
     pub async fn start(faults: TestFaults) -> Node {
         let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000_000)));
+        Node::start_at(
+            clock,
+            Settings {
+                recent_bytes_max: 40_000,
+                faults,
+                ..Settings::default()
+            },
+        )
+        .await
+    }
+
+    pub async fn start_at(clock: Arc<ManualClock>, settings: Settings) -> Node {
         let store = Arc::new(MemoryStore::new());
-        let settings = Settings {
-            recent_bytes_max: 40_000,
-            faults,
-            ..Settings::default()
-        };
         let engine = Engine::open(store, clock, settings).await.unwrap();
         let workspace = engine.workspace(&WorkspaceId::default_workspace()).unwrap();
         let node = Node { engine, workspace };

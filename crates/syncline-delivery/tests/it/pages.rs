@@ -1,11 +1,17 @@
 //! Pages: bulks are whole, limits hold, and an ended feed stays ended.
 
-use syncline_api::{BulkMode, From, Mode, ResetReason, Scope, ScopeTerm};
-use syncline_delivery::{Feed, FeedRequest, Item};
-use syncline_engine::{Principal, TestFaults};
-use syncline_model::proposal::Operation;
+use std::sync::Arc;
 
-use crate::{Node, address};
+use syncline_api::{BulkMode, Filters, From, Mode, ResetReason, Scope, ScopeTerm, write_leave};
+use syncline_delivery::{Digester, Feed, FeedRequest, Item};
+use syncline_engine::{ManualClock, Principal, Settings, TestFaults};
+use syncline_model::ids::BranchName;
+use syncline_model::json::{Json, JsonWriter, Pointer};
+use syncline_model::proposal::Operation;
+use syncline_model::time::Timestamp;
+use syncline_rules::{Retention, Then};
+
+use crate::{Node, address, json};
 
 fn request(scope: Scope, from: From) -> FeedRequest {
     FeedRequest::new(scope, from)
@@ -98,6 +104,41 @@ async fn contexts_enter_and_leave_a_scope() {
         words(&feed.next_page(10, 1 << 20).await.unwrap()),
         ["leave"]
     );
+}
+
+#[tokio::test]
+async fn a_branch_that_leaves_takes_main_with_it_nowhere() {
+    let node = Node::start(TestFaults::default()).await;
+    node.write("task/a", Operation::Create, r#"{"labels":{"area":"u"}}"#)
+        .await
+        .unwrap();
+    let on_branch = |operation, body| {
+        let mut proposal = node.proposal("task/a", operation, body);
+        proposal.branch = Some(BranchName::parse("try").unwrap());
+        proposal
+    };
+    let owner = Principal::owner();
+    let begin = on_branch(Operation::Create, "{}");
+    node.workspace
+        .create_branch(&owner, begin, None)
+        .await
+        .unwrap();
+    let labels = json(r#"[{"label":{"area":"u"}}]"#);
+    let scope = Scope::read(&labels, &Pointer::root()).unwrap();
+    let mut feed = open(&node, scope, From::Now).await;
+    let away = on_branch(Operation::Merge, r#"{"labels":{"area":"v"}}"#);
+    node.workspace.submit(&owner, away).await.unwrap();
+    let items = feed.next_page(9, 1 << 20).await.unwrap();
+    assert_eq!(words(&items), ["leave"]);
+    let Item::Leave { entry, .. } = &items[0] else {
+        panic!("{items:?}")
+    };
+    assert_eq!(entry.change.branch, Some(BranchName::parse("try").unwrap()));
+    let mut w = JsonWriter::new();
+    write_leave(&mut w, "s", 1, &entry.change.line(), None);
+    let written = json(&w.into_string());
+    assert_eq!(written.get("branch"), Some(&Json::from("try")));
+    assert_eq!(written.get("context"), Some(&Json::from("task/a")));
 }
 
 #[tokio::test]
@@ -383,4 +424,68 @@ async fn each_form_is_encoded_once_and_shared() {
         let same = first.iter().filter(|body| *body == one).count();
         assert_eq!(same, 1, "form {index} is another's: {one}");
     }
+}
+
+/// A node that keeps of each context what is tagged and what is new, with a context that was
+/// written long ago and deleted today.
+async fn with_an_old_context() -> (Node, Feed) {
+    let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000_000)));
+    let mut settings = Settings::default();
+    settings.rules.retention = Some(Retention::new(30, Then::Tagged).unwrap());
+    let node = Node::start_at(clock.clone(), settings).await;
+    for n in 0..3 {
+        let body = format!(r#"{{"state":"active","data":{{"n":{n}}}}}"#);
+        node.write("task/old", Operation::Merge, &body)
+            .await
+            .unwrap();
+    }
+    clock.advance_ms(60 * 86_400_000);
+    let feed = open(&node, Scope::workspace(), From::Now).await;
+    (node, feed)
+}
+
+#[tokio::test]
+async fn p5_a_deletion_whose_version_before_was_thinned_is_told() {
+    let (node, feed) = with_an_old_context().await;
+    let (cursor, owner) = (feed.cursor(), Principal::owner());
+    node.write("task/old", Operation::Delete, "null")
+        .await
+        .unwrap();
+    node.write("task/new", Operation::Create, r#"{"state":"active"}"#)
+        .await
+        .unwrap();
+    let thinned = node.workspace.compact(&owner, false).await.unwrap();
+    assert_eq!(thinned.thinned, 3);
+    let filter = json(r#"{"exact":{"state":"active"}}"#);
+    let filtered = FeedRequest {
+        filter: Filters::read(&filter, &Pointer::root()).unwrap(),
+        ..request(Scope::workspace(), From::Cursor(cursor))
+    };
+    let opened = Feed::open(node.workspace.clone(), owner, filtered).await;
+    let (mut feed, opening) = opened.unwrap();
+    assert!(opening.recovered);
+    let items = feed.next_page(9, 1 << 20).await.unwrap();
+    assert_eq!(words(&items), ["change", "change"]);
+    let context = |item: &Item| item.entry().unwrap().change.context.to_string();
+    assert_eq!(
+        items.iter().map(context).collect::<Vec<_>>(),
+        ["task/old", "task/new"]
+    );
+}
+
+#[tokio::test]
+async fn p5_a_digest_from_a_version_that_was_thinned_shows_all() {
+    let (node, feed) = with_an_old_context().await;
+    let (cursor, owner) = (feed.cursor(), Principal::owner());
+    node.write("task/old", Operation::Merge, r#"{"data":{"n":9}}"#)
+        .await
+        .unwrap();
+    let thinned = node.workspace.compact(&owner, false).await.unwrap();
+    assert_eq!(thinned.thinned, 3);
+    let asked = request(Scope::workspace(), From::Cursor(cursor));
+    let digester = Digester::new(node.workspace.clone(), owner, &asked).unwrap();
+    let texts = digester.digest(asked, 10_000).await.unwrap().contexts;
+    let shown = json(&texts[0]);
+    let n = shown.get("snapshot").and_then(|s| s.get("data")?.get("n"));
+    assert_eq!(n, Some(&Json::from(9u64)), "{texts:?}");
 }
