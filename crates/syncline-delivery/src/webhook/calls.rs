@@ -348,6 +348,7 @@ impl Webhooks {
             outstanding: rows::events(workspace, id).await?.len(),
             in_flight: 0,
             behind: workspace.tail().seq.0.saturating_sub(at),
+            stuck: None,
             state,
         })
     }

@@ -101,6 +101,8 @@ pub(crate) struct Desk {
     /// There is more to read than a turn takes.
     more: bool,
     wake_at: Option<Timestamp>,
+    /// Why it cannot go on, since when.
+    stuck: Option<(Timestamp, String)>,
 }
 
 impl Desk {
@@ -125,6 +127,7 @@ impl Desk {
             tests: JoinSet::new(),
             more: false,
             wake_at: None,
+            stuck: None,
         }
     }
 
@@ -142,9 +145,15 @@ impl Desk {
             } else {
                 Ok(())
             };
-            if let Err(problem) = turned {
-                tracing::warn!(webhook = %self.id, %problem, "a webhook cannot go on for now");
-                self.wake_in(STORE_WAIT);
+            match turned {
+                Ok(()) => self.stuck = None,
+                Err(problem) => {
+                    tracing::warn!(webhook = %self.id, %problem, "a webhook cannot go on for now");
+                    let since = self.now();
+                    let since = self.stuck.take().map_or(since, |(since, _)| since);
+                    self.stuck = Some((since, problem.to_string()));
+                    self.wake_in(STORE_WAIT);
+                }
             }
             self.tally.note(self.noted());
             let sleep = self.sleep();
@@ -450,6 +459,7 @@ impl Desk {
             outstanding: self.machine.outstanding(),
             in_flight: self.machine.in_flight(),
             behind: tail.0.saturating_sub(self.read_to().0),
+            stuck: self.stuck.clone(),
         }
     }
 

@@ -18,6 +18,8 @@ pub struct Standing {
     pub in_flight: usize,
     /// Records that it has not read.
     pub behind: u64,
+    /// Why it cannot go on reading or keeping, since when.
+    pub stuck: Option<(Timestamp, String)>,
 }
 
 impl Standing {
@@ -29,6 +31,8 @@ impl Standing {
             "off"
         } else if !self.proved {
             "unverified"
+        } else if self.stuck.is_some() {
+            "stuck"
         } else if self.state.failing_since.is_some() || self.circuit(now) != "closed" {
             "failing"
         } else {
@@ -55,6 +59,9 @@ impl Standing {
         if let Some(disabled) = &state.disabled {
             let (at, reason) = (disabled.at, &disabled.reason);
             return Some(format!("disabled since {at}: {reason}"));
+        }
+        if let Some((since, why)) = &self.stuck {
+            return Some(format!("it cannot go on since {since}: {why}"));
         }
         let why = state.last_error.as_deref().unwrap_or("its endpoint fails");
         if !self.proved && state.challenges > 0 {

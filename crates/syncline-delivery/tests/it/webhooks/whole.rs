@@ -493,6 +493,13 @@ async fn gone_disables_until_its_owner_enables() {
     let trouble = trouble.unwrap();
     assert!(trouble.starts_with("disabled since 20"), "{trouble}");
     assert!(trouble.ends_with("410 Gone"), "{trouble}");
+    // One that cannot read on says that as well (P10).
+    let mut stuck = shown.standing.clone();
+    stuck.state.disabled = None;
+    stuck.stuck = Some((Timestamp(0), "a record is rotten".to_owned()));
+    assert_eq!(stuck.word(&shown.definition, Timestamp(0)), "stuck");
+    let trouble = stuck.trouble(&shown.definition, Timestamp(0)).unwrap();
+    assert!(trouble.ends_with("a record is rotten"), "{trouble}");
     bench.set("task/a", 2).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(bench.endpoint.events().len(), 1);
