@@ -232,3 +232,14 @@ async fn wrong_arguments_are_named() {
         assert_eq!(pointer, format!("/{word}"), "{arguments}");
     }
 }
+
+#[tokio::test]
+async fn a_write_may_say_what_becomes_of_a_clash() {
+    let (_house, mut one, ..) = clashed("").await;
+    let kept = r#""base":1,"body":{"data":{"s":"mine"}},"strategy":"keep_both""#;
+    let kept = write(&mut one, kept).await;
+    assert_eq!(text(&kept, "/outcome"), "kept_both");
+    let wrong = r#"{"context":"task/a","base":1,"body":{},"strategy":"keep"}"#;
+    let wrong = one.bad("context_write", wrong).await;
+    assert!(wrong.text.contains("keep_both"), "{}", wrong.text);
+}
