@@ -263,10 +263,8 @@ impl Workspace {
         path: &str,
     ) -> Result<Blame, Problem> {
         let head = self.get(principal, line, When::Head).await?;
-        let keyed = KeyedPath::parse(path).map_err(|error| {
-            Problem::new(Code::Invalid, error.to_string()).at(Pointer::from_static("/path"))
-        })?;
         let document = head.document.to_json();
+        let keyed = path_in(&document, path)?;
         let Some(place) = keyed.resolve(&document) else {
             let detail = format!(
                 "context \"{}\" has nothing at {path}",
@@ -322,6 +320,20 @@ impl Workspace {
             true => Ok(entry),
             false => Err(gone()),
         }
+    }
+}
+
+/// Reads a path as it is meant in a document: a plain JSON Pointer counts as one wherever it leads
+/// somewhere, also through names with brackets.
+fn path_in(document: &Json, path: &str) -> Result<KeyedPath, Problem> {
+    let plain = Pointer::parse(path)
+        .ok()
+        .map(|pointer| KeyedPath::from_members(pointer.tokens().iter().map(|token| &**token)));
+    match plain.filter(|plain| plain.resolve(document).is_some()) {
+        Some(plain) => Ok(plain),
+        None => KeyedPath::parse(path).map_err(|error| {
+            Problem::new(Code::Invalid, error.to_string()).at(Pointer::from_static("/path"))
+        }),
     }
 }
 

@@ -506,4 +506,11 @@ async fn blame_of_an_item_is_not_who_appended_another() {
     };
     assert_eq!(set_by("/data/s[id=s2]/o").await, Version(2));
     assert_eq!(set_by("/data/s[id=s3]").await, Version(3));
+    assert_eq!(set_by("/data/s/2").await, Version(3));
+    let odd = bench
+        .merge(TASK, r#"{"data":{"a[0]":1,"[x":2}}"#)
+        .await
+        .unwrap();
+    assert_eq!(set_by("/data/a[0]").await, odd.version.unwrap());
+    assert_eq!(set_by("/data/[x").await, odd.version.unwrap());
 }
