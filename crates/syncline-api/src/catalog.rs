@@ -167,6 +167,7 @@ pub const MESSAGES: &[MessageType] = &[
             ),
             may("agent", Text, "Who acts under the key"),
             may("session", Text, "The agent's session"),
+            may("provider", Text, "Whose model or service it is"),
             may("capabilities", Any, "What the client can do"),
         ],
         &["welcome", "error"],

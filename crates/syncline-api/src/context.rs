@@ -105,15 +105,8 @@ impl ContextView {
     pub fn to_json(&self) -> Json {
         let mut actor = Object::new();
         actor.insert("id", Json::from(self.actor.id.as_str()));
-        let named = [
-            ("agent", &self.actor.agent),
-            ("session", &self.actor.session),
-            ("tool_call", &self.actor.tool_call),
-        ];
-        for (key, name) in named {
-            if let Some(name) = name {
-                actor.insert(key, Json::from(name.as_str()));
-            }
+        for (key, name) in self.actor.named() {
+            actor.insert(key, Json::from(name.as_str()));
         }
         let mut view = self.document.object().clone();
         view.insert("context", Json::from(self.context.as_str()));

@@ -33,6 +33,8 @@ pub struct ClientOptions {
     pub agent: Option<Name>,
     /// The agent's session, recorded as the actor's.
     pub session: Option<Name>,
+    /// Whose model or service it is, recorded as the actor's.
+    pub provider: Option<Name>,
     /// How long to connect, and how long one request may take beyond what it asks to wait.
     pub timeout: Duration,
 }
@@ -44,6 +46,7 @@ impl Default for ClientOptions {
             workspace: None,
             agent: None,
             session: None,
+            provider: None,
             timeout: Duration::from_secs(30),
         }
     }
@@ -263,6 +266,10 @@ impl Client {
             (
                 "syncline-session",
                 options.session.as_ref().map(Name::as_str),
+            ),
+            (
+                "syncline-provider",
+                options.provider.as_ref().map(Name::as_str),
             ),
         ];
         for (name, value) in named {

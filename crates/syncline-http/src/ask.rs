@@ -63,6 +63,7 @@ impl Ask {
             agent: self.parsed("syncline-agent", Name::parse)?,
             session: self.parsed("syncline-session", Name::parse)?,
             tool_call: self.parsed("syncline-tool-call", Name::parse)?,
+            provider: self.parsed("syncline-provider", Name::parse)?,
             ..Actor::from_principal(self.principal()?.id)
         })
     }

@@ -502,6 +502,7 @@ pub fn read_actor(value: &Json, at: &Pointer) -> Result<Actor, FieldError> {
         agent: f.parse("agent", Name::parse)?,
         session: f.parse("session", Name::parse)?,
         tool_call: f.parse("tool_call", Name::parse)?,
+        provider: f.parse("provider", Name::parse)?,
     })
 }
 

@@ -23,6 +23,8 @@ pub struct Actor {
     pub session: Option<Name>,
     /// The tool call that wrote, by its own word.
     pub tool_call: Option<Name>,
+    /// Whose model or service it is, by its own word: `openai`.
+    pub provider: Option<Name>,
 }
 
 impl Actor {
@@ -33,22 +35,28 @@ impl Actor {
             agent: None,
             session: None,
             tool_call: None,
+            provider: None,
         }
+    }
+
+    /// Returns what it says of itself, under the names of the wire.
+    pub fn named(&self) -> impl Iterator<Item = (&'static str, &Name)> {
+        let all = [
+            ("agent", &self.agent),
+            ("session", &self.session),
+            ("tool_call", &self.tool_call),
+            ("provider", &self.provider),
+        ];
+        all.into_iter()
+            .filter_map(|(key, name)| Some((key, name.as_ref()?)))
     }
 
     /// Writes the wire form, `{"id":…,"agent":…}`.
     pub fn write(&self, w: &mut JsonWriter) {
         w.begin_object();
         w.field_str("id", self.id.as_str());
-        let named = [
-            ("agent", &self.agent),
-            ("session", &self.session),
-            ("tool_call", &self.tool_call),
-        ];
-        for (key, name) in named {
-            if let Some(name) = name {
-                w.field_str(key, name.as_str());
-            }
+        for (key, name) in self.named() {
+            w.field_str(key, name.as_str());
         }
         w.end_object();
     }

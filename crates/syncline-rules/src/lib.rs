@@ -53,8 +53,11 @@ pub struct Rules {
     pub fallback: Strategy,
     /// Which old versions are taken away, where a kind says nothing; `None` keeps all for ever.
     pub retention: Option<Retention>,
-    /// Ranks of sources, by principal or `agent/<name>`; others have rank 0.
+    /// Ranks of sources, by principal, `agent/<name>`, `provider/<name>` or `node/<name>`; others
+    /// have rank 0.
     pub ranks: Vec<(String, i64)>,
+    /// The name of the node that all writes come to, as long as there are no others.
+    pub node: String,
     /// Bounds the conflicts that wait on one line of versions: each stands in its head.
     pub open_conflicts_max: usize,
     /// How long a conflict may wait before it is more urgent, in milliseconds.
@@ -73,6 +76,7 @@ impl Default for Rules {
             fallback: Strategy::Manual,
             retention: None,
             ranks: Vec::new(),
+            node: String::new(),
             open_conflicts_max: 1_000,
             conflict_deadline_ms: 300_000,
             clock_ahead_max_ms: 60_000,
@@ -81,8 +85,9 @@ impl Default for Rules {
 }
 
 impl Rules {
-    fn rank(&self, actor: &Actor) -> i64 {
-        merging::rank_of(&self.ranks, actor)
+    /// Returns the rank of who acts, for [`Strategy::SourcePriority`].
+    pub fn rank(&self, actor: &Actor) -> i64 {
+        merging::rank_of(&self.ranks, actor, &self.node)
     }
 
     fn apply_limits(&self) -> ApplyLimits {

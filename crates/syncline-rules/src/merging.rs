@@ -10,7 +10,7 @@ use syncline_model::change::Outcome;
 use syncline_model::conflict::{Conflict, ConflictId, ConflictKind, ConflictState, Strategy};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
-use syncline_model::ids::Version;
+use syncline_model::ids::{Name, Version};
 use syncline_model::json::{Json, JsonWriter, Pointer};
 use syncline_model::proposal::{Actor, Base, Proposal};
 use syncline_model::time::{Hlc, Timestamp};
@@ -422,17 +422,20 @@ pub fn value_at(conflict: &Conflict, document: Option<&Json>) -> Option<Json> {
     path.get(document?).cloned()
 }
 
-/// Says which actor's rank counts: the principal's own, else the agent's that it names.
-pub fn rank_of(ranks: &[(String, i64)], actor: &Actor) -> i64 {
+/// Says which rank counts: the principal's own, else that of the agent or the provider that it
+/// names, else that of the node.
+pub fn rank_of(ranks: &[(String, i64)], actor: &Actor, node: &str) -> i64 {
     let of = |name: &str| {
         ranks
             .iter()
             .find(|(known, _)| known == name)
             .map(|(_, rank)| *rank)
     };
-    let agent = actor.agent.as_ref();
+    let named = |kind: &str, name: &Option<Name>| of(&format!("{kind}/{}", name.as_ref()?));
     of(actor.id.as_str())
-        .or_else(|| of(&format!("agent/{}", agent?)))
+        .or_else(|| named("agent", &actor.agent))
+        .or_else(|| named("provider", &actor.provider))
+        .or_else(|| of(&format!("node/{node}")))
         .unwrap_or(0)
 }
 

@@ -53,6 +53,9 @@ pub struct Global {
     /// The agent's session, recorded with each change.
     #[arg(long, global = true, value_name = "NAME")]
     pub session: Option<String>,
+    /// Whose model or service acts, recorded with each change.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub provider: Option<String>,
     /// The settings file.
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,

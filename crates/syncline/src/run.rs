@@ -42,6 +42,7 @@ impl Run {
         flag("workspace", global.workspace.clone());
         flag("agent", global.agent.clone());
         flag("session", global.session.clone());
+        flag("provider", global.provider.clone());
         let environment: Vec<_> = std::env::vars_os().collect();
         let config = global.config.clone();
         let settings = Settings::load(&Sources {
@@ -94,6 +95,7 @@ impl Run {
             workspace: workspace.map_err(|error| Failure::usage(format!("workspace: {error}")))?,
             agent: name("agent")?,
             session: name("session")?,
+            provider: name("provider")?,
             ..ClientOptions::default()
         })
     }

@@ -28,6 +28,8 @@ pub struct Hello {
     pub agent: Option<Name>,
     /// The agent's session, by its own word.
     pub session: Option<Name>,
+    /// Whose model or service it is, by its own word.
+    pub provider: Option<Name>,
     /// What the client can do; nothing is defined yet.
     pub capabilities: Json,
 }
@@ -306,6 +308,7 @@ fn read_hello(f: &mut Fields<'_>) -> Result<Hello, FieldError> {
         workspace: f.parse("workspace", WorkspaceId::parse)?,
         agent: f.parse("agent", Name::parse)?,
         session: f.parse("session", Name::parse)?,
+        provider: f.parse("provider", Name::parse)?,
         capabilities: f.optional("capabilities").cloned().unwrap_or_default(),
     })
 }
@@ -321,6 +324,7 @@ fn write_hello(w: &mut JsonWriter, hello: &Hello) {
     );
     optional(w, "agent", hello.agent.as_ref().map(Name::as_str));
     optional(w, "session", hello.session.as_ref().map(Name::as_str));
+    optional(w, "provider", hello.provider.as_ref().map(Name::as_str));
     if !hello.capabilities.is_null() {
         w.field_json("capabilities", &hello.capabilities);
     }

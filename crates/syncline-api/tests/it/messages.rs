@@ -223,6 +223,7 @@ fn clients_messages_round_trip() {
             workspace: Some(WorkspaceId::parse("w").unwrap()),
             agent: Some(Name::parse("a").unwrap()),
             session: Some(Name::parse("s").unwrap()),
+            provider: Some(Name::parse("openai").unwrap()),
             capabilities: json(r#"{"x":1}"#),
         }),
         ClientMessage::Subscribe(Subscribe {

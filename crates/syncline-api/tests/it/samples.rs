@@ -34,6 +34,7 @@ pub fn actor() -> Actor {
         agent: Some(Name::parse("claude-1").unwrap()),
         session: Some(Name::parse("s-9").unwrap()),
         tool_call: Some(Name::parse("t-3").unwrap()),
+        provider: None,
     }
 }
 

@@ -48,6 +48,7 @@ async fn open_now(
         workspace: options.workspace.clone(),
         agent: options.agent.clone(),
         session: options.session.clone(),
+        provider: options.provider.clone(),
         capabilities: Json::Null,
     });
     socket

@@ -61,7 +61,7 @@ pub fn document() -> String {
 const DESCRIPTION: &str = "\
 Every TCP request carries `Authorization: Bearer` (`/healthz`, `/readyz` and the upgrade to \
 `/v1/sync` may go without). `Syncline-Workspace` names the workspace (default `default`); \
-`Syncline-Agent` and `Syncline-Session` name who acts under the key. Any call may answer 400 \
+`Syncline-Agent`, `Syncline-Session` and `Syncline-Provider` name who acts under the key. Any call may answer 400 \
 (a query, header or cursor that is not understood), 401, 403 (a foreign Origin), 408, 413, 421 \
 (a foreign Host), 429, 431, 500, 501 (not built yet) and 503, always as RFC 9457 problems. An \
 address, kind or owner that is wrong is 422, in a path as in a query. A flag of a query is \
@@ -100,7 +100,12 @@ fn operation_id(call: &Call) -> String {
     words.fold(method, |id, word| format!("{id}_{word}"))
 }
 
-const EVERY_CALL: [&str; 3] = ["Syncline-Workspace", "Syncline-Agent", "Syncline-Session"];
+const EVERY_CALL: [&str; 4] = [
+    "Syncline-Workspace",
+    "Syncline-Agent",
+    "Syncline-Session",
+    "Syncline-Provider",
+];
 
 fn parameters(call: &Call) -> Json {
     let in_path = call

@@ -119,6 +119,7 @@ async fn greet(
     let actor = Actor {
         agent: hello.agent,
         session: hello.session,
+        provider: hello.provider,
         ..Actor::from_principal(principal.id.clone())
     };
     let welcome = Welcome {

@@ -182,6 +182,27 @@ fn the_higher_rank_wins_and_equal_ranks_fall_back() {
     let step = meeting.step();
     assert_eq!(step.change.outcome, Outcome::Merged);
     assert_eq!(data(&step).get("s"), Some(&Json::from("stuck")));
+    // Who has no rank has that of its agent, else of its provider, else of the node.
+    let name = |text: &str| Some(Name::parse(text).unwrap());
+    meeting.proposal.actor.agent = name("claude-1");
+    meeting.proposal.actor.provider = name("anthropic");
+    meeting.rules.node = "laptop".to_owned();
+    let ranks = [
+        ("node/laptop", 1),
+        ("provider/anthropic", 2),
+        ("agent/claude-1", 3),
+    ];
+    for (own, rank) in ranks {
+        meeting.rules.ranks.retain(|(name, _)| name != "person/ana");
+        meeting.rules.ranks.push((own.to_owned(), rank));
+        assert_eq!(meeting.rules.rank(&meeting.proposal.actor), rank, "{own}");
+    }
+    // All who write to one node have its rank, and so nobody is above another by that.
+    meeting.proposal.actor.agent = None;
+    meeting.proposal.actor.provider = None;
+    assert_eq!(meeting.step().change.outcome, Outcome::Conflict);
+    meeting.proposal.actor.provider = name("anthropic");
+    assert_eq!(meeting.step().change.outcome, Outcome::Merged);
 }
 
 #[test]

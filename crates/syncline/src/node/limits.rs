@@ -29,6 +29,7 @@ pub fn engine(settings: &Settings, faults: TestFaults) -> syncline_engine::Setti
         .iter()
         .filter_map(|text| rank(text))
         .collect();
+    engine.rules.node = super::files::host_name();
     engine.rules.open_conflicts_max = settings.size("max_open_conflicts");
     engine.rules.conflict_deadline_ms = i64::try_from(settings.number("conflict_deadline_s"))
         .unwrap_or(i64::MAX / 1_000)

@@ -99,8 +99,8 @@ impl Value {
     }
 }
 
-/// What has a rank: who may act, and agents by their own word.
-const RANKED: [&str; 3] = ["person", "service", "agent"];
+/// What has a rank: who may act, what they say of themselves, and the node that they write to.
+const RANKED: [&str; 5] = ["person", "service", "agent", "provider", "node"];
 
 /// Reads `person/ana=10`.
 pub fn rank(text: &str) -> Option<(String, i64)> {
@@ -113,7 +113,7 @@ pub fn rank(text: &str) -> Option<(String, i64)> {
 fn ranked(items: Vec<String>) -> Result<Value, String> {
     match items.iter().find(|item| rank(item).is_none()) {
         Some(item) => Err(format!(
-            "is a list such as person/ana=10 or agent/claude-1=5, of person, service and agent, and \
+            "is a list such as person/ana=10 or agent/claude-1=5, of person, service, agent, provider and node, and \
             {item:?} is not"
         )),
         None => Ok(Value::List(items)),
