@@ -51,7 +51,7 @@ fn reads() -> Vec<Call> {
             query: &["from", "to", "branch"],
             headers: READ_HEADERS,
             answers: &[(200, "Diff")],
-            problems: &[404, 422],
+            problems: &[404, 410, 422],
             ..plain(
                 Method::GET,
                 "/v1/contexts/{kind}/{id}/diff",
