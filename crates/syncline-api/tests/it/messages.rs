@@ -347,6 +347,7 @@ fn a_nodes_messages_are_written_and_read() {
             sub: "s1".into(),
             n: 4,
             address: address("task/a"),
+            branch: None,
             cursor: Some("c".into()),
         },
     );

@@ -347,15 +347,29 @@ async fn a_digest_makes_many_changes_one_and_keeps_to_its_budget() {
     }
     assert_eq!(changes, 21);
     assert!((3..21).contains(&answers), "{answers} answers");
-    node.get("/v1/changes?digest=true&budget_bytes=0")
-        .await
-        .problem(400, "bad_request");
+    // What would change nothing is refused, with its place.
+    for (query, place) in [
+        ("digest=true&budget_bytes=0", "/budget_bytes"),
+        ("digest=true&mode=thin", "/mode"),
+        ("digest=true&old=true", "/old"),
+        ("digest=true&fields=/data", "/fields"),
+        ("budget_bytes=2500", "/budget_bytes"),
+        ("digest=false&budget_bytes=2500", "/budget_bytes"),
+    ] {
+        let refused = node.get(&format!("/v1/changes?{query}")).await;
+        let problem = refused.problem(400, "bad_request");
+        assert_eq!(text(&problem, "pointer"), place, "{query}");
+    }
+    node.get("/v1/changes?digest=true&old=false").await.ok();
     // Of what is durable, too.
     define(
         &node,
         r#"{"name":"ci","from":"start","scope":[{"context":"task/t1"}]}"#,
     )
     .await;
+    node.get(&format!("{S}/ci/next?budget_bytes=2500"))
+        .await
+        .problem(400, "bad_request");
     let digest = node
         .get(&format!("{S}/ci/next?digest=true"))
         .await
