@@ -10,7 +10,7 @@ use syncline_model::ids::{Address, Seq, Version};
 use syncline_model::json::Json;
 use syncline_model::proposal::{Base, Precondition, Proposal};
 use syncline_model::time::Timestamp;
-use syncline_rules::{ANCESTORS_MAX, Principal, Subject, View, place_of, visible};
+use syncline_rules::{ANCESTORS_MAX, Principal, Subject, View, named, place_of, visible};
 use syncline_store::{ContextList, HeadRow, ListQuery, PageKey, Sort};
 
 use crate::aside::aside;
@@ -72,14 +72,6 @@ pub(crate) fn not_found(address: &Address) -> Problem {
         (context, None) => format!("there is no context \"{context}\""),
     };
     Problem::new(Code::NotFound, detail)
-}
-
-/// Names a line of versions for people.
-pub(crate) fn named(line: &Address) -> String {
-    match line.of_line() {
-        (context, Some(branch)) => format!("branch \"{branch}\" of context \"{context}\""),
-        (context, None) => format!("context \"{context}\""),
-    }
 }
 
 fn deleted(head: &Head) -> Problem {

@@ -87,7 +87,7 @@ fn lists() -> Vec<Call> {
         ..plain(
             Method::GET,
             "/v1/contexts",
-            "List contexts",
+            "List contexts; cursor is the log's place before the first page was read, to go on from",
             handler!(lists::list),
         )
     }]

@@ -234,6 +234,19 @@ async fn consumers_wait_share_and_give_up() {
         (1, "it hurts")
     );
     assert_eq!(text(&letters[0], "cursor"), cursor);
+    // What was given up was not acknowledged, though the place moves over it.
+    let log = node.get("/v1/contexts/task/a/versions").await.ok().json();
+    let change = text(&log.get("versions").unwrap().as_array().unwrap()[1], "id").to_owned();
+    let explained = node
+        .get(&format!(
+            "/v1/explain/delivery?subscription=ci&change={change}"
+        ))
+        .await
+        .ok()
+        .json();
+    let found = &explained.get("subscribers").unwrap().as_array().unwrap()[0];
+    assert_eq!(found.get("acknowledged"), Some(&Json::from(false)));
+    assert_eq!(text(found.get("queue").unwrap(), "state"), "dead");
     let rest = next(&node, "consumer=x").await;
     assert_eq!(told(&rest[0]), ("task/a".to_owned(), 2, 1));
     let replay = format!("{S}/ci/dead/{cursor}/replay");
