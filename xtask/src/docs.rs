@@ -1,7 +1,8 @@
 //! Runs the commands that the documentation shows, so that it stays true.
 //!
 //! In each file, the lines of ```` ```console ```` blocks that begin with `$ ` are run in turn
-//! against a fresh node. A command may only fail where its exit code is an answer: `diff` ends
+//! against a fresh node; and then those of all files against one, since a reader has only one. A
+//! command may only fail where its exit code is an answer: `diff` ends
 //! with 1 where there is a difference.
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -16,20 +17,37 @@ const SHOWN: &str = "127.0.0.1:7420";
 /// Runs README's and docs' commands.
 pub fn run() -> Result {
     Step::cargo(&["build", "--quiet", "-p", "syncline"]).run()?;
-    if !exists("curl") {
-        return Err("curl is missing, and the documentation uses it".to_owned());
+    for program in ["curl", "timeout"] {
+        if !exists(program) {
+            return Err(format!(
+                "{program} is missing, and the documentation is run with it"
+            ));
+        }
     }
-    let mut commands = 0;
+    let mut shown = Vec::new();
     for file in files()? {
         let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
         let lines = commands_of(&text);
         if !lines.is_empty() {
-            commands += lines.len();
-            check_file(&file, &lines)?;
+            shown.push((name_of(&file), lines));
         }
     }
+    for (name, lines) in &shown {
+        let reader = Reader::start(name)?;
+        reader.paste(name, lines)?;
+    }
+    let reader = Reader::start("all")?;
+    shown
+        .iter()
+        .try_for_each(|(name, lines)| reader.paste(name, lines))?;
+    let commands: usize = shown.iter().map(|(_, lines)| lines.len()).sum();
     eprintln!("documentation: {commands} commands do what they say");
     Ok(())
+}
+
+fn name_of(file: &Path) -> String {
+    let name = file.strip_prefix(root()).unwrap_or(file);
+    name.display().to_string()
 }
 
 fn files() -> Result<Vec<PathBuf>> {
@@ -55,32 +73,41 @@ fn commands_of(text: &str) -> Vec<String> {
     commands
 }
 
-fn check_file(file: &Path, commands: &[String]) -> Result {
-    let shown = file
-        .strip_prefix(root())
-        .unwrap_or(file)
-        .display()
-        .to_string();
-    let home = Home::make(&shown.replace(['/', '.'], "-"))?;
-    let node = Node::start(&home)?;
-    for command in commands {
-        let meant = command.replace(SHOWN, &node.address);
-        let output = home
-            .bash(&meant)
-            .output()
-            .map_err(|error| format!("bash: {error}"))?;
-        let differs = command.starts_with("syncline diff") && output.status.code() == Some(1);
-        if !output.status.success() && !differs {
-            let said = [output.stdout, output.stderr].concat();
-            let said = String::from_utf8_lossy(&said).into_owned();
-            return Err(format!(
-                "{shown}: `{command}` ended with {}:\n{said}",
-                output.status
-            ));
-        }
+/// Somebody who reads the documentation, with a node of their own.
+struct Reader {
+    home: Home,
+    node: Node,
+}
+
+impl Reader {
+    fn start(name: &str) -> Result<Reader> {
+        let home = Home::make(&name.replace(['/', '.'], "-"))?;
+        let node = Node::start(&home)?;
+        Ok(Reader { home, node })
     }
-    eprintln!("{shown}: {} commands", commands.len());
-    Ok(())
+
+    /// Runs a file's commands in turn.
+    fn paste(&self, shown: &str, commands: &[String]) -> Result {
+        for command in commands {
+            let meant = command.replace(SHOWN, &self.node.address);
+            let output = self
+                .home
+                .bash(&meant)
+                .output()
+                .map_err(|error| format!("bash: {error}"))?;
+            let differs = command.starts_with("syncline diff") && output.status.code() == Some(1);
+            if !output.status.success() && !differs {
+                let said = [output.stdout, output.stderr].concat();
+                let said = String::from_utf8_lossy(&said).into_owned();
+                return Err(format!(
+                    "{shown}: `{command}` ended with {}:\n{said}",
+                    output.status
+                ));
+            }
+        }
+        eprintln!("{shown}: {} commands", commands.len());
+        Ok(())
+    }
 }
 
 /// A folder that stands for a user's home.
@@ -102,9 +129,10 @@ impl Home {
         Ok(Home { folder })
     }
 
+    /// A command that waits for ever ends as a failure.
     fn bash(&self, text: &str) -> Command {
-        let mut command = self.command("bash");
-        command.args(["-euo", "pipefail", "-c", text]);
+        let mut command = self.command("timeout");
+        command.args(["60", "bash", "-euo", "pipefail", "-c", text]);
         command
     }
 

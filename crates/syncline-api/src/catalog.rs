@@ -141,6 +141,12 @@ const CURSOR: Member = may(
     "The place to go on from; none inside a bulk",
 );
 
+const DELIVERY: Member = may(
+    "delivery",
+    Count,
+    "Of a durable subscription alone: 1 for the first time that this is delivered, and so on",
+);
+
 /// What an `error` holds, whoever sends it.
 const ERROR: &[Member] = &[
     may("ref", Text, "What it answers"),
@@ -340,6 +346,7 @@ pub const MESSAGES: &[MessageType] = &[
                 Text,
                 "The cursor to keep instead of the change's own",
             ),
+            DELIVERY,
         ],
     ),
     node(
@@ -369,6 +376,7 @@ pub const MESSAGES: &[MessageType] = &[
                 "As of the version that the change made",
             ),
             CURSOR,
+            DELIVERY,
         ],
     ),
     node(
@@ -380,12 +388,13 @@ pub const MESSAGES: &[MessageType] = &[
             must("context", Text, "Which"),
             may("branch", Text, "Which of its branches; absent is main"),
             CURSOR,
+            DELIVERY,
         ],
     ),
     node(
         "begin",
         "A bulk's visible parts follow",
-        &[SUB, must("bulk", Text, "The bulk")],
+        &[SUB, must("bulk", Text, "The bulk"), DELIVERY],
     ),
     node(
         "end",
@@ -394,6 +403,7 @@ pub const MESSAGES: &[MessageType] = &[
             SUB,
             must("bulk", Text, "The bulk"),
             must("cursor", Text, "The place after it"),
+            DELIVERY,
         ],
     ),
     node(
@@ -417,8 +427,17 @@ pub const MESSAGES: &[MessageType] = &[
     ),
     node(
         "reset",
-        "The subscription is over: start again from a snapshot",
-        &[SUB, must("reason", Text, "Why")],
+        "Start again from a snapshot: the subscription is over, unless it is a durable one",
+        &[
+            SUB,
+            must("reason", Text, "Why"),
+            may(
+                "cursor",
+                Text,
+                "Of a durable subscription alone: what to acknowledge, once the contexts were read again",
+            ),
+            DELIVERY,
+        ],
     ),
     node("error", "Something went wrong; the connection stays", ERROR),
 ];

@@ -335,8 +335,9 @@ impl Problem {
             ResetReason::Access => "what may be seen has changed since the cursor",
             ResetReason::Limit => "too much has changed since the cursor",
         };
-        let mut problem = Problem::new(Code::Reset, detail)
-            .hint("read a snapshot and go on from the cursor that comes with it");
+        let mut problem = Problem::new(Code::Reset, detail).hint(
+            "read all pages of GET /v1/contexts, and go on from the `cursor` that they carry",
+        );
         problem.reason = Some(reason);
         problem
     }

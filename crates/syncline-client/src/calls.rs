@@ -66,6 +66,8 @@ pub struct Page {
     pub contexts: Vec<Json>,
     /// Names the next page, if there is one.
     pub next: Option<String>,
+    /// The log's place before the first page was read; whoever follows it from there misses nothing.
+    pub cursor: Option<String>,
 }
 
 /// What to pull from the log.
@@ -246,10 +248,11 @@ impl Client {
             .get("contexts")
             .and_then(Json::as_array)
             .unwrap_or_default();
-        let next = answer.get("next").and_then(Json::as_str).map(str::to_owned);
+        let text = |name| answer.get(name).and_then(Json::as_str).map(str::to_owned);
         Ok(Page {
             contexts: contexts.to_vec(),
-            next,
+            next: text("next"),
+            cursor: text("cursor"),
         })
     }
 

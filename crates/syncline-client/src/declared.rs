@@ -48,9 +48,11 @@ impl Client {
         self.json("/v1/schemas").await
     }
 
-    /// Returns what is declared for a kind, as it comes.
-    pub async fn schema(&self, kind: &Kind) -> Result<Json, Problem> {
-        self.json(&format!("/v1/schemas/{kind}")).await
+    /// Returns what is declared for a kind, or was at a version, as it comes.
+    pub async fn schema(&self, kind: &Kind, version: Option<Version>) -> Result<Json, Problem> {
+        let query = version.map(|version| format!("?version={version}"));
+        let path = format!("/v1/schemas/{kind}{}", query.unwrap_or_default());
+        self.json(&path).await
     }
 
     /// Declares a kind: `{"schema","strategy","fallback"}`.

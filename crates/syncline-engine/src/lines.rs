@@ -9,7 +9,7 @@ use syncline_model::head::Head;
 use syncline_model::ids::{Address, BranchName, Kind, Seq, Version};
 use syncline_model::json::{Json, JsonWriter, Limits, Object, Pointer};
 use syncline_model::proposal::{Actor, Base, Operation, Own, Proposal};
-use syncline_rules::{KindRules, Principal, Subject, schema_address, visible};
+use syncline_rules::{KindRules, Principal, Subject, named, schema_address, visible};
 
 use crate::load::{rotten, store_problem, version_as_head};
 use crate::outcome::{Settled, reused};
@@ -206,7 +206,11 @@ impl Workspace {
                 && (actor.agent.is_none() || change.actor.agent == actor.agent)
         };
         let Some(entry) = self.find_back(&line, Version(1), mine).await? else {
-            let detail = format!("{} has changed nothing here", actor.id);
+            let who = match &actor.agent {
+                Some(agent) => format!("{agent}, an agent of {},", actor.id),
+                None => actor.id.to_string(),
+            };
+            let detail = format!("{who} has changed nothing of {}", named(&line));
             return Err(Problem::new(Code::NotFound, detail));
         };
         let version = entry.change.version;

@@ -10,12 +10,11 @@ use syncline_model::head::Head;
 use syncline_model::ids::{Address, Seq, Version, WorkspaceId};
 use syncline_model::proposal::{Base, Proposal};
 use syncline_model::record::RotError;
-use syncline_rules::{BaseState, Rules, propose};
+use syncline_rules::{BaseState, Rules, named, propose};
 use syncline_store::{HeadRow, Rebuild, Store, StoreError, VersionRow, read_body, replay};
 
 use crate::aside::aside;
 use crate::heads::CachedHead;
-use crate::reads::named;
 
 /// Turns a store's failure into what a door may say.
 pub fn store_problem(error: StoreError) -> Problem {

@@ -10,7 +10,7 @@ use syncline_model::ids::{Address, Seq, Version};
 use syncline_model::json::Json;
 use syncline_model::proposal::{Base, Precondition, Proposal};
 use syncline_model::time::Timestamp;
-use syncline_rules::{ANCESTORS_MAX, Principal, Subject, View, place_of, visible};
+use syncline_rules::{ANCESTORS_MAX, Principal, Subject, View, named, place_of, visible};
 use syncline_store::{ContextList, HeadRow, ListQuery, PageKey, Sort};
 
 use crate::aside::aside;
@@ -72,14 +72,6 @@ pub(crate) fn not_found(address: &Address) -> Problem {
         (context, None) => format!("there is no context \"{context}\""),
     };
     Problem::new(Code::NotFound, detail)
-}
-
-/// Names a line of versions for people.
-pub(crate) fn named(line: &Address) -> String {
-    match line.of_line() {
-        (context, Some(branch)) => format!("branch \"{branch}\" of context \"{context}\""),
-        (context, None) => format!("context \"{context}\""),
-    }
 }
 
 fn deleted(head: &Head) -> Problem {
@@ -442,12 +434,12 @@ impl Workspace {
             let shared = &self.shared;
             let head = version_as_head(&*shared.store, &shared.id, address, version).await?;
             let shown = head.filter(|head| head.seq <= self.tail().seq);
-            sides.push(
-                shown
-                    .ok_or_else(|| no_version(address, version))?
-                    .document
-                    .to_json(),
-            );
+            let head = shown.ok_or_else(|| no_version(address, version))?;
+            // A deletion keeps the last document, and comparing that would say that nothing happened.
+            if head.deleted {
+                return Err(deleted(&head).hint("compare versions that it was not deleted at"));
+            }
+            sides.push(head.document.to_json());
         }
         let bytes = sides.iter().map(Json::weight).sum();
         let (patch, text) = aside(bytes, || {
@@ -461,8 +453,9 @@ impl Workspace {
         })
     }
 
-    /// Deletes a context and all below it, as one atomic bulk. The proposal's id is the bulk's and
-    /// that of the context's own deletion; those of the others are derived from it.
+    /// Deletes a context and all below it, as one atomic bulk; what one part is refused for is
+    /// the answer. The proposal's id is the bulk's and that of the context's own deletion; those
+    /// of the others are derived from it.
     pub async fn delete_subtree(
         &self,
         principal: &Principal,
@@ -512,8 +505,13 @@ impl Workspace {
             parts.push(part);
         }
         parts.push(proposal);
-        self.submit_bulk(principal, BulkMode::Atomic, Some(bulk), parts)
-            .await
+        let answer = self
+            .submit_bulk(principal, BulkMode::Atomic, Some(bulk), parts)
+            .await?;
+        match cause(&answer) {
+            Some(problem) => Err(problem.clone()),
+            None => Ok(answer),
+        }
     }
 
     /// Answers a subtree's deletion that was done before from its records.
@@ -552,6 +550,18 @@ impl Workspace {
         }
         Ok(Some(BulkAnswer { bulk, answers }))
     }
+}
+
+/// Returns what an atomic bulk was refused for: the problem of the part that the others only name.
+fn cause(answer: &BulkAnswer) -> Option<&Problem> {
+    let refused = || {
+        answer
+            .answers
+            .iter()
+            .filter_map(|(_, part)| part.as_ref().err())
+    };
+    let own = refused().find(|problem| problem.code != Code::BulkRefused);
+    own.or_else(|| refused().next())
 }
 
 fn no_version(address: &Address, version: Version) -> Problem {

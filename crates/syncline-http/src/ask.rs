@@ -213,7 +213,8 @@ impl Ask {
         let Some(text) = self.etags(&IF_NONE_MATCH)? else {
             return Ok(false);
         };
-        let held = |held: &str| held.trim() == "*" || Etag::parse(held).is_ok_and(|e| e == *etag);
+        let same = |held: &str| Etag::parse_weak(held).is_ok_and(|held| held == *etag);
+        let held = |held: &str| held.trim() == "*" || same(held);
         Ok(text.split(',').any(held))
     }
 
@@ -366,8 +367,8 @@ fn slow() -> Problem {
     Problem::new(Code::RequestTimeout, "the body did not arrive in time")
 }
 
-/// Reads well-formed ETags that are not ours: no head ever matches them, which is for the
-/// decision to say.
+/// Reads well-formed ETags that are not ours, or are weak: no head ever matches them, which is for
+/// the decision to say.
 pub(crate) fn foreign_etags(text: &str) -> Option<Precondition> {
     let quoted = |etag: &str| {
         let etag = etag.trim();

@@ -26,8 +26,14 @@ const EVENTS: [&str; 7] = [
     "change", "snapshot", "enter", "leave", "begin", "end", "reset",
 ];
 
-/// What of a message is the WebSocket's alone.
-const OF_SOCKET: [&str; 2] = ["sub", "n"];
+/// What of a message is the WebSocket's alone. Streams are never those of durable subscriptions.
+const OF_SOCKET: [(&str, &str); 5] = [
+    ("", "sub"),
+    ("", "n"),
+    ("", "ref"),
+    ("", "delivery"),
+    ("reset", "cursor"),
+];
 
 /// Returns the document.
 pub fn document() -> String {
@@ -211,10 +217,14 @@ fn event_of(message: &MessageType) -> Json {
             ("payload", reference("Change")),
         ]);
     }
+    let of_socket = |member: &Member| {
+        let is = |(of, name): &(&str, &str)| {
+            *name == member.name && (of.is_empty() || *of == message.name)
+        };
+        OF_SOCKET.iter().any(is)
+    };
     let members = message.members.iter();
-    let members =
-        members.filter(|member| !OF_SOCKET.contains(&member.name) && member.name != "ref");
-    message_of(message, members, true)
+    message_of(message, members.filter(|member| !of_socket(member)), true)
 }
 
 fn message_of<'a>(

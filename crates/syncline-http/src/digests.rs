@@ -4,7 +4,7 @@ use axum::body::Body;
 use syncline_api::Problem;
 use syncline_delivery::durable::{Durable, Given};
 use syncline_delivery::{Digest, Digester, FeedRequest};
-use syncline_model::json::JsonWriter;
+use syncline_model::json::{JsonWriter, Pointer};
 use tokio::time::Instant;
 
 use crate::answer;
@@ -16,23 +16,51 @@ const BUDGET_USUAL: u64 = 64 << 10;
 /// Bounds the budget.
 const BUDGET_MAX: u64 = 4 << 20;
 
+/// Says whether a digest is asked for. Its budget alone would be ignored.
+pub(crate) fn is_asked(ask: &Ask) -> Result<bool, Problem> {
+    let asked = ask.query.flag("digest")?;
+    if !asked && ask.query.text("budget_bytes").is_some() {
+        return Err(unfit("budget_bytes", "only a digest has a budget").hint("add digest=true"));
+    }
+    Ok(asked)
+}
+
+/// Refuses a member of the query that would change nothing.
+fn unfit(name: &'static str, why: &str) -> Problem {
+    bad(format!("the query's {name}: {why}")).at(Pointer::root().child(name))
+}
+
+/// Refuses what chooses a form of changes, of which a digest has its own.
+fn check_form(ask: &Ask) -> Result<(), Problem> {
+    let says = |name: &str| ask.query.text(name).is_some();
+    if says("fields") {
+        return Err(unfit("fields", "a digest shows whole contexts"));
+    }
+    if says("mode") {
+        return Err(unfit("mode", "a digest has a form of its own"));
+    }
+    match ask.query.flag("old")? {
+        true => Err(unfit("old", "a digest shows no values before")),
+        false => Ok(()),
+    }
+}
+
 /// Reads the budget of a digest, in bytes.
 fn budget(ask: &Ask) -> Result<usize, Problem> {
     let budget = ask.query.number("budget_bytes")?.unwrap_or(BUDGET_USUAL);
     match budget {
         1..=BUDGET_MAX => Ok(usize::try_from(budget).unwrap_or(usize::MAX)),
-        _ => Err(bad(format!(
-            "the query's budget_bytes: 1 to {BUDGET_MAX} bytes are meant"
-        ))),
+        _ => Err(unfit(
+            "budget_bytes",
+            &format!("1 to {BUDGET_MAX} bytes are meant"),
+        )),
     }
 }
 
 /// Answers a pull with a digest, waiting for news until the deadline.
 pub(crate) async fn pull(ask: &Ask, request: FeedRequest, deadline: Instant) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
-    if !request.fields.is_empty() {
-        return Err(bad("the query's fields: a digest shows whole contexts"));
-    }
+    check_form(ask)?;
     let budget = budget(ask)?;
     let digester = Digester::new(workspace.clone(), principal, &request)?;
     let mut tail = workspace.tail_watch();

@@ -60,9 +60,10 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
                 .hint("follow the stream, or a WebSocket, to have changes made one"),
         );
     }
+    let digest = digests::is_asked(&ask)?;
     ask.wait_for_min_cursor(&workspace).await?;
     let deadline = Instant::now() + wait.min(limits.wait_max);
-    if ask.query.flag("digest")? {
+    if digest {
         return digests::pull(&ask, request, deadline).await;
     }
     let mut bell = Bell::new(&workspace);

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use syncline_api::{ContextView, Problem};
-use syncline_engine::{ListAnswer, aside};
+use syncline_engine::{ListAnswer, Workspace, aside};
 use syncline_model::ids::{Address, Kind, PrincipalId};
 use syncline_model::json::{Fields, Json, JsonWriter, Limits, Pointer};
 use syncline_model::time::Timestamp;
@@ -12,7 +12,7 @@ use syncline_store::{ContextList, ListQuery, PageKey, Sort, SortBy};
 use crate::answer;
 use crate::ask::{Answer, Ask};
 use crate::contexts::{Part, with_etag};
-use crate::query::Query;
+use crate::query::{Query, bad};
 
 /// Returns the page that is asked for of the contexts of a built-in kind, in the usual order.
 pub(crate) async fn page_of_kind(ask: &Ask, kind: &str) -> Result<ListAnswer, Problem> {
@@ -55,6 +55,11 @@ pub(crate) async fn list(ask: Ask) -> Answer {
     };
     let part = Part::of(&ask.query)?;
     ask.wait_for_min_cursor(&workspace).await?;
+    // Taken before the first page is read: whoever follows the log from there misses nothing.
+    let cursor = match ask.query.text("page") {
+        Some(page) => cursor_of(page, &workspace)?,
+        None => workspace.seal_fresh(&workspace.tail()),
+    };
     let page = workspace.list_usual(&principal, query).await?;
     let part = part.map(|part| part.shared_by(page.heads.len()));
     let how = ask.parts.uri.query().unwrap_or_default();
@@ -71,8 +76,9 @@ pub(crate) async fn list(ask: Ask) -> Answer {
         }
         w.end_array();
         if let Some(next) = &page.next {
-            w.field_str("next", &write_page(next, sort));
+            w.field_str("next", &page_name(next, sort, Some(&cursor)));
         }
+        w.field_str("cursor", &cursor);
         w.end_object();
     };
     let bytes = page.heads.iter().map(|head| head.document.weight()).sum();
@@ -133,21 +139,43 @@ fn sort_name(sort: Sort) -> String {
     format!("{}{by}", if sort.descending { "-" } else { "" })
 }
 
-/// A page's name holds where the page before it ended, and for which order.
-pub(crate) fn write_page(key: &PageKey, sort: Sort) -> String {
+fn write_page(key: &PageKey, sort: Sort) -> String {
+    page_name(key, sort, None)
+}
+
+/// A page's name holds where the page before it ended, for which order, and the log's place before
+/// the first.
+fn page_name(key: &PageKey, sort: Sort, cursor: Option<&str>) -> String {
     let mut w = JsonWriter::new();
     w.begin_object();
     w.field_str("s", &sort_name(sort));
     w.field_str("v", &key.value);
     w.field_str("a", key.address.as_str());
+    if let Some(cursor) = cursor {
+        w.field_str("c", cursor);
+    }
     w.end_object();
     URL_SAFE_NO_PAD.encode(w.into_string())
 }
 
+/// Returns the log's place before the first page.
+fn cursor_of(page: &str, workspace: &Workspace) -> Result<String, Problem> {
+    let garbage = || bad("the query's page: send `next` back as it was received");
+    let name = page_json(page).ok_or_else(garbage)?;
+    let cursor = name.get("c").and_then(Json::as_str).ok_or_else(garbage)?;
+    // That it is of an earlier life of the log is for who follows it to hear.
+    workspace.position_of(cursor).map_err(|_| garbage())?;
+    Ok(cursor.to_owned())
+}
+
+fn page_json(text: &str) -> Option<Json> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    Json::parse(&bytes, &Limits::default()).ok()
+}
+
 pub(crate) fn read_page(text: &str, sort: Sort) -> Result<PageKey, String> {
     let garbage = || "send `next` back as it was received".to_owned();
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| garbage())?;
-    let json = Json::parse(&bytes, &Limits::default()).map_err(|_| garbage())?;
+    let json = page_json(text).ok_or_else(garbage)?;
     let mut fields = Fields::new(&json, &Pointer::root()).map_err(|_| garbage())?;
     let mut text = |name| {
         fields

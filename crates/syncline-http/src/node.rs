@@ -17,9 +17,17 @@ use crate::counts;
 const WEBHOOKS_WAIT: Duration = Duration::from_secs(2);
 
 /// `GET /healthz`
+///
+/// It says that the process lives, and who asks may restart what does not. Nothing that the node
+/// knows of itself is mended by that, so it is told and not held against it.
 pub(crate) async fn healthz(ask: Ask) -> Answer {
-    let health = ask.node.doors.engine.health();
-    Ok(probe("healthy", health.healthy, &health))
+    Ok(alive(&ask.node.doors.engine.health()))
+}
+
+fn alive(health: &Health) -> http::Response<axum::body::Body> {
+    let mut response = probe("healthy", health.healthy, health);
+    *response.status_mut() = StatusCode::OK;
+    response
 }
 
 /// `GET /readyz`
@@ -220,4 +228,20 @@ pub(crate) async fn create_workspace(mut ask: Ask) -> Answer {
     w.field_str("epoch", &workspace.epoch().to_string());
     w.end_object();
     Ok(made(w.into_string(), new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use syncline_store::StoreHealth;
+
+    #[test]
+    fn p10_a_full_disk_is_told_and_restarts_nobody() {
+        let health = Health::judge(&StoreHealth::Full, None, false);
+        assert_eq!(alive(&health).status(), StatusCode::OK);
+        assert_eq!(
+            probe("ready", health.ready, &health).status(),
+            StatusCode::SERVICE_UNAVAILABLE
+        );
+    }
 }

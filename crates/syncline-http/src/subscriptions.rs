@@ -251,13 +251,14 @@ pub(crate) async fn next(ask: Ask) -> Answer {
         changes_max,
         bytes_max,
     };
+    let digest = digests::is_asked(&ask)?;
     ask.wait_for_min_cursor(&ask.workspace()?).await?;
     let durable = ask.durable().await?;
     let mut given = wait_for(&ask, &durable, &asked, Instant::now() + wait).await?;
     if !given.is_empty() && !batch.is_zero() {
         fill(&ask, &durable, &asked, &mut given, Instant::now() + batch).await;
     }
-    if ask.query.flag("digest")? {
+    if digest {
         return digests::of_given(&ask, &durable, &given).await;
     }
     let shape = durable.shape();

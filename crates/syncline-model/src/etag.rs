@@ -19,8 +19,14 @@ pub struct Etag {
 
 /// Says that a text is none of our ETags.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an ETag looks like \"v8-0123456789abcdef\"; send back the one that a read gave")]
-pub struct EtagError;
+pub enum EtagError {
+    /// It is no ETag at all, or not one of ours.
+    #[error("an ETag looks like \"v8-0123456789abcdef\"; send back the one that a read gave")]
+    Form,
+    /// It is weak, and a weak one never matches where writes are concerned (RFC 9110, 13.1.1).
+    #[error("a weak ETag (W/) says too little of what was read; send the one that the node gave")]
+    Weak,
+}
 
 impl Etag {
     /// Makes the ETag of a version, with the pending changes that are shown on top of it.
@@ -53,23 +59,33 @@ impl Etag {
         }
     }
 
-    /// Reads an ETag with or without its quotes; a weak one (`W/`) compares as a strong one.
+    /// Reads an ETag with or without its quotes, a weak one (`W/`) as a strong one: for reads alone,
+    /// which compare weakly.
+    pub fn parse_weak(text: &str) -> Result<Etag, EtagError> {
+        let text = text.trim();
+        Etag::parse(text.strip_prefix("W/").unwrap_or(text))
+    }
+
+    /// Reads an ETag with or without its quotes; a weak one (`W/`) is refused.
     pub fn parse(text: &str) -> Result<Etag, EtagError> {
         let text = text.trim();
-        let text = text.strip_prefix("W/").unwrap_or(text).trim_matches('"');
+        if text.starts_with("W/") {
+            return Err(EtagError::Weak);
+        }
+        let text = text.trim_matches('"');
         let partial = match text.as_bytes().first() {
             Some(b'v') => false,
             Some(b'p') => true,
-            _ => return Err(EtagError),
+            _ => return Err(EtagError::Form),
         };
-        let (version, hex) = text[1..].split_once('-').ok_or(EtagError)?;
-        let version = Version::parse(version).map_err(|_| EtagError)?;
+        let (version, hex) = text[1..].split_once('-').ok_or(EtagError::Form)?;
+        let version = Version::parse(version).map_err(|_| EtagError::Form)?;
         let lower_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if hex.len() != 16 || !hex.bytes().all(lower_hex) {
-            return Err(EtagError);
+            return Err(EtagError::Form);
         }
         let digest = u64::from_str_radix(hex, 16)
-            .map_err(|_| EtagError)?
+            .map_err(|_| EtagError::Form)?
             .to_be_bytes();
         Ok(Etag {
             partial,
@@ -129,6 +145,9 @@ mod tests {
         );
         assert_ne!(Etag::new(Version(8), other, &[], hash), etag);
         assert_ne!(Etag::new(Version(8), id, &[other], hash), etag);
+        let weak = format!("W/{etag}");
+        assert_eq!(Etag::parse(&weak), Err(EtagError::Weak));
+        assert_eq!(Etag::parse_weak(&weak).unwrap(), etag);
         let part = etag.partial("/title");
         assert!(part.is_partial());
         assert_eq!(Etag::parse(&part.to_string()).unwrap(), part);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 
 use crate::document::Document;
-use crate::etag::Etag;
+use crate::etag::{Etag, EtagError};
 use crate::ids::{Address, BranchName, ChangeId, Name, PrincipalId, Version};
 use crate::json::{Json, JsonWriter, canonical};
 use crate::time::Hlc;
@@ -154,8 +154,14 @@ pub enum Base {
 
 /// Says that a text is no base.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a base is an ETag, a change id or a version number")]
-pub struct BaseError;
+pub enum BaseError {
+    /// It has none of the forms.
+    #[error("a base is an ETag, a change id or a version number")]
+    Form,
+    /// It is a weak ETag, which may stand for several documents.
+    #[error("{0}")]
+    Weak(EtagError),
+}
 
 impl FromStr for Base {
     type Err = BaseError;
@@ -167,7 +173,12 @@ impl FromStr for Base {
         if let Ok(id) = ChangeId::parse(text) {
             return Ok(Base::Change(id));
         }
-        Etag::parse(text).map(Base::Etag).map_err(|_| BaseError)
+        Etag::parse(text)
+            .map(Base::Etag)
+            .map_err(|error| match error {
+                EtagError::Weak => BaseError::Weak(error),
+                EtagError::Form => BaseError::Form,
+            })
     }
 }
 

@@ -7,7 +7,7 @@ use syncline_model::change::ChangeType;
 use syncline_model::conflict::Strategy;
 use syncline_model::document::Document;
 use syncline_model::head::Head;
-use syncline_model::ids::Version;
+use syncline_model::ids::{Address, Version};
 use syncline_model::json::{Json, Pointer};
 use syncline_model::proposal::{Base, MESSAGE_LENGTH_MAX, Operation, Precondition, Proposal};
 use syncline_model::time::Timestamp;
@@ -18,6 +18,14 @@ use crate::document::propose;
 use crate::view::{BaseState, View};
 
 pub type Refused<T> = Result<T, Box<Refusal>>;
+
+/// Names a line of versions for people.
+pub fn named(line: &Address) -> String {
+    match line.of_line() {
+        (context, Some(branch)) => format!("branch \"{branch}\" of context \"{context}\""),
+        (context, None) => format!("context \"{context}\""),
+    }
+}
 
 pub fn refuse<T>(problem: Problem) -> Refused<T> {
     Err(Box::new(problem.into()))
@@ -80,7 +88,7 @@ pub fn check_precondition(
     head: Option<&Arc<Head>>,
 ) -> Refused<()> {
     let live = head.filter(|head| !head.deleted);
-    let context = &proposal.context;
+    let line = named(&proposal.line());
     let failed = |detail: String, hint: &str| {
         let problem = Problem::new(Code::PreconditionFailed, detail).hint(hint);
         Err(with_sides(problem, view, proposal, rules, head))
@@ -90,20 +98,16 @@ pub fn check_precondition(
         | (Precondition::MatchAny, Some(_))
         | (Precondition::NoneMatchAny, None) => Ok(()),
         (Precondition::MatchAny, None) => failed(
-            format!("there is no context \"{context}\" to overwrite"),
+            format!("there is no {line} to overwrite"),
             "leave If-Match out to create it",
         ),
         (Precondition::NoneMatchAny, Some(head)) => failed(
-            format!(
-                "context \"{context}\" is there already, at version {}",
-                head.version
-            ),
+            format!("{line} is there already, at version {}", head.version),
             "read it, and write with If-Match or Syncline-Base",
         ),
-        (Precondition::Match(_), None) => failed(
-            format!("there is no context \"{context}\" any more"),
-            "read it again",
-        ),
+        (Precondition::Match(_), None) => {
+            failed(format!("there is no {line} any more"), "read it again")
+        }
         (Precondition::Match(etags), Some(head)) => {
             if etags.contains(&head.etag()) {
                 return Ok(());
@@ -114,10 +118,7 @@ pub fn check_precondition(
                 "read it again, or send Syncline-Base instead of If-Match"
             };
             failed(
-                format!(
-                    "context \"{context}\" is at {}, not at what If-Match names",
-                    head.etag()
-                ),
+                format!("{line} is at {}, not at what If-Match names", head.etag()),
                 hint,
             )
         }
@@ -233,23 +234,26 @@ pub fn seen_base(view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> 
 /// Says what kind of change the operation makes of this head, or why it makes none.
 pub fn check_operation(proposal: &Proposal, head: Option<&Arc<Head>>) -> Refused<ChangeType> {
     let context = &proposal.context;
+    let line = named(&proposal.line());
     let conditional = proposal.base.is_some() || proposal.precondition != Precondition::None;
+    let is_branch = proposal.branch.is_some();
     let missing = || {
-        refuse(
-            Problem::new(Code::NotFound, format!("there is no context \"{context}\""))
-                .hint("create it first"),
-        )
+        let hint = match is_branch {
+            true => "begin the branch first",
+            false => "create it first",
+        };
+        refuse(Problem::new(Code::NotFound, format!("there is no {line}")).hint(hint))
     };
     let deleted = |head: &Head| {
         refuse(
             Problem::new(
                 Code::Deleted,
-                format!(
-                    "context \"{context}\" was deleted at version {}",
-                    head.version
-                ),
+                format!("{line} was deleted at version {}", head.version),
             )
-            .hint("restore it first"),
+            .hint(match is_branch {
+                true => "begin the branch again, or restore it",
+                false => "restore it first",
+            }),
         )
     };
     let live = head.filter(|head| !head.deleted);
@@ -257,7 +261,7 @@ pub fn check_operation(proposal: &Proposal, head: Option<&Arc<Head>>) -> Refused
         (Operation::Create, _, Some(head)) => refuse(
             Problem::new(
                 Code::PreconditionFailed,
-                format!("context \"{context}\" is there already, at version {}", head.version),
+                format!("{line} is there already, at version {}", head.version),
             )
             .hint("read it, and write with a base"),
         ),
@@ -265,7 +269,7 @@ pub fn check_operation(proposal: &Proposal, head: Option<&Arc<Head>>) -> Refused
         (Operation::Replace | Operation::Delete, _, Some(_)) if !conditional => refuse(
             Problem::new(
                 Code::PreconditionRequired,
-                format!("context \"{context}\" is there, and the write does not say what it was made on"),
+                format!("{line} is there, and the write does not say what it was made on"),
             )
             .hint("send If-Match or Syncline-Base with the ETag that a read gave; If-Match: * overwrites on purpose"),
         ),

@@ -22,7 +22,7 @@ mod step;
 mod view;
 
 pub use access::{Principal, Role, Subject, may_write, visible};
-pub use conditions::sides;
+pub use conditions::{named, sides};
 pub use decide::{Decision, Now, Refusal, Step, decide};
 pub use document::propose;
 pub use filter::{Answer, Clause, Facts, Index, Matcher, Wrong};

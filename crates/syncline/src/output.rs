@@ -87,11 +87,15 @@ impl Line {
         self
     }
 
-    /// Adds a part that fills at least so many columns.
+    /// Adds a part that fills at least so many columns, the last of them empty: whatever follows
+    /// stands apart.
     #[must_use]
     pub fn cell(self, style: Style, text: impl AsRef<str>, width: usize) -> Line {
         let text = clean::clean(text.as_ref());
-        let fill = width.saturating_sub(text.chars().count());
+        let fill = match text.chars().count() {
+            0 => width,
+            filled => width.saturating_sub(filled).max(1),
+        };
         self.styled(style, text).text(" ".repeat(fill))
     }
 
@@ -279,6 +283,19 @@ fn broken(error: &io::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_apart() {
+        let cells = |text| Line::new().cell(Style::Plain, text, 3).text("|");
+        for (text, shown) in [
+            ("", "   |"),
+            ("ab", "ab |"),
+            ("abc", "abc |"),
+            ("abcd", "abcd |"),
+        ] {
+            assert_eq!(cells(text).render(false), shown);
+        }
+    }
 
     #[test]
     fn colours_are_ours_alone() {

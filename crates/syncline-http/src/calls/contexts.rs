@@ -51,7 +51,7 @@ fn reads() -> Vec<Call> {
             query: &["from", "to", "branch"],
             headers: READ_HEADERS,
             answers: &[(200, "Diff")],
-            problems: &[404, 422],
+            problems: &[404, 410, 422],
             ..plain(
                 Method::GET,
                 "/v1/contexts/{kind}/{id}/diff",
@@ -87,7 +87,7 @@ fn lists() -> Vec<Call> {
         ..plain(
             Method::GET,
             "/v1/contexts",
-            "List contexts",
+            "List contexts; cursor is the log's place before the first page was read, to go on from",
             handler!(lists::list),
         )
     }]

@@ -151,11 +151,11 @@ fn health() -> Vec<Call> {
             )
         },
         Call {
-            answers: &[(200, "Probe"), (503, "Probe")],
+            answers: &[(200, "Probe")],
             ..plain(
                 Method::GET,
                 "/healthz",
-                "Whether all is well",
+                "That the process lives; healthy and reasons say whether all is well, the status does not",
                 handler!(node::healthz),
             )
         },

@@ -29,7 +29,8 @@ pub(super) async fn explain(ask: &Ask, found: &Found, name: &str) -> Result<Stri
     w.field_bool("wanted", judged.wanted);
     w.field_str("because", because);
     found.write(&mut w, &terms, &judged);
-    let acknowledged = found.entry.seq <= inspection.acknowledged.seq;
+    // The place moves over what was given up, too.
+    let acknowledged = letter.is_none() && found.entry.seq <= inspection.acknowledged.seq;
     w.field_bool("acknowledged", acknowledged);
     w.field_str("cursor", &workspace.seal_fresh(&inspection.acknowledged));
     // How many records there are tells how many are hidden.
@@ -37,7 +38,7 @@ pub(super) async fn explain(ask: &Ask, found: &Found, name: &str) -> Result<Stri
         w.field_u64("behind", inspection.behind);
     }
     if judged.wanted {
-        write_standing(&mut w, &standing);
+        write_standing(&mut w, letter.is_some(), &standing);
     }
     if let Some(letter) = &letter {
         w.key("dead");
@@ -65,10 +66,11 @@ fn because(dead: bool, standing: &Standing) -> &'static str {
     }
 }
 
-fn write_standing(w: &mut JsonWriter, standing: &Standing) {
+fn write_standing(w: &mut JsonWriter, dead: bool, standing: &Standing) {
     w.key("queue");
     w.begin_object();
     match standing {
+        _ if dead => w.field_str("state", "dead"),
         Standing::NotRead => w.field_str("state", "not_read"),
         Standing::Deferred => w.field_str("state", "deferred"),
         Standing::Done => w.field_str("state", "done"),

@@ -33,7 +33,14 @@ fn documents() -> Named {
                 &["context", "version", "etag"],
             ),
         ),
-        ("Contexts", page("contexts", "Context")),
+        (
+            "Contexts",
+            object_schema([
+                ("contexts", array(reference("Context"))),
+                ("next", text()),
+                ("cursor", text()),
+            ]),
+        ),
         ("Problem", problem()),
     ]
 }

@@ -249,6 +249,11 @@ async fn branches_are_listed_and_deleted() {
         text(&gone, "detail"),
         "branch \"try/1\" of context \"task/a\" was deleted at version 2"
     );
+    let write = node.merge(ON_TRY, &[], r#"{"data":{"x":9}}"#).await;
+    assert_eq!(
+        text(&write.problem(410, "deleted"), "detail"),
+        "branch \"try/1\" of context \"task/a\" was deleted at version 2"
+    );
     // Begun again, it goes on counting.
     let again = node
         .post(&format!("{A}/branches"), &[], r#"{"name":"try/1"}"#)

@@ -234,6 +234,19 @@ async fn consumers_wait_share_and_give_up() {
         (1, "it hurts")
     );
     assert_eq!(text(&letters[0], "cursor"), cursor);
+    // What was given up was not acknowledged, though the place moves over it.
+    let log = node.get("/v1/contexts/task/a/versions").await.ok().json();
+    let change = text(&log.get("versions").unwrap().as_array().unwrap()[1], "id").to_owned();
+    let explained = node
+        .get(&format!(
+            "/v1/explain/delivery?subscription=ci&change={change}"
+        ))
+        .await
+        .ok()
+        .json();
+    let found = &explained.get("subscribers").unwrap().as_array().unwrap()[0];
+    assert_eq!(found.get("acknowledged"), Some(&Json::from(false)));
+    assert_eq!(text(found.get("queue").unwrap(), "state"), "dead");
     let rest = next(&node, "consumer=x").await;
     assert_eq!(told(&rest[0]), ("task/a".to_owned(), 2, 1));
     let replay = format!("{S}/ci/dead/{cursor}/replay");
@@ -347,15 +360,29 @@ async fn a_digest_makes_many_changes_one_and_keeps_to_its_budget() {
     }
     assert_eq!(changes, 21);
     assert!((3..21).contains(&answers), "{answers} answers");
-    node.get("/v1/changes?digest=true&budget_bytes=0")
-        .await
-        .problem(400, "bad_request");
+    // What would change nothing is refused, with its place.
+    for (query, place) in [
+        ("digest=true&budget_bytes=0", "/budget_bytes"),
+        ("digest=true&mode=thin", "/mode"),
+        ("digest=true&old=true", "/old"),
+        ("digest=true&fields=/data", "/fields"),
+        ("budget_bytes=2500", "/budget_bytes"),
+        ("digest=false&budget_bytes=2500", "/budget_bytes"),
+    ] {
+        let refused = node.get(&format!("/v1/changes?{query}")).await;
+        let problem = refused.problem(400, "bad_request");
+        assert_eq!(text(&problem, "pointer"), place, "{query}");
+    }
+    node.get("/v1/changes?digest=true&old=false").await.ok();
     // Of what is durable, too.
     define(
         &node,
         r#"{"name":"ci","from":"start","scope":[{"context":"task/t1"}]}"#,
     )
     .await;
+    node.get(&format!("{S}/ci/next?budget_bytes=2500"))
+        .await
+        .problem(400, "bad_request");
     let digest = node
         .get(&format!("{S}/ci/next?digest=true"))
         .await

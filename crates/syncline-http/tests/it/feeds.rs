@@ -370,3 +370,44 @@ async fn a_silent_stream_hears_comments_and_ends_at_shutdown() {
     let answer = crate::node::read_reply(&mut poll, false).await.unwrap();
     assert_eq!(answer.status, 200, "what was being answered is finished");
 }
+
+/// What is written while a reader goes from page to page is in the log behind the pages' cursor.
+#[tokio::test]
+async fn p5_the_pages_of_a_list_and_the_log_behind_their_cursor_miss_nothing() {
+    let node = Node::start().await;
+    let path = |n: u32| format!("/v1/contexts/task/t{n}?create=true");
+    for n in 0..4 {
+        node.merge(&path(n), &[], r#"{"data":{"n":1}}"#).await.ok();
+    }
+    let (mut next, mut cursors, mut read) = (String::new(), Vec::new(), 0);
+    loop {
+        let list = node.get(&format!("/v1/contexts?limit=2{next}")).await;
+        let list = list.ok().json();
+        cursors.push(text(&list, "cursor").to_owned());
+        read += list.get("contexts").unwrap().as_array().unwrap().len();
+        // Behind the reader and before it.
+        node.merge(&path(0), &[], &format!(r#"{{"data":{{"n":{read}0}}}}"#))
+            .await
+            .ok();
+        match list.get("next").and_then(Json::as_str) {
+            Some(page) => next = format!("&page={page}"),
+            None => break,
+        }
+    }
+    assert_eq!((read, cursors.len()), (5, 3));
+    assert!(cursors.iter().all(|cursor| *cursor == cursors[0]));
+    let after = node.get(&format!("/v1/changes?after={}", cursors[2])).await;
+    let changes = after.ok().json();
+    let changes = changes.get("changes").unwrap().as_array().unwrap();
+    let versions = changes.iter().map(|c| c.get("version").unwrap().as_u64());
+    assert_eq!(versions.collect::<Vec<_>>(), [Some(2), Some(3), Some(4)]);
+    let foreign = text_of_page("{\"s\":\"address\",\"v\":\"x\",\"a\":\"task/x\",\"c\":\"x\"}");
+    node.get(&format!("/v1/contexts?page={foreign}"))
+        .await
+        .problem(400, "bad_request");
+}
+
+fn text_of_page(json: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json)
+}

@@ -213,9 +213,11 @@ async fn undo_and_rollback_keep_what_others_wrote() {
     let again = node.post(&format!("{A}/undo"), &undo, "").await.ok();
     assert_eq!(again.json(), undone.json());
     let nobody = [("syncline-agent", "eve")];
-    node.post(&format!("{A}/undo"), &nobody, "")
-        .await
-        .problem(404, "not_found");
+    let nothing = node.post(&format!("{A}/undo"), &nobody, "").await;
+    assert_eq!(
+        text(&nothing.problem(404, "not_found"), "detail"),
+        "eve, an agent of person/owner, has changed nothing of context \"task/a\""
+    );
     let back = node
         .post(&format!("{A}/rollback"), &[], r#"{"version":1}"#)
         .await

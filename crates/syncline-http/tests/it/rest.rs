@@ -79,6 +79,16 @@ async fn preconditions_are_strict() {
     node.put(A, &[("if-match", "\"abc\"")], r#"{"title":"C"}"#)
         .await
         .problem(412, "precondition_failed");
+    // A weak one never matches, though it is the head's.
+    let weak = format!("W/{}", second.etag());
+    node.put(A, &[("if-match", &weak)], r#"{"title":"C"}"#)
+        .await
+        .problem(412, "precondition_failed");
+    let problem = node
+        .put(A, &[("syncline-base", &weak)], r#"{"title":"C"}"#)
+        .await
+        .problem(400, "bad_request");
+    assert!(text(&problem, "detail").contains("weak"), "{problem:?}");
     node.put(A, &[("if-match", "abc")], r#"{"title":"C"}"#)
         .await
         .problem(400, "bad_request");
@@ -221,6 +231,21 @@ async fn a_subtree_is_deleted_as_one_bulk() {
         .await
         .ok();
     let path = "/v1/contexts/project/p?subtree=true";
+    let delete = |path, headers| node.send("DELETE", path, headers, "");
+    delete(path, &[])
+        .await
+        .problem(428, "precondition_required");
+    let wrong = [("if-match", "\"v1-0000000000000000\"")];
+    let problem = delete(path, &wrong).await;
+    let problem = problem.problem(412, "precondition_failed");
+    assert!(problem.get("theirs").is_some(), "{problem:?}");
+    delete(
+        "/v1/contexts/global/main?subtree=true",
+        &[("if-match", "*")],
+    )
+    .await
+    .problem(422, "invalid");
+    node.get("/v1/contexts/task/t1").await.ok();
     let answer = node
         .send("DELETE", path, &[("if-match", "*")], "")
         .await
@@ -326,6 +351,18 @@ async fn versions_times_and_differences() {
     node.get(&format!("{A}/diff?from=1&to=9"))
         .await
         .problem(404, "not_found");
+    let any = [("if-match", "*")];
+    node.send("DELETE", A, &any, "").await.ok();
+    node.post(&format!("{A}/restore"), &[], "").await.ok();
+    for versions in ["from=3&to=4", "from=4&to=5"] {
+        let diff = node.get(&format!("{A}/diff?{versions}")).await;
+        let problem = diff.problem(410, "deleted");
+        assert_eq!(
+            text(&problem, "detail"),
+            "context \"task/a\" was deleted at version 4"
+        );
+    }
+    node.get(&format!("{A}/diff?from=3&to=5")).await.ok();
 }
 
 #[tokio::test]

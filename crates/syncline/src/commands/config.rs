@@ -95,6 +95,8 @@ fn all(run: &Run) -> Result {
         let members: Object = run.settings.entries().map(member).collect();
         return run.output.document(&Json::Object(members));
     }
+    let names = run.settings.entries().map(|entry| entry.key.name.len());
+    let width = names.max().unwrap_or(0) + 2;
     for entry in run.settings.entries() {
         let value = entry
             .value
@@ -107,7 +109,7 @@ fn all(run: &Run) -> Result {
         };
         run.output.line(
             Line::new()
-                .cell(Style::Bold, entry.key.name, 22)
+                .cell(Style::Bold, entry.key.name, width)
                 .cell(Style::Plain, value, 28)
                 .text("  ")
                 .styled(style, entry.origin.to_string()),

@@ -3,8 +3,9 @@
 use clap::{Args, Subcommand};
 use syncline_client::Subscriber;
 use syncline_model::ids::ChangeId;
-use syncline_model::json::Json;
+use syncline_model::json::{Json, Object};
 
+use crate::clean;
 use crate::failure::Result;
 use crate::output::{Line, Style};
 use crate::run::Run;
@@ -99,8 +100,109 @@ pub async fn run(args: &ExplainArgs, run: &Run) -> Result {
                 )
                 .text(show::text(subscriber, "because")),
         )?;
+        reasons(subscriber)
+            .into_iter()
+            .try_for_each(|line| run.output.line(line))?;
     }
     Ok(())
+}
+
+/// Bounds what is shown of a clause; `--json` has it whole.
+const CLAUSE_CHARS_MAX: usize = 100;
+/// Bounds the attempts that are shown.
+const ATTEMPTS_MAX: usize = 10;
+
+/// Returns what the answer rests on: terms, clauses, access, and how far the delivery came.
+fn reasons(subscriber: &Json) -> Vec<Line> {
+    let list = |name| subscriber.get(name).and_then(Json::as_array);
+    let mut lines = Vec::new();
+    for term in list("terms").unwrap_or_default() {
+        let text = term.get("term").map(Json::to_text).unwrap_or_default();
+        lines.push(clause_line("scope", 0, term, &text));
+    }
+    for clause in list("filter").unwrap_or_default() {
+        clauses(clause, 0, &mut lines);
+    }
+    if let Some(condition) = subscriber.get("where") {
+        let text = show::text(condition, "expression");
+        lines.push(clause_line("where", 0, condition, text));
+    }
+    lines.push(line_of("rule", show::text(subscriber, "rule")));
+    if let Some(queue) = subscriber.get("queue") {
+        lines.push(line_of("queue", &members(queue)));
+    }
+    if let Some(acknowledged) = subscriber.get("acknowledged").and_then(Json::as_bool) {
+        lines.push(line_of(
+            "acknowledged",
+            if acknowledged { "yes" } else { "no" },
+        ));
+    }
+    let attempts = list("attempts").unwrap_or_default();
+    for attempt in attempts.iter().take(ATTEMPTS_MAX) {
+        lines.push(line_of("attempt", &members(attempt)));
+    }
+    if let Some(more) = attempts.len().checked_sub(ATTEMPTS_MAX).filter(|n| *n > 0) {
+        lines.push(line_of("attempt", &format!("{more} more; --json has all")));
+    }
+    if let Some(dead) = subscriber.get("dead") {
+        lines.push(line_of("dead letter", &members(dead)));
+    }
+    lines
+}
+
+/// Adds a clause, and below it those that it is made of.
+fn clauses(clause: &Json, depth: usize, lines: &mut Vec<Line>) {
+    let text = clause.get("clause").map(Json::to_text).unwrap_or_default();
+    lines.push(clause_line("filter", depth, clause, &text));
+    let parts = clause.get("of").and_then(Json::as_array);
+    for part in parts.unwrap_or_default() {
+        clauses(part, depth + 1, lines);
+    }
+}
+
+fn clause_line(name: &str, depth: usize, clause: &Json, text: &str) -> Line {
+    let holds = clause.get("holds").and_then(Json::as_bool) == Some(true);
+    let (style, word) = match holds {
+        true => (Style::Green, "holds"),
+        false => (Style::Red, "fails"),
+    };
+    let line = label(name)
+        .cell(style, word, 7)
+        .text("  ".repeat(depth))
+        .text(clean::shorten(text, CLAUSE_CHARS_MAX));
+    match show::text(clause, "wrong") {
+        "" => line,
+        wrong => line.styled(Style::Dim, format!("   {wrong}")),
+    }
+}
+
+fn line_of(name: &str, text: &str) -> Line {
+    label(name).text(text)
+}
+
+fn label(name: &str) -> Line {
+    Line::new().text("  ").cell(Style::Dim, name, 14)
+}
+
+/// Writes an object's members as `name value`, the most telling ones first.
+fn members(object: &Json) -> String {
+    const FIRST: [&str; 3] = ["state", "outcome", "at"];
+    let named = |name: &str| {
+        let value = object.get(name)?;
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_text(), str::to_owned);
+        Some(match FIRST.contains(&name) {
+            true => text,
+            false => format!("{} {text}", name.replace('_', " ")),
+        })
+    };
+    let all = object.as_object().into_iter().flat_map(Object::keys);
+    let rest = all
+        .map(AsRef::as_ref)
+        .filter(|name: &&str| !FIRST.contains(name));
+    let told: Vec<String> = FIRST.into_iter().chain(rest).filter_map(named).collect();
+    told.join(", ")
 }
 
 fn parse_change(text: &str) -> std::result::Result<ChangeId, String> {

@@ -1,7 +1,6 @@
 //! `syncline rm`
 
 use clap::Args;
-use syncline_api::{Code, Problem};
 use syncline_client::When;
 use syncline_model::ids::Address;
 use syncline_model::json::Json;
@@ -51,19 +50,10 @@ pub async fn run(args: &RmArgs, run: &Run) -> Result {
     let answer = client.delete_subtree(&args.address, &write).await?;
     let receipts = answer.get("receipts").and_then(Json::as_array);
     let receipts = receipts.unwrap_or_default();
-    if let Some(problem) = receipts.iter().find_map(cause) {
-        return Err(problem.into());
-    }
     if run.output.is_json() {
         return run.output.document(&answer);
     }
     let deleted = show::count(receipts.len() as u64, "context");
     run.output
         .line(format!("{}  {deleted} deleted", args.address))
-}
-
-/// Returns why a bulk was refused: the problem of the part that the others were refused for.
-fn cause(receipt: &Json) -> Option<Problem> {
-    let problem = Problem::read(receipt.get("error")?).ok()?;
-    (problem.code != Code::BulkRefused).then_some(problem)
 }

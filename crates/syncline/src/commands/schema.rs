@@ -5,11 +5,13 @@ use std::str::FromStr as _;
 
 use clap::{Args, Subcommand};
 use syncline_api::ReceiptView;
+use syncline_engine::schema_address;
 use syncline_model::conflict::Strategy;
-use syncline_model::ids::Kind;
+use syncline_model::ids::{Kind, Version};
 use syncline_model::json::{Json, Object};
 
 use super::input::read_json;
+use super::log;
 use super::write::{NoteArgs, receipt_json};
 use crate::failure::Result;
 use crate::output::{Line, Style};
@@ -20,7 +22,7 @@ use crate::show;
 #[derive(Debug, Args)]
 #[command(
     arg_required_else_help = true,
-    after_help = "Examples:\n  syncline schema add business_rule -f rule.schema.json --strategy field_merge\n  syncline schema show business_rule\n  syncline schema ls"
+    after_help = "Examples:\n  syncline schema add business_rule -f rule.schema.json --strategy field_merge\n  syncline schema show business_rule --version 2\n  syncline schema log business_rule\n  syncline schema ls"
 )]
 pub struct SchemaArgs {
     /// What to do.
@@ -33,6 +35,8 @@ pub struct SchemaArgs {
 pub enum SchemaVerb {
     /// Declare a kind.
     Add(AddArgs),
+    /// Show the history of what was declared for a kind.
+    Log(LogArgs),
     /// List the kinds that are declared.
     Ls(LsArgs),
     /// Take back what is declared for a kind.
@@ -80,13 +84,33 @@ pub struct Retention {
 #[command(after_help = "Example:\n  syncline schema ls")]
 pub struct LsArgs {}
 
+/// Show the history of what was declared for a kind, the newest version first.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  syncline schema log business_rule")]
+pub struct LogArgs {
+    /// Which kind.
+    #[arg(value_parser = parse_kind)]
+    pub kind: Kind,
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+    /// Go on from an earlier answer's `next`.
+    #[arg(long, value_name = "NEXT")]
+    pub page: Option<String>,
+}
+
 /// Show what is declared for a kind.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  syncline schema show business_rule")]
+#[command(
+    after_help = "Examples:\n  syncline schema show business_rule\n  syncline schema show business_rule --version 2"
+)]
 pub struct ShowArgs {
     /// Which kind.
     #[arg(value_parser = parse_kind)]
     pub kind: Kind,
+    /// What was declared at this version.
+    #[arg(long, value_name = "N", value_parser = Version::parse)]
+    pub version: Option<Version>,
 }
 
 /// Take back what is declared for a kind; its history stays.
@@ -105,6 +129,15 @@ pub struct RmArgs {
 pub async fn run(args: &SchemaArgs, run: &Run) -> Result {
     match &args.verb {
         SchemaVerb::Add(args) => add(args, run).await,
+        SchemaVerb::Log(args) => {
+            let versions = log::LogArgs {
+                address: schema_address(&args.kind),
+                branch: None,
+                limit: args.limit,
+                page: args.page.clone(),
+            };
+            log::run(&versions, run).await
+        }
         SchemaVerb::Ls(_) => ls(run).await,
         SchemaVerb::Rm(args) => {
             let write = args.note.to_write()?;
@@ -112,7 +145,7 @@ pub async fn run(args: &SchemaArgs, run: &Run) -> Result {
             show(run, &args.kind, &removed)
         }
         SchemaVerb::Show(args) => {
-            let declared = run.client()?.schema(&args.kind).await?;
+            let declared = run.client()?.schema(&args.kind, args.version).await?;
             match run.output.is_json() {
                 true => run.output.document(&declared),
                 false => run.output.text(&declared.to_pretty()),

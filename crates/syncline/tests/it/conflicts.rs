@@ -186,6 +186,34 @@ fn conflicts_are_named_by_their_ends() {
 }
 
 #[test]
+fn the_message_of_what_waits_says_why() {
+    let (node, _) = clashed();
+    patch(
+        &node,
+        "codex-3",
+        &["data.status=cancelled", "-m", "nobody needs\nit any more"],
+    );
+    let list = node.run(&["conflicts", "--json"]).json();
+    let conflicts = at(&list, "/conflicts").as_array().unwrap();
+    let whys = |flag: &[&str]| -> String {
+        let shown = conflicts.iter().map(|conflict| {
+            let id = at(conflict, "/id").as_str().unwrap();
+            node.ok(&[&["conflicts", id], flag].concat())
+        });
+        shown.collect()
+    };
+    let columns = whys(&[]);
+    assert_eq!(columns.matches("why").count(), 1, "{columns}");
+    let why = "\n  why    ours: nobody needs it any more\n";
+    assert!(columns.contains(why), "{columns}");
+    let words = whys(&["--plain"]);
+    assert!(
+        words.contains("\nwhy ours: nobody needs it any more\n"),
+        "{words}"
+    );
+}
+
+#[test]
 fn words_alone_where_they_are_asked_for() {
     let (node, _) = clashed();
     let id = only_conflict(&node);

@@ -94,6 +94,16 @@ fn settings_are_layered_and_checked() {
     assert_eq!(origin("listen"), "environment SYNCLINE_LISTEN");
     assert!(origin("max_page").ends_with("settings.toml"));
     assert_eq!(origin("max_bulk"), "default");
+    // Columns are apart, however long a name is.
+    let all = home.run(&["config"]).out;
+    let long = all
+        .lines()
+        .find(|line| line.starts_with("max_principal_subscriptions"))
+        .unwrap();
+    assert!(
+        long.starts_with("max_principal_subscriptions  20000 "),
+        "{long}"
+    );
     let one = home.run(&["config", "max_document_bytes"]);
     assert_eq!((one.code, one.out.as_str()), (0, "10485760\n"));
 

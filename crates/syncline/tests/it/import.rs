@@ -166,6 +166,30 @@ fn other_rows_are_refused_by_name() {
 }
 
 #[test]
+fn rows_of_no_known_format_are_refused_before_any_is_sent() {
+    let node = Node::start();
+    let before = node.ok(&["ls"]);
+    let rows = "{\"id\":1,\"name\":\"a\"}\n{\"id\":2,\"name\":\"b\"}\n";
+    let said = node.with_input(&["import", "-", "--as", "document/rows"], rows);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(
+        said.err
+            .contains("neither it nor row 1 is of a known format")
+            && said
+                .err
+                .contains("hint: import reads contexts as `syncline export`"),
+        "{said:?}"
+    );
+    assert_eq!(node.ok(&["ls"]), before);
+    let one = "{\"id\":1,\"name\":\"a\"}\n\n";
+    let said = node.with_input(&["import", "-", "--as", "document/row"], one);
+    assert_eq!(
+        said.out.trim_end(),
+        "1 created, 0 changed, 0 unchanged, 0 refused"
+    );
+}
+
+#[test]
 fn contexts_that_differ_are_left_unless_told() {
     let node = Node::start();
     let rows =

@@ -6,7 +6,7 @@ use syncline::args::Cli;
 use crate::node::{Node, parse};
 
 /// Every command with arguments that answer; what runs for long or starts nodes is tested apart.
-const CALLS: [&[&str]; 41] = [
+const CALLS: [&[&str]; 42] = [
     &["key"],
     &["put", "task/j", "title=J", "data.n=1"],
     &["patch", "task/j", "data.n=2"],
@@ -29,7 +29,8 @@ const CALLS: [&[&str]; 41] = [
     &["undo", "task/j"],
     &["schema", "add", "k", "--strategy", "merge"],
     &["schema", "ls"],
-    &["schema", "show", "k"],
+    &["schema", "show", "k", "--version", "1"],
+    &["schema", "log", "k"],
     &["rm", "task/j"],
     &["restore", "task/j"],
     &["watch", "--from", "snapshot", "--count", "0"],

@@ -253,4 +253,17 @@ fn kinds_say_what_fits_and_how_it_merges() {
     assert_eq!(at(&head, "/data/hits").as_u64(), Some(4));
     node.ok(&["schema", "rm", "rule"]);
     node.ok(&["patch", "rule/a", "data.hits=many"]);
+    node.ok(&["schema", "add", "rule", "--strategy", "merge"]);
+    // What was declared before can be listed and read.
+    let log = node.ok(&["schema", "log", "rule"]);
+    let versions: Vec<_> = log.lines().map(|line| &line[..8]).collect();
+    assert_eq!(versions, ["●  v3 ", "●  v2 ", "●  v1 "], "{log}");
+    let was = ["schema", "show", "rule", "--version", "1", "--json"];
+    assert_eq!(node.run(&was).json(), shown);
+    let now = node.run(&["schema", "show", "rule", "--json"]).json();
+    assert_eq!(now.get("fallback"), None);
+    assert_eq!(
+        node.run(&["schema", "show", "rule", "--version", "9"]).code,
+        3
+    );
 }

@@ -4,6 +4,7 @@
 mod conflicts;
 mod demo;
 mod exits;
+mod explain;
 mod import;
 mod json;
 mod lifecycle;

@@ -174,8 +174,22 @@ fn at_last_goes_on_where_the_last_watch_stopped() {
 #[test]
 fn a_garbage_cursor_is_refused() {
     let node = Node::start();
-    let said = node.run(&["watch", "--since", "garbage", "--json"]);
+    let garbage = "garbage".repeat(8);
+    let said = node.run(&["watch", "--since", &garbage, "--json"]);
     assert_eq!((said.code, said.problem().as_str()), (2, "bad_cursor"));
+    // What is no cursor by its looks is a slip of the pen.
+    let said = node.run(&["watch", "--from", "yesterday"]);
+    assert_eq!(said.code, 2);
+    assert!(
+        said.err.contains("--from \"yesterday\" says no place")
+            && said
+                .err
+                .contains("hint: now, snapshot, start, @last, a cursor"),
+        "{said:?}"
+    );
+    let said = node.run(&["watch", "--format", "{bogus}"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("it has actor, base, "), "{said:?}");
 }
 
 /// The contexts that a watch from the log's start shows.

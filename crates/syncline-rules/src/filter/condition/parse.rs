@@ -305,7 +305,7 @@ impl Parser {
             "contains" => Function::Contains,
             "lowerAscii" => Function::LowerAscii,
             "upperAscii" => Function::UpperAscii,
-            _ => return fault(at, unknown_function(&name)),
+            _ => return fault(at, no_method(&name)),
         };
         let of = Box::new(of);
         let other = match function {
@@ -324,7 +324,7 @@ impl Parser {
             "int" => Function::Int,
             "double" => Function::Double,
             "string" => Function::String,
-            _ => return fault(at, unknown_function(name)),
+            _ => return fault(at, no_function(name)),
         };
         let of = Box::new(self.expression()?);
         self.expect(")")?;
@@ -378,10 +378,35 @@ fn unknown_name(name: &str) -> String {
     )
 }
 
+/// Says what was meant by a name that is called alone, as `matches(data.s, "a")`.
+fn no_function(name: &str) -> String {
+    let form = match name {
+        "matches" => r#"data.title.matches("^fix")"#.to_owned(),
+        "startsWith" | "endsWith" | "contains" => format!("data.title.{name}(\"fix\")"),
+        "lowerAscii" | "upperAscii" => format!("data.title.{name}()"),
+        "map" => "data.steps.map(step, step.id)".to_owned(),
+        _ if Loop::parse(name).is_some() => format!("data.steps.{name}(step, step.done)"),
+        _ => return unknown_function(name),
+    };
+    format!("{name:?} is a method, it stands behind a value: {form}")
+}
+
+/// Says what was meant by a name that is called behind a value, as `data.n.int()`.
+fn no_method(name: &str) -> String {
+    match name {
+        "has" => "\"has\" is a function, it stands before a member: has(data.status)".to_owned(),
+        "int" | "double" | "string" => {
+            format!("{name:?} is a function, it stands before a value: {name}(data.points)")
+        }
+        _ => unknown_function(name),
+    }
+}
+
 fn unknown_function(name: &str) -> String {
     format!(
-        "there is no function {name:?}; there are has, size, int, double, string, startsWith, \
-         endsWith, contains, matches, lowerAscii, upperAscii, all, exists, exists_one, filter and map"
+        "there is no function {name:?}; there are has, size, int, double and string, and of a value \
+         size, startsWith, endsWith, contains, matches, lowerAscii, upperAscii, all, exists, \
+         exists_one, filter and map"
     )
 }
 

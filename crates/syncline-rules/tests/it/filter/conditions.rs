@@ -212,6 +212,18 @@ fn faults_are_named_with_their_place() {
             r#"at column 8: "==" stands where "." belongs"#,
         ),
         ("data.x.foo()", r#"at column 8: there is no function "foo""#),
+        (
+            r#"matches(data.s,"a")"#,
+            r#""matches" is a method, it stands behind a value: data.title.matches("^fix")"#,
+        ),
+        (
+            "exists(data.l, x, x > 1)",
+            r#""exists" is a method, it stands behind a value: data.steps.exists(step, step.done)"#,
+        ),
+        (
+            "data.n.int() > 1",
+            r#""int" is a function, it stands before a value: int(data.points)"#,
+        ),
         ("has(1)", "has(…) asks for a member"),
         ("data.x.matches(data.y)", "a pattern is written out"),
         ("data.x.matches(\"(\")", "malformed pattern"),

@@ -91,6 +91,10 @@ fn in_columns(run: &Run, conflict: &Conflict, around: &Around) -> Result {
     for side in sides {
         side.show(run, &form, base.as_deref())?;
     }
+    if let Some(why) = why(conflict) {
+        let line = Line::new().text("  ").cell(Style::Bold, "why", 7);
+        run.output.line(line.text(format!("ours: {why}")))?;
+    }
     let merged = merged(conflict, around);
     let keys = key("[e]dit [s]kip [?]");
     if !merged.is_empty() || asks {
@@ -308,12 +312,21 @@ fn in_words(run: &Run, conflict: &Conflict, around: &Around) -> Result {
             .into_iter()
             .try_for_each(|line| run.output.line(line))?;
     }
+    if let Some(why) = why(conflict) {
+        run.output.line(format!("why ours: {why}"))?;
+    }
     let merged = merged(conflict, around);
     if !merged.is_empty() {
         run.output
             .line(format!("merged already: {}", merged.join(", ")))?;
     }
     Ok(())
+}
+
+/// Returns what the writer said about the write that waits, on one line.
+fn why(conflict: &Conflict) -> Option<String> {
+    let words: Vec<_> = conflict.message.as_deref()?.split_whitespace().collect();
+    Some(clean::shorten(&words.join(" "), LINE_CHARS_MAX)).filter(|why| !why.is_empty())
 }
 
 fn place_of(conflict: &Conflict) -> String {

@@ -37,6 +37,11 @@ pub enum Format {
     Document,
 }
 
+/// What the rows of a file may be, for who sent others.
+pub const KNOWN: &str = "import reads contexts as `syncline export` writes them (with `context`), \
+    versions of one document (`version`, `commit`, `doc`), events (`context`, `op`, `seq`), agents' \
+    steps (`session`, `step`), hook calls (`at`, `stdin`), or a file that holds one document";
+
 impl Format {
     /// Returns what a person calls the rows.
     pub fn name(self) -> &'static str {

@@ -78,6 +78,22 @@ async fn one_file(args: &ImportArgs, run: &Run, path: &Path, sender: &mut Sender
         return Ok(());
     };
     let format = Format::of(&row.json).map_err(|why| formats::bad_row(path, row.number, why))?;
+    let second = match format {
+        Format::Document => rows.next_row()?,
+        _ => None,
+    };
+    // A document stands alone in its file: several are rows of a format that is not known.
+    if let Some(second) = second {
+        let why = format!("neither it nor row {} is of a known format", row.number);
+        return Err(Failure::usage_hint(
+            format!(
+                "{}: row {} cannot be imported: {why}",
+                path.display(),
+                second.number
+            ),
+            formats::KNOWN,
+        ));
+    }
     let target = match &args.target {
         Some(target) => target.clone(),
         None => default_target(path)?,

@@ -165,12 +165,32 @@ fn start(text: &str, now: Timestamp) -> Result<Start> {
         "snapshot" => From::Snapshot,
         "start" => From::Start,
         "@last" => return Ok(Start::Last),
-        text => match (ago(text), Timestamp::parse(text)) {
+        text => match (ago(text), time(text)) {
             (Some(ms), _) => From::Time(Timestamp(now.0.saturating_sub(ms))),
-            (None, Ok(time)) => From::Time(time),
-            (None, Err(_)) => From::Cursor(text.to_owned()),
+            (None, Some(time)) => From::Time(time),
+            (None, None) if may_be_cursor(text) => From::Cursor(text.to_owned()),
+            (None, None) => {
+                let shown = crate::clean::shorten(text, 60);
+                return Err(Failure::usage_hint(
+                    format!("--from {shown:?} says no place to begin at"),
+                    "now, snapshot, start, @last, a cursor, a time (2026-11-20T20:00:00Z), a day (2026-11-20, from 0:00 UTC), or how long ago (90s, 10m, 2h, 7d)",
+                ));
+            }
         },
     }))
+}
+
+/// Reads a time, or a day, which begins at midnight in UTC.
+fn time(text: &str) -> Option<Timestamp> {
+    let day = || Timestamp::parse(&format!("{text}T00:00:00Z"));
+    Timestamp::parse(text).or_else(|_| day()).ok()
+}
+
+/// Says whether a text has a cursor's looks; whether it is one is for the node to say.
+fn may_be_cursor(text: &str) -> bool {
+    const LENGTH_MIN: usize = 32;
+    let of_cursor = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.len() >= LENGTH_MIN && text.bytes().all(of_cursor)
 }
 
 /// Reads a time span such as `10m`, in milliseconds. No cursor is as short.
@@ -208,8 +228,22 @@ mod tests {
         );
         let time = Timestamp::parse("2026-11-20T20:00:00.123Z").unwrap();
         check("2026-11-20T20:00:00.123Z", Start::At(From::Time(time)));
-        for cursor in ["abcDEF-_", "x", "s", "99999999999999d", "-5m"] {
-            check(cursor, Start::At(From::Cursor(cursor.to_owned())));
+        let midnight = Timestamp::parse("2026-11-20T00:00:00Z").unwrap();
+        check("2026-11-20", Start::At(From::Time(midnight)));
+        let cursor = "abcDEF-_".repeat(7);
+        check(&cursor, Start::At(From::Cursor(cursor.clone())));
+        for bad in [
+            "",
+            "yesterday",
+            "10min",
+            "5x",
+            "s",
+            "99999999999999d",
+            "-5m",
+            "2026-11-31",
+            "abcDEF-_",
+        ] {
+            assert!(start(bad, now).is_err(), "{bad}");
         }
     }
 }

@@ -42,7 +42,8 @@ pub struct WatchArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub label: Vec<String>,
     /// Where to begin: now, snapshot (all that is there), start (of the log), @last (where the
-    /// last watch stopped), a cursor, a time (RFC 3339), or how long ago (90s, 10m, 2h, 7d).
+    /// last watch stopped), a cursor, a time (RFC 3339), a day (2026-11-20, from 0:00 UTC), or how
+    /// long ago (90s, 10m, 2h, 7d).
     #[arg(
         long,
         visible_aliases = ["since", "after"],

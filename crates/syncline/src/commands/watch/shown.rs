@@ -70,8 +70,7 @@ fn show_message(run: &Run, args: &WatchArgs, message: &ServerMessage, json: &Jso
     }
     if let Some(Format::Template(template)) = &args.format {
         if let M::Change { .. } | M::Enter { .. } | M::Leave { .. } = message {
-            let shown = json.get("change").unwrap_or(json);
-            run.output.line(template.fill(shown))?;
+            run.output.line(template.fill(&event_of(json)))?;
         }
         return Ok(is_change.into());
     }
@@ -111,6 +110,22 @@ fn show_message(run: &Run, args: &WatchArgs, message: &ServerMessage, json: &Jso
         _ => {}
     }
     Ok(is_change.into())
+}
+
+/// Returns what a template is filled from: a change, or a context that came or left, in a change's
+/// form.
+fn event_of(message: &Json) -> Json {
+    let context = message.get("context").filter(|it| it.as_object().is_some());
+    let mut shown = message.get("change").or(context).unwrap_or(message).clone();
+    if let (Some(context), Some(members)) = (context, shown.as_object_mut()) {
+        let own = |name: &str| message.get(name).or(context.get(name)).cloned();
+        for name in ["type", "cursor"] {
+            if let Some(value) = own(name) {
+                members.insert(name, value);
+            }
+        }
+    }
+    shown
 }
 
 /// Returns the one line of a change: when, which, version, who, what, why.

@@ -2,6 +2,40 @@
 
 use syncline_model::json::Json;
 
+/// What a change holds: an event's members.
+const KNOWN: [&str; 28] = [
+    "actor",
+    "base",
+    "blind",
+    "branch",
+    "bulk",
+    "changed",
+    "committed_at",
+    "conflicts",
+    "context",
+    "cursor",
+    "enc",
+    "from",
+    "hash",
+    "hlc",
+    "id",
+    "labels",
+    "message",
+    "old",
+    "outcome",
+    "parent",
+    "patch",
+    "priority",
+    "project",
+    "seq",
+    "settled",
+    "snapshot",
+    "type",
+    "version",
+];
+/// What an actor holds.
+const OF_ACTOR: [&str; 4] = ["id", "agent", "session", "tool_call"];
+
 /// A form of what is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -25,18 +59,18 @@ enum Part {
 
 impl Format {
     /// Reads `lines`, `json`, or a template.
-    pub fn parse(text: &str) -> Result<Format, &'static str> {
+    pub fn parse(text: &str) -> Result<Format, String> {
         match text {
             "lines" => Ok(Format::Lines),
             "json" => Ok(Format::Json),
             text if text.contains('{') => Template::parse(text).map(Format::Template),
-            _ => Err("a format is lines, json, or a text with {names} in it"),
+            _ => Err("a format is lines, json, or a text with {names} in it".to_owned()),
         }
     }
 }
 
 impl Template {
-    fn parse(text: &str) -> Result<Template, &'static str> {
+    fn parse(text: &str) -> Result<Template, String> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(open) = rest.find('{') {
@@ -47,11 +81,9 @@ impl Template {
                 rest = after;
                 continue;
             }
-            let close = after.find('}').ok_or("a { has no }")?;
+            let close = after.find('}').ok_or("a { has no }".to_owned())?;
             let names: Vec<String> = after[..close].split('.').map(str::to_owned).collect();
-            if names.iter().any(String::is_empty) {
-                return Err("between { and } stands a name, such as {context} or {actor.agent}");
-            }
+            check(&names)?;
             parts.push(Part::Value(names));
             rest = &after[close + 1..];
         }
@@ -80,6 +112,24 @@ impl Template {
     }
 }
 
+/// Refuses what no change holds: it would be shown as nothing, each time.
+fn check(names: &[String]) -> Result<(), String> {
+    if names.iter().any(String::is_empty) {
+        let form = "between { and } stands a name, such as {context} or {actor.agent}";
+        return Err(form.to_owned());
+    }
+    let unknown = |name: &str, of: &str, known: &[&str]| {
+        format!("{of} has no {name:?}; it has {}", known.join(", "))
+    };
+    match names {
+        [name, ..] if !KNOWN.contains(&name.as_str()) => Err(unknown(name, "a change", &KNOWN)),
+        [actor, name, ..] if actor == "actor" && !OF_ACTOR.contains(&name.as_str()) => {
+            Err(unknown(name, "an actor", &OF_ACTOR))
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -88,12 +138,16 @@ mod tests {
 
     #[test]
     fn values_are_filled_in() {
-        let text = r#"{"context":"task/a","actor":{"agent":"c"},"n":[1],"m":"a\nb"}"#;
+        let text =
+            r#"{"context":"task/a","actor":{"agent":"c"},"changed":["/a"],"message":"a\nb"}"#;
         let json = Json::parse(text.as_bytes(), &Limits::default()).unwrap();
         for (template, expected) in [
             ("{context}", "task/a"),
-            ("{context} by {actor.agent}{missing}{n.x}!", "task/a by c!"),
-            ("{n} {m} {{x}", "[1] a\nb {x}"),
+            (
+                "{context} by {actor.agent}{branch}{changed.x}!",
+                "task/a by c!",
+            ),
+            ("{changed} {message} {{x}", "[\"/a\"] a\nb {x}"),
         ] {
             let Ok(Format::Template(template)) = Format::parse(template) else {
                 panic!("{template} is a template");
@@ -103,5 +157,25 @@ mod tests {
         for bad in ["", "text", "{", "{}", "{a..b}"] {
             assert!(Format::parse(bad).is_err(), "{bad}");
         }
+        for (bad, why) in [
+            ("{bogus}", "a change has no \"bogus\"; it has actor, base, "),
+            (
+                "{actor.name}",
+                "an actor has no \"name\"; it has id, agent, ",
+            ),
+        ] {
+            assert!(Format::parse(bad).unwrap_err().starts_with(why), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_known_is_what_the_wire_says() {
+        let document = syncline_http::asyncapi_document();
+        let document = Json::parse(document.as_bytes(), &Limits::default()).unwrap();
+        let place =
+            syncline_model::json::Pointer::from_static("/components/schemas/Change/properties");
+        let members = document.pointer(&place).unwrap().as_object().unwrap();
+        let members: Vec<&str> = members.keys().map(AsRef::as_ref).collect();
+        assert_eq!(members, KNOWN);
     }
 }
