@@ -32,7 +32,10 @@ fn p1_a_disk_that_refuses_blocks_loses_nothing_acknowledged() {
 #[test]
 fn p1_harness_catches_answer_before_commit() {
     let _alone = alone();
-    run(p1_kill::run(Plan::runs(60).with(Fault::AnswerBeforeCommit))).assert_caught();
+    run(p1_kill::run(
+        Plan::runs(300).with(Fault::AnswerBeforeCommit),
+    ))
+    .assert_caught();
 }
 
 #[test]

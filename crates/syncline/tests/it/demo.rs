@@ -87,3 +87,14 @@ fn a_fault_is_noticed() {
             .is_empty()
     );
 }
+
+#[test]
+fn a_file_that_cannot_be_replayed_is_told_before_anything_starts() {
+    let Some(data) = test_data() else { return };
+    let home = Home::new();
+    let merges = data.join("merges/atom.jsonl.zst");
+    let said = crate::node::finish(home.command(&["demo", "--input", merges.to_str().unwrap()]));
+    assert_eq!((said.code, said.out.as_str()), (2, ""), "{said:?}");
+    assert!(said.err.contains("cannot be replayed"), "{said:?}");
+    assert!(!said.err.contains("a node at"), "{said:?}");
+}

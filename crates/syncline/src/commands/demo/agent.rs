@@ -17,7 +17,7 @@ use syncline_model::proposal::{Actor, Operation, Precondition, Proposal};
 use super::notebook::Notebook;
 use super::report::{Door, Report, now_us};
 use super::scenario::{AGENTS, Step};
-use crate::commands::import::{Format, Planner, Rows};
+use crate::commands::import::{Format, Planner, Row, Rows};
 use crate::failure::{Failure, Result};
 use crate::place;
 use crate::run::Run;
@@ -296,6 +296,27 @@ fn parse(text: &str) -> Json {
         .expect("the scenario is well-formed, as a test shows")
 }
 
+/// Checks that a file can be replayed, as far as its first row says.
+pub(super) fn check_input(input: &std::path::Path) -> Result<()> {
+    let Some(row) = Rows::open(input)?.next_row()? else {
+        return Ok(());
+    };
+    planner_for(input, &row)?.plan(&row).map_err(|why| {
+        Failure::usage(format!(
+            "{} cannot be replayed: row 1: {why}",
+            input.display()
+        ))
+    })?;
+    Ok(())
+}
+
+/// Returns what makes proposals of rows such as this one.
+fn planner_for(input: &std::path::Path, first: &Row) -> Result<Planner> {
+    let bad = |why| Failure::usage(format!("{} cannot be replayed: {why}", input.display()));
+    let format = Format::of(&first.json).map_err(bad)?;
+    Ok(Planner::new(format, address("document/replayed")))
+}
+
 /// Replays the rows of the contexts that fall to this agent, in their order.
 async fn replay(args: &AgentArgs, run: &Run, input: &std::path::Path) -> Result {
     let name = format!("agent-{}", args.index + 1);
@@ -310,12 +331,7 @@ async fn replay(args: &AgentArgs, run: &Run, input: &std::path::Path) -> Result 
         }
         let planner = match &mut planner {
             Some(planner) => planner,
-            empty => {
-                let bad =
-                    |why| Failure::usage(format!("{} cannot be replayed: {why}", input.display()));
-                let format = Format::of(&row.json).map_err(bad)?;
-                empty.insert(Planner::new(format, address("document/replayed")))
-            }
+            empty => empty.insert(planner_for(input, &row)?),
         };
         let planned = planner.plan(&row);
         let planned =

@@ -20,7 +20,6 @@ use processes::{Folder, NodeProcess};
 use report::{Report, now_us};
 use scenario::AGENTS;
 
-use super::import::Rows;
 use super::watch::change_line;
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
@@ -78,7 +77,7 @@ pub async fn run(args: &DemoArgs, run: &Run) -> Result {
                 "--input takes a file, since each agent reads it",
             ));
         }
-        Rows::open(input)?;
+        agent::check_input(input)?;
     }
     let folder = Folder::make(args.keep.as_deref())?;
     let node = NodeProcess::start(&folder).await?;
