@@ -261,6 +261,14 @@ async fn branches_are_listed_and_deleted() {
         .ok();
     assert_eq!(again.json().get("version"), Some(&Json::from(3)));
     assert_eq!(data(&node, ON_TRY).await.get("x"), Some(&Json::from(3)));
+    // Or it is restored.
+    node.send("DELETE", &path, &[("if-match", "*")], "")
+        .await
+        .ok();
+    node.post(&format!("{A}/restore?branch=try/1"), &[], "")
+        .await
+        .ok();
+    assert_eq!(data(&node, ON_TRY).await.get("x"), Some(&Json::from(3)));
 }
 
 #[tokio::test]

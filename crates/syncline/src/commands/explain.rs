@@ -192,6 +192,10 @@ fn members(object: &Json) -> String {
         let text = value
             .as_str()
             .map_or_else(|| value.to_text(), str::to_owned);
+        // A consumer without a name has an empty one.
+        if text.is_empty() {
+            return None;
+        }
         Some(match FIRST.contains(&name) {
             true => text,
             false => format!("{} {text}", name.replace('_', " ")),

@@ -157,6 +157,20 @@ fn a_refused_subtree_is_no_success() {
 }
 
 #[test]
+fn a_diff_with_a_deletion_is_no_empty_one() {
+    let node = Node::start();
+    node.ok(&["put", "task/a", "data.n=1"]);
+    node.ok(&["rm", "task/a"]);
+    let said = node.run(&["diff", "task/a", "1..2"]);
+    assert_eq!((said.code, said.out.as_str()), (3, ""), "{said:?}");
+    assert!(
+        said.err
+            .contains("context \"task/a\" was deleted at version 2"),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn a_delete_that_is_sent_again_hears_the_first_answer() {
     let node = Node::start();
     node.ok(&["put", "task/a"]);
