@@ -549,11 +549,11 @@ fn a_fallback_takes_what_a_strategy_leaves_and_overrules_none() {
     };
     let shown = |decision: Decision| match decision {
         Decision::Commit(steps) => {
-            let heads = steps.iter().map(|step| data(step).get("s").cloned());
+            let mut heads = steps.iter().map(|step| data(step).get("s").cloned());
             let branches = steps.iter().filter(|step| step.change.branch.is_some());
             (
                 branches.count(),
-                heads.last().unwrap(),
+                heads.next_back().unwrap(),
                 steps.last().unwrap().change.outcome,
             )
         }
