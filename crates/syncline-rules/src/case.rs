@@ -19,7 +19,7 @@ use crate::decide::{Decision, Now, Step, Stop, rollback_version};
 use crate::document::propose;
 use crate::hierarchy::{ANCESTORS_MAX, check_height, check_parent};
 use crate::kinds::KindRules;
-use crate::merging::{Meeting, Met, follow, strategy_of, value_at};
+use crate::merging::{Meeting, Met, follow, strategy_of, value_at, with_ours};
 use crate::step::{Parts, missing_parent};
 use crate::view::{BaseState, Need, View};
 
@@ -153,13 +153,7 @@ impl Case<'_> {
         let undone = head.conflicts.iter();
         let undone = undone.filter(|c| Some(c.id.change()) == proposal.undoes());
         wanted.revised = undone
-            .map(|c| Conflict {
-                version: c.version + 1,
-                ours: c.base.clone(),
-                by_ours: proposal.actor.clone(),
-                revised: Some(head.version.next()),
-                ..c.clone()
-            })
+            .map(|c| with_ours(c, c.base.clone(), proposal, head))
             .collect();
         wanted.anyway |= !wanted.revised.is_empty();
         wanted.anyway |= !wanted.reopened.is_empty() && head.version > version;

@@ -217,13 +217,10 @@ impl Meeting<'_> {
                 theirs: conflict.theirs.clone(),
             };
             let left = chain(&first, &second)?;
+            let message = self.proposal.message.clone();
             (left.ours != first.ours).then(|| Conflict {
-                version: conflict.version + 1,
-                ours: left.ours,
-                by_ours: self.proposal.actor.clone(),
-                message: self.proposal.message.clone().or(conflict.message.clone()),
-                revised: Some(self.head.version.next()),
-                ..conflict.clone()
+                message: message.or(conflict.message.clone()),
+                ..with_ours(conflict, left.ours, self.proposal, self.head)
             })
         };
         self.head.conflicts.iter().filter_map(revise).collect()
@@ -369,6 +366,22 @@ fn write_decisions(merged: &Merged, chosen: &[Option<(Choice, Strategy)>]) -> Op
     w.end_array();
     let text = w.into_string();
     Json::parse(text.as_bytes(), &DECISIONS).ok()
+}
+
+/// Returns a waiting conflict whose own side a proposal writes anew.
+pub fn with_ours(
+    conflict: &Conflict,
+    ours: Option<Json>,
+    proposal: &Proposal,
+    head: &Head,
+) -> Conflict {
+    Conflict {
+        version: conflict.version + 1,
+        ours,
+        by_ours: proposal.actor.clone(),
+        revised: Some(head.version.next()),
+        ..conflict.clone()
+    }
 }
 
 /// Says whether nobody disagrees at a conflict's place any more where the head shows `theirs`: both
