@@ -249,10 +249,11 @@ pub(crate) async fn stream(ask: Ask) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     // A browser that comes back names the last event; that is newer than what its URL says.
     let last = ask.header("last-event-id")?.filter(|id| !id.is_empty());
-    let from = match last {
-        Some(cursor) => From::Cursor(cursor.to_owned()),
-        None if ask.query.text("since") == Some("snapshot") => From::Snapshot,
-        None => from(&ask.query, ask.query.text("after"))?.unwrap_or(From::Now),
+    let (after, since) = (ask.query.text("after"), ask.query.text("since"));
+    let from = match (last, after, since) {
+        (Some(cursor), ..) => From::Cursor(cursor.to_owned()),
+        (None, None, Some("snapshot")) => From::Snapshot,
+        (None, after, _) => from(&ask.query, after)?.unwrap_or(From::Now),
     };
     let request = request(&ask, from)?;
     let again = FeedRequest {

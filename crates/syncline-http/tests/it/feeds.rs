@@ -309,6 +309,9 @@ async fn a_stream_that_is_reset_goes_on_with_a_snapshot() {
     let snapshot = first.event().await.unwrap();
     assert_eq!(shown(&snapshot), ["project/a", "branch/b", "task/c"]);
     let id = snapshot.id.clone().unwrap();
+    node.get(&format!("{path}&since=snapshot&after={id}"))
+        .await
+        .problem(400, "bad_request");
     let moved = r#"{"parent":"project/z"}"#;
     node.merge("/v1/contexts/branch/b", &[], moved).await.ok();
     // Whoever comes back by the event before is reset as well, and goes on as well.
