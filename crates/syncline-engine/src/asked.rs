@@ -6,8 +6,9 @@ use std::sync::Arc;
 use syncline_api::Problem;
 use syncline_model::change::Change;
 use syncline_model::conflict::Conflict;
+use syncline_model::head::Head;
 use syncline_model::ids::{Address, Kind, Version};
-use syncline_rules::{KindRules, Touch, schema_address};
+use syncline_rules::{KindRules, Touch, WorkspaceRules, rules_address, schema_address};
 use syncline_store::ConflictQuery;
 
 use crate::committer::Committer;
@@ -66,40 +67,41 @@ impl Committer {
         Ok(touches)
     }
 
-    /// Returns what is declared for a kind, compiled once for each change of it.
+    /// Returns what is declared for a kind and for the workspace, compiled once for each change of
+    /// either.
     pub(crate) async fn kind_rules(&mut self, kind: &Kind) -> Result<Arc<KindRules>, Problem> {
-        let address = schema_address(kind);
-        if !self.open.batch.view.knows(&address) {
-            match self.at_hand(&address) {
-                Some(Cached::Absent) => return Ok(self.nothing.clone()),
+        let workspace = self.declaration(&rules_address()).await?;
+        let declared = self.declaration(&schema_address(kind)).await?;
+        let made_of = [&declared, &workspace].map(|head| head.as_ref().map(|head| head.change));
+        if made_of == [None, None] {
+            return Ok(self.nothing.clone());
+        }
+        if let Some((of, rules)) = self.kinds.get(kind)
+            && *of == made_of
+        {
+            return Ok(rules.clone());
+        }
+        let rules = Arc::new(declared_in(declared.as_deref(), workspace.as_deref()));
+        if self.kinds.len() >= KINDS_MAX {
+            self.kinds.clear();
+        }
+        self.kinds.insert(kind.clone(), (made_of, rules.clone()));
+        Ok(rules)
+    }
+
+    /// Returns a context that declares something, as the open batch leaves it.
+    async fn declaration(&mut self, address: &Address) -> Result<Option<Arc<Head>>, Problem> {
+        if !self.open.batch.view.knows(address) {
+            match self.at_hand(address) {
+                Some(Cached::Absent) => return Ok(None),
                 Some(cached) => {
-                    crate::deciding::put_cached(&mut self.open.batch.view, &address, &cached)
+                    crate::deciding::put_cached(&mut self.open.batch.view, address, &cached)
                 }
                 None => self.load_heads(vec![address.clone()]).await?,
             }
         }
-        let Some(head) = self
-            .open
-            .batch
-            .view
-            .head(&address)
-            .filter(|head| !head.deleted)
-        else {
-            return Ok(self.nothing.clone());
-        };
-        if let Some((change, rules)) = self.kinds.get(kind)
-            && *change == head.change
-        {
-            return Ok(rules.clone());
-        }
-        // It was compiled before it was taken; what a newer node declared binds nobody here.
-        let rules = Arc::new(KindRules::of_document(&head.document).unwrap_or_default());
-        if self.kinds.len() >= KINDS_MAX {
-            self.kinds.clear();
-        }
-        self.kinds
-            .insert(kind.clone(), (head.change, rules.clone()));
-        Ok(rules)
+        let head = self.open.batch.view.head(address);
+        Ok(head.filter(|head| !head.deleted).cloned())
     }
 
     /// Returns all conflicts of a context, as the batches so far leave them.
@@ -127,5 +129,21 @@ impl Committer {
             }
         }
         Ok(known)
+    }
+}
+
+/// Returns what two contexts declare, the one for a kind, the other for the whole workspace.
+///
+/// Both were compiled before they were taken; what a newer node declared binds nobody here.
+pub(crate) fn declared_in(kind: Option<&Head>, workspace: Option<&Head>) -> KindRules {
+    let kind = kind.map(|head| KindRules::of_document(&head.document));
+    let workspace = workspace.map(|head| WorkspaceRules::of_document(&head.document));
+    KindRules {
+        workspace: Arc::new(
+            workspace
+                .unwrap_or(Ok(Default::default()))
+                .unwrap_or_default(),
+        ),
+        ..kind.unwrap_or(Ok(KindRules::default())).unwrap_or_default()
     }
 }

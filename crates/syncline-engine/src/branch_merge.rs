@@ -1,26 +1,24 @@
 //! Merging one line of a context's versions into another: `main` into a branch, a branch into
 //! `main`, or one branch into another.
 //!
-//! It is three-way, and its base is the last point that both lines have in them: where one was
-//! merged into the other last, whichever way, else where the branch began. Each merge is recorded
-//! with the change that it makes, so what was settled in one line after a merge is a change since
-//! that point, and the next merge carries it over instead of bringing back what it replaced.
+//! It is three-way, and its base is what both lines have in them (`common.rs`). Each merge is
+//! recorded with the change that it makes, so what was settled in one line after a merge is a change
+//! since that point, and the next merge carries it over instead of bringing back what it replaced.
 
 use std::sync::Arc;
 
 use syncline_api::{Code, Problem};
 use syncline_merge::{KeyedPath, MergeLimits, MergeRules, Side, Sides, merge};
-use syncline_model::change::{Change, ChangeType, Receipt};
+use syncline_model::change::Receipt;
 use syncline_model::document::Document;
 use syncline_model::head::Head;
-use syncline_model::ids::{Address, BranchName, Seq, Version};
+use syncline_model::ids::BranchName;
 use syncline_model::json::{Json, JsonWriter, Object, Pointer};
 use syncline_model::proposal::{Base, LineVersion, Operation, Proposal};
 use syncline_rules::Principal;
 
 use crate::lines::{own, parsed};
-use crate::reads::{When, not_found};
-use crate::tail::Entry;
+use crate::reads::When;
 use crate::workspace::Workspace;
 
 /// What merging a line would come to, or came to.
@@ -37,24 +35,6 @@ pub enum BranchMerge {
         /// The document that would come of it.
         document: Option<Json>,
     },
-}
-
-/// A line that is merged, or merged into.
-struct Line {
-    branch: Option<BranchName>,
-    address: Address,
-    /// The change that began the branch; `main` has none.
-    began: Option<Arc<Entry>>,
-}
-
-/// The last point that two lines have in common.
-struct Common {
-    /// Where in the log it became common.
-    seq: Seq,
-    /// The version that both have in them.
-    shared: LineVersion,
-    /// The version of the line that is merged into, after which it went its own way.
-    into: Version,
 }
 
 impl Workspace {
@@ -86,14 +66,16 @@ impl Workspace {
         let line = context.line(from);
         let source = self.get(principal, &line, When::Head).await?;
         let target = self.get(principal, &proposal.line(), When::Head).await?;
-        let common = self
-            .common(&context, (from, proposal.branch.as_ref()))
-            .await?;
-        let base = self.shared_document(principal, &context, &common).await?;
-        let base = unsettled(base, &source);
+        let rules = self.declared_for(&context).await?.merge;
+        let ends = [(from, &source), (proposal.branch.as_ref(), &target)];
+        let ends = ends.map(|(branch, head)| LineVersion {
+            branch: branch.cloned(),
+            version: head.version,
+        });
+        let base = self.common_document(principal, &context, &ends, &rules);
+        let base = unsettled(base.await?, &source);
         if dry_run {
-            let rules = self.declared_for(&context).await?;
-            return Ok(tried((&base, &source, &target), &rules.merge));
+            return Ok(tried((&base, &source, &target), &rules));
         }
         let mut w = JsonWriter::new();
         w.begin_object();
@@ -101,144 +83,15 @@ impl Workspace {
         w.field_u64("version", source.version.0);
         w.end_object();
         proposal.body = parsed(w);
-        proposal.base = Some(Base::Version(common.into));
+        let [merged, _] = ends;
+        proposal.base = Some(Base::Version(target.version));
         let own = own(&mut proposal);
         own.shown = Some(Arc::new(base));
         own.wanted = Some(Arc::new(source.document.clone()));
-        own.merges = Some(LineVersion {
-            branch: from.cloned(),
-            version: source.version,
-        });
+        own.merges = Some(merged);
         self.submit(principal, proposal)
             .await
             .map(BranchMerge::Done)
-    }
-
-    /// Finds the last point that two lines have in common. Merges by way of a third line are not
-    /// looked for.
-    async fn common(
-        &self,
-        context: &Address,
-        (from, into): (Option<&BranchName>, Option<&BranchName>),
-    ) -> Result<Common, Problem> {
-        let from = self.line_of(context, from).await?;
-        let into = self.line_of(context, into).await?;
-        let mut points = vec![forked(&from, &into)];
-        if let Some((entry, shared)) = self.last_merge(&into, &from).await? {
-            points.push(Common {
-                seq: entry.seq,
-                shared,
-                into: entry.change.version,
-            });
-        }
-        if let Some((entry, shared)) = self.last_merge(&from, &into).await? {
-            points.push(Common {
-                seq: entry.seq,
-                into: shared.version,
-                shared,
-            });
-        }
-        let last = points.into_iter().max_by_key(|point| point.seq);
-        Ok(last.expect("branches began somewhere"))
-    }
-
-    async fn line_of(
-        &self,
-        context: &Address,
-        branch: Option<&BranchName>,
-    ) -> Result<Line, Problem> {
-        let address = context.line(branch);
-        let began = match branch {
-            Some(_) => {
-                let begins = |change: &Change| change.kind == ChangeType::Create;
-                let began = match self.find_back(&address, Version(1), begins).await? {
-                    Some(began) => Some(began),
-                    None => self.changes_of(&address, Some(Version(2)), 1).await?.pop(),
-                };
-                Some(began.ok_or_else(|| not_found(&address))?)
-            }
-            None => None,
-        };
-        Ok(Line {
-            branch: branch.cloned(),
-            address,
-            began,
-        })
-    }
-
-    /// Finds the last change of a line that merged the other one, and as of which version. What
-    /// happened before either of them began is of a branch of that name that was deleted.
-    async fn last_merge(
-        &self,
-        line: &Line,
-        other: &Line,
-    ) -> Result<Option<(Arc<Entry>, LineVersion)>, Problem> {
-        let of_other = |change: &Change| {
-            let merged = change.merges.as_ref();
-            merged.is_some_and(|merged| merged.branch == other.branch)
-        };
-        let since = match line.began {
-            Some(_) => line.began_at(),
-            // Nothing of a branch was merged into main before it began.
-            None => other.began_from(),
-        };
-        let found = self.find_back(&line.address, since, of_other).await?;
-        let merged = found.and_then(|entry| {
-            let merged = entry.change.merges.clone()?;
-            let now = merged.version >= other.began_at() && entry.change.version >= since;
-            now.then_some((entry, merged))
-        });
-        Ok(merged)
-    }
-
-    async fn shared_document(
-        &self,
-        principal: &Principal,
-        context: &Address,
-        common: &Common,
-    ) -> Result<Document, Problem> {
-        let LineVersion { branch, version } = &common.shared;
-        // A creation that met another one was kept on a branch: both came from nothing.
-        if *version == Version::ZERO {
-            return Ok(Document::empty());
-        }
-        let line = context.line(branch.as_ref());
-        let then = self.get(principal, &line, When::Version(*version)).await?;
-        Ok(then.document.clone())
-    }
-}
-
-impl Line {
-    /// Returns the version that it began as.
-    fn began_at(&self) -> Version {
-        let began = self.began.as_ref();
-        began.map_or(Version::ZERO, |entry| entry.change.version)
-    }
-
-    /// Returns the version of `main` that it began from.
-    fn began_from(&self) -> Version {
-        let began = self.began.as_ref();
-        began
-            .and_then(|entry| entry.change.base)
-            .unwrap_or(Version::ZERO)
-    }
-}
-
-/// Returns the version of `main` that both lines came from.
-fn forked(from: &Line, into: &Line) -> Common {
-    let branches = [from, into].into_iter().filter(|line| line.began.is_some());
-    let version = branches.map(Line::began_from).min();
-    let version = version.unwrap_or(Version::ZERO);
-    Common {
-        seq: Seq::ZERO,
-        shared: LineVersion {
-            branch: None,
-            version,
-        },
-        into: match into.began {
-            Some(_) => into.began_at(),
-            None => version,
-        },
     }
 }
 

@@ -139,8 +139,8 @@ pub struct Committer {
     pub(crate) flight: Option<Flight>,
     /// What the store says of ids that are not surely new; forgotten when a batch lands.
     pub(crate) known: HashMap<ChangeId, Option<([u8; 32], Settled)>>,
-    /// What is declared for kinds, as of which change.
-    pub(crate) kinds: HashMap<Kind, (ChangeId, Arc<KindRules>)>,
+    /// What is declared for kinds, as of which changes of theirs and of the workspace's rules.
+    pub(crate) kinds: HashMap<Kind, ([Option<ChangeId>; 2], Arc<KindRules>)>,
     /// What is declared for most of them.
     pub(crate) nothing: Arc<KindRules>,
     /// Heads that were left behind a moment ago: what concurrent writers still stand on.

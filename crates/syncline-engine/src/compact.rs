@@ -229,7 +229,7 @@ impl Run<'_> {
     async fn policy(&self, address: &Address) -> Result<Option<Retention>, Problem> {
         let declared = self.workspace.declared_for(address).await?;
         let rules = &self.workspace.shared.settings.rules;
-        Ok(declared.retention.or(rules.retention))
+        Ok(declared.retention(rules))
     }
 
     async fn line(

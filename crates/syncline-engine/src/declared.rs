@@ -1,5 +1,7 @@
-//! What is declared in built-in kinds: schemas of kinds and tags of versions. Typed calls are their
-//! front, since the general doors refuse to write these kinds.
+//! What is declared in built-in kinds: schemas of kinds, rules of the workspace, tags of versions.
+//! Typed calls are their front, since the general doors refuse to write these kinds.
+
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use syncline_api::{Code, Problem};
@@ -9,9 +11,12 @@ use syncline_model::head::Head;
 use syncline_model::ids::{Address, Kind, Name, Version};
 use syncline_model::json::{Json, JsonWriter, Object, Pointer};
 use syncline_model::proposal::{Operation, Own, Precondition, Proposal};
-use syncline_rules::{KindRules, Principal, Subject, schema_address, visible};
+use syncline_rules::{
+    KindRules, Principal, Subject, WorkspaceRules, rules_address, schema_address, visible,
+};
 use syncline_store::ConflictQuery;
 
+use crate::asked::declared_in;
 use crate::lines::parsed;
 use crate::load::store_problem;
 use crate::reads::{LOAD_AT_ONCE, PAGE_BYTES_MAX, When};
@@ -43,15 +48,74 @@ impl Workspace {
         KindRules::read(declared, &Pointer::root())?;
         check_declarable(kind)?;
         proposal.context = schema_address(kind);
+        proposal.body = wrapped(declared, kind.as_str());
+        self.declare(principal, proposal).await
+    }
+
+    /// Declares how the workspace's clashes are resolved, and how long things wait and are kept
+    /// ([`WorkspaceRules::read`]).
+    ///
+    /// `proposal` says who, under which id and why; its context is filled in.
+    pub async fn put_rules(
+        &self,
+        principal: &Principal,
+        declared: &Json,
+        mut proposal: Proposal,
+    ) -> Result<Receipt, Problem> {
+        WorkspaceRules::read(declared, &Pointer::root())?;
+        proposal.context = rules_address();
+        proposal.body = wrapped(declared, "rules");
+        self.declare(principal, proposal).await
+    }
+
+    /// Writes a context of a built-in kind anew, whole.
+    async fn declare(
+        &self,
+        principal: &Principal,
+        mut proposal: Proposal,
+    ) -> Result<Receipt, Problem> {
         proposal.operation = Operation::Replace;
         proposal.create = true;
-        proposal.body = wrapped(declared, kind.as_str());
         proposal.own = Some(Box::new(Own::default()));
         let there = self.head_if_any(&proposal.context).await?;
         if there.is_some_and(|head| !head.deleted) {
             overwrite_if_unsaid(&mut proposal);
         }
         self.submit(principal, proposal).await
+    }
+
+    /// Takes back what is declared for the workspace: the node's settings hold again.
+    pub async fn remove_rules(
+        &self,
+        principal: &Principal,
+        mut proposal: Proposal,
+    ) -> Result<Receipt, Problem> {
+        proposal.context = rules_address();
+        let sent = Json::Object(Object::new());
+        let before = self.heard_before(&mut proposal, Operation::Delete, sent);
+        if let Some(receipt) = before.await? {
+            return Ok(receipt);
+        }
+        if self.rules(principal).await?.0.is_none() {
+            let detail = "nothing is declared for this workspace";
+            return Err(Problem::new(Code::NotFound, detail));
+        }
+        overwrite_if_unsaid(&mut proposal);
+        self.submit(principal, proposal).await
+    }
+
+    /// Returns what is declared for the workspace, if anything is, and what holds for a kind that
+    /// declares nothing.
+    pub async fn rules(
+        &self,
+        principal: &Principal,
+    ) -> Result<(Option<Arc<Head>>, WorkspaceRules), Problem> {
+        let head = self.head_if_any(&rules_address()).await?;
+        let node = &self.shared.settings.rules;
+        let seen = |head: &Arc<Head>| visible(principal, &Subject::of_head(head), node);
+        let head = head.filter(|head| !head.deleted && seen(head));
+        let declared = declared_in(None, head.as_deref());
+        Ok((head, declared.in_force(node)))
     }
 
     /// Takes back what is declared for a kind; its history stays.
@@ -79,7 +143,7 @@ impl Workspace {
         principal: &Principal,
         kind: &Kind,
         when: When,
-    ) -> Result<std::sync::Arc<Head>, Problem> {
+    ) -> Result<Arc<Head>, Problem> {
         let found = self.get(principal, &schema_address(kind), when).await;
         found.map_err(|problem| match problem.code {
             Code::NotFound | Code::Deleted if when == When::Head => {

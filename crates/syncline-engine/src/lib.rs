@@ -10,6 +10,7 @@ mod batch;
 mod branch_merge;
 pub mod clock;
 mod committer;
+mod common;
 mod compact;
 mod deciding;
 mod declared;

@@ -9,8 +9,11 @@ use syncline_model::head::Head;
 use syncline_model::ids::{Address, BranchName, Kind, Seq, Version};
 use syncline_model::json::{Json, JsonWriter, Limits, Object, Pointer};
 use syncline_model::proposal::{Actor, Base, Operation, Own, Proposal};
-use syncline_rules::{KindRules, Principal, Subject, named, schema_address, visible};
+use syncline_rules::{
+    KindRules, Principal, Subject, named, rules_address, schema_address, visible,
+};
 
+use crate::asked::declared_in;
 use crate::load::{rotten, store_problem, version_as_head};
 use crate::outcome::{Settled, reused};
 use crate::reads::{PAGE_BYTES_MAX, When, not_found};
@@ -171,14 +174,16 @@ impl Workspace {
         self.submit(principal, proposal).await
     }
 
-    /// Returns what is declared for a context's kind.
+    /// Returns what is declared for a context's kind, and for the workspace.
     pub(crate) async fn declared_for(&self, context: &Address) -> Result<KindRules, Problem> {
         let kind = Kind::parse(context.kind()).expect("an address has a kind");
-        let head = self.head_if_any(&schema_address(&kind)).await?;
-        match head.filter(|head| !head.deleted) {
-            Some(head) => KindRules::of_document(&head.document),
-            None => Ok(KindRules::default()),
-        }
+        let kind = self.head_if_any(&schema_address(&kind)).await?;
+        let workspace = self.head_if_any(&rules_address()).await?;
+        let live = |head: &Option<Arc<Head>>| head.clone().filter(|head| !head.deleted);
+        Ok(declared_in(
+            live(&kind).as_deref(),
+            live(&workspace).as_deref(),
+        ))
     }
 
     /// Takes back the newest change of a line that this actor made, keeping what others wrote since.

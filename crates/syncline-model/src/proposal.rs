@@ -265,7 +265,7 @@ pub struct Own {
 }
 
 /// A line of a context as it was at one of its versions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct LineVersion {
     /// Which line; absent is `main`.
     pub branch: Option<BranchName>,
@@ -281,6 +281,11 @@ impl LineVersion {
 }
 
 impl Proposal {
+    /// Returns the line that is merged, where one is.
+    pub fn merges(&self) -> Option<&LineVersion> {
+        self.own.as_ref()?.merges.as_ref()
+    }
+
     /// Returns the change that it undoes, if it is an undo.
     pub fn undoes(&self) -> Option<ChangeId> {
         self.own.as_ref()?.undoes

@@ -9,9 +9,9 @@ use syncline_model::change::{ChangeType, Outcome};
 use syncline_model::conflict::{Conflict, ConflictKind, ConflictState, Strategy};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
-use syncline_model::ids::{Address, BranchName};
+use syncline_model::ids::{Address, BranchName, Version};
 use syncline_model::json::{Json, Pointer};
-use syncline_model::proposal::{Base, Operation, Proposal};
+use syncline_model::proposal::{Base, LineVersion, Operation, Proposal};
 
 use crate::Rules;
 use crate::conditions::{Seen, check_operation, with_sides};
@@ -21,7 +21,7 @@ use crate::hierarchy::{ANCESTORS_MAX, check_height, check_parent};
 use crate::kinds::KindRules;
 use crate::merging::{Meeting, Met, follow, strategy_of, value_at, with_ours};
 use crate::step::{Parts, missing_parent};
-use crate::view::{BaseState, Need, View};
+use crate::view::{BaseState, Need, Touch, View};
 
 /// What a proposal wants to become of its line.
 pub struct Wanted {
@@ -207,8 +207,7 @@ impl Case<'_> {
 
     /// Says whether the proposal merges one line into another.
     fn merges_line(&self) -> bool {
-        let own = self.proposal.own.as_ref();
-        own.is_some_and(|own| own.merges.is_some())
+        self.proposal.merges().is_some()
     }
 
     /// Merges what the proposal makes of its base with the head.
@@ -233,7 +232,8 @@ impl Case<'_> {
                 _ => Some(base),
             },
             head,
-            touches: self.view.touches(&line, *version)?,
+            touches: self.view.touches(&line, self.asked_since(*version))?,
+            own_touches: self.own_touches()?,
             kind: self.kind_rules,
             rules: self.rules,
             now: self.now,
@@ -260,6 +260,28 @@ impl Case<'_> {
         // here, or it would bring back what is taken out of the head meanwhile.
         wanted.anyway |= self.merges_line() && ours != Some(base);
         Ok(wanted)
+    }
+
+    /// Returns the version since which it is asked who set what. Where two lines are merged, that is
+    /// always long before they clash.
+    fn asked_since(&self, base: Version) -> Version {
+        match self.merges_line() {
+            true => Version::ZERO,
+            false => base,
+        }
+    }
+
+    /// Returns what touched the line that is merged, newest first.
+    fn own_touches(&self) -> Result<&[Touch], Stop> {
+        let Some(merged) = self.proposal.merges() else {
+            return Ok(&[]);
+        };
+        let line = self.proposal.context.line(merged.branch.as_ref());
+        let touches = self.view.touches(&line, Version::ZERO)?;
+        let later = touches
+            .iter()
+            .take_while(|touch| touch.version > merged.version);
+        Ok(&touches[later.count()..])
     }
 
     /// Checks that not more comes to wait than a head can hold.
@@ -469,6 +491,14 @@ impl Case<'_> {
         };
         let mut step = parts.step(ours);
         step.change.base = Some(*version);
+        if self.proposal.branch.is_some() || self.merges_line() {
+            // It begins as another branch was, not as `main` was.
+            step.change.base = None;
+            step.change.merges.get_or_insert(LineVersion {
+                branch: self.proposal.branch.clone(),
+                version: *version,
+            });
+        }
         step.change.outcome = Outcome::KeptBoth;
         step.change.decisions = wanted.decisions.clone();
         step.change.detected = self.detected(true, head);

@@ -1,15 +1,19 @@
 //! What is declared for a kind: its schema, how its fields merge, how its clashes are resolved, how
-//! long its versions are kept.
+//! long its versions are kept. What it leaves out the workspace may say, else the node.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use crate::Rules;
 use crate::retention::Retention;
+use crate::workspace::{WorkspaceRules, rank_of};
 use syncline_api::{Code, Problem};
 use syncline_merge::{MergePolicy, MergeRules, Names, RuleStep};
 use syncline_model::conflict::Strategy;
 use syncline_model::document::Document;
 use syncline_model::ids::{Address, Kind};
 use syncline_model::json::{Json, Pointer};
+use syncline_model::proposal::Actor;
 use syncline_schema::{PathStep, Schema, SchemaLimits};
 
 /// The built-in kind whose contexts keep schemas; the id is the kind that the schema is for.
@@ -33,9 +37,53 @@ pub struct KindRules {
     pub fallback: Option<Strategy>,
     /// Which old versions are taken away.
     pub retention: Option<Retention>,
+    /// What is declared for its workspace.
+    pub workspace: Arc<WorkspaceRules>,
 }
 
 impl KindRules {
+    /// Returns how clashes are resolved, where neither the write nor its context says.
+    pub fn strategy(&self, node: &Rules) -> Strategy {
+        let declared = self.strategy.or(self.workspace.strategy);
+        declared.unwrap_or(node.strategy)
+    }
+
+    /// Returns how clashes are resolved that the strategy leaves.
+    pub fn fallback(&self, node: &Rules) -> Strategy {
+        let declared = self.fallback.or(self.workspace.fallback);
+        declared.unwrap_or(node.fallback)
+    }
+
+    /// Returns which old versions are taken away; `None` keeps all for ever.
+    pub fn retention(&self, node: &Rules) -> Option<Retention> {
+        let declared = self.retention.or(self.workspace.retention);
+        declared.or(node.retention)
+    }
+
+    /// Returns how long a conflict may wait before it is more urgent, in milliseconds.
+    pub fn conflict_deadline_ms(&self, node: &Rules) -> i64 {
+        let declared = self.workspace.conflict_deadline_ms;
+        declared.unwrap_or(node.conflict_deadline_ms)
+    }
+
+    /// Returns the rank of who acts, for [`Strategy::SourcePriority`].
+    pub fn rank(&self, actor: &Actor, node: &Rules) -> i64 {
+        let ranks = [&self.workspace.ranks, &node.ranks];
+        let of = |source: &str| ranks.iter().find_map(|ranks| ranks.get(source));
+        rank_of(of, actor, &node.node)
+    }
+
+    /// Returns all that holds for the kind beside its schema, whoever said so.
+    pub fn in_force(&self, node: &Rules) -> WorkspaceRules {
+        WorkspaceRules {
+            strategy: Some(self.strategy(node)),
+            fallback: Some(self.fallback(node)),
+            ranks: self.workspace.ranks.over(&node.ranks),
+            conflict_deadline_ms: Some(self.conflict_deadline_ms(node)),
+            retention: self.retention(node),
+        }
+    }
+
     /// Reads what a context of [`SCHEMA_KIND`] declares in its `data`.
     pub fn of_document(document: &Document) -> Result<KindRules, Problem> {
         let json = document.to_json();
@@ -81,7 +129,8 @@ impl KindRules {
     }
 }
 
-fn parse_strategy(word: &Json, at: Pointer) -> Result<Strategy, Problem> {
+/// Reads a strategy's name.
+pub fn parse_strategy(word: &Json, at: Pointer) -> Result<Strategy, Problem> {
     let parsed = word
         .as_str()
         .ok_or("a strategy is a word")

@@ -4,6 +4,7 @@
 //! of a write enters at [`decide`], that of a reader at [`visible`] and [`judge`].
 
 pub mod access;
+mod ancestry;
 mod case;
 mod conditions;
 mod decide;
@@ -20,8 +21,10 @@ mod scope;
 mod settle;
 mod step;
 mod view;
+mod workspace;
 
 pub use access::{Principal, Role, Subject, may_write, visible};
+pub use ancestry::{Ancestry, Origin};
 pub use conditions::{named, sides};
 pub use decide::{Decision, Now, Refusal, Step, decide};
 pub use document::propose;
@@ -33,10 +36,10 @@ pub use scope::{Verdict, judge, place_in};
 pub use settle::conflict_sides;
 pub use step::genesis;
 pub use view::{BaseState, Need, Touch, View};
+pub use workspace::{RULES_KIND, Ranks, WORKSPACE_RULES, WorkspaceRules, rules_address};
 
 use syncline_merge::ApplyLimits;
 use syncline_model::conflict::Strategy;
-use syncline_model::proposal::Actor;
 
 /// What decisions look up besides the view: limits now, rights and strategies later.
 #[derive(Clone, Debug)]
@@ -53,9 +56,8 @@ pub struct Rules {
     pub fallback: Strategy,
     /// Which old versions are taken away, where a kind says nothing; `None` keeps all for ever.
     pub retention: Option<Retention>,
-    /// Ranks of sources, by principal, `agent/<name>`, `provider/<name>` or `node/<name>`; others
-    /// have rank 0.
-    pub ranks: Vec<(String, i64)>,
+    /// Ranks of sources; others have rank 0.
+    pub ranks: Ranks,
     /// The name of the node that all writes come to, as long as there are no others.
     pub node: String,
     /// Bounds the conflicts that wait on one line of versions: each stands in its head.
@@ -75,7 +77,7 @@ impl Default for Rules {
             strategy: Strategy::Merge,
             fallback: Strategy::Manual,
             retention: None,
-            ranks: Vec::new(),
+            ranks: Ranks::default(),
             node: String::new(),
             open_conflicts_max: 1_000,
             conflict_deadline_ms: 300_000,
@@ -85,11 +87,6 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Returns the rank of who acts, for [`Strategy::SourcePriority`].
-    pub fn rank(&self, actor: &Actor) -> i64 {
-        merging::rank_of(&self.ranks, actor, &self.node)
-    }
-
     fn apply_limits(&self) -> ApplyLimits {
         ApplyLimits {
             depth_max: self.document_depth_max,

@@ -10,9 +10,9 @@ use syncline_model::change::Outcome;
 use syncline_model::conflict::{Conflict, ConflictId, ConflictKind, ConflictState, Strategy};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
-use syncline_model::ids::{Name, Version};
+use syncline_model::ids::Version;
 use syncline_model::json::{Json, JsonWriter, Pointer};
-use syncline_model::proposal::{Actor, Base, Proposal};
+use syncline_model::proposal::{Base, Proposal};
 use syncline_model::time::{Hlc, Timestamp};
 
 use crate::Rules;
@@ -31,6 +31,8 @@ pub struct Meeting<'a> {
     pub head: &'a Arc<Head>,
     /// What touched the line since the base, newest first.
     pub touches: &'a [Touch],
+    /// What touched the line that is merged, where one is, newest first.
+    pub own_touches: &'a [Touch],
     /// What is declared for the kind.
     pub kind: &'a KindRules,
     /// What is declared for the workspace.
@@ -101,7 +103,7 @@ pub fn strategy_of(
     }
     let metadata = head.and_then(|head| head.document.object().get("metadata"));
     let own = metadata.and_then(|m| m.get("strategy")?.as_str()?.parse().ok());
-    Ok(own.or(kind.strategy).unwrap_or(rules.strategy))
+    Ok(own.unwrap_or_else(|| kind.strategy(rules)))
 }
 
 impl Meeting<'_> {
@@ -188,7 +190,7 @@ impl Meeting<'_> {
     fn left_to(&self, strategy: Strategy) -> Strategy {
         match strategy {
             Strategy::Manual | Strategy::KeepBoth | Strategy::UserChoice => strategy,
-            _ => self.kind.fallback.unwrap_or(self.rules.fallback),
+            _ => self.kind.fallback(self.rules),
         }
     }
 
@@ -228,11 +230,13 @@ impl Meeting<'_> {
 
     /// Chooses a side where the strategy knows one.
     fn choose(&self, clash: &Decided, strategy: Strategy) -> Option<Choice> {
+        let wanted_by = self.wanted_by(&clash.path);
         let set_by = self.set_by(&clash.path);
         match strategy {
             Strategy::LatestWins => {
+                let ours = wanted_by.map_or(self.proposal.hlc, |touch| Some(touch.hlc));
                 // A clock that runs ahead wins nothing by it.
-                let ours = self.proposal.hlc.unwrap_or(self.now.hlc).min(self.now.hlc);
+                let ours = ours.unwrap_or(self.now.hlc).min(self.now.hlc);
                 let theirs = set_by.map_or(Hlc::default(), |touch| touch.hlc);
                 Some(if ours > theirs {
                     Choice::Ours
@@ -241,11 +245,10 @@ impl Meeting<'_> {
                 })
             }
             Strategy::SourcePriority => {
-                let ours = self.rules.rank(&self.proposal.actor);
-                let theirs = self
-                    .rules
-                    .rank(set_by.map_or(&self.head.actor, |touch| &touch.actor));
-                match ours.cmp(&theirs) {
+                let rank = |actor| self.kind.rank(actor, self.rules);
+                let ours = wanted_by.map_or(&self.proposal.actor, |touch| &touch.actor);
+                let theirs = set_by.map_or(&self.head.actor, |touch| &touch.actor);
+                match rank(ours).cmp(&rank(theirs)) {
                     std::cmp::Ordering::Greater => Some(Choice::Ours),
                     std::cmp::Ordering::Less => Some(Choice::Theirs),
                     std::cmp::Ordering::Equal => None,
@@ -255,9 +258,15 @@ impl Meeting<'_> {
         }
     }
 
-    /// Returns the change that last set a place.
+    /// Returns the change that last set a place of the head.
     fn set_by(&self, place: &Pointer) -> Option<&Touch> {
         self.touches.iter().find(|touch| touch.is_at(place))
+    }
+
+    /// Returns the change that last set a place of the line that is merged, where one is: whoever
+    /// merges it wants what others wrote.
+    fn wanted_by(&self, place: &Pointer) -> Option<&Touch> {
+        self.own_touches.iter().find(|touch| touch.is_at(place))
     }
 
     fn conflict_at(
@@ -275,6 +284,9 @@ impl Meeting<'_> {
         conflict.ours = clash.ours.clone();
         conflict.theirs = clash.theirs.clone();
         conflict.by_theirs = theirs_by.clone();
+        if let Some(touch) = self.wanted_by(&clash.path) {
+            conflict.by_ours = touch.actor.clone();
+        }
         // Where the head deleted what the proposal edits, the edit stays in sight: it is what the
         // head holds now, and the deletion waits.
         let shown = document.as_ref().and_then(|doc| clash.keyed.get(doc));
@@ -288,7 +300,7 @@ impl Meeting<'_> {
     /// Makes a conflict of this proposal at a place; its sides are to be filled in.
     pub fn conflict(&self, path: &str, strategy: Strategy) -> Conflict {
         let created_at = self.now.committed_at;
-        let deadline_ms = self.rules.conflict_deadline_ms;
+        let deadline_ms = self.kind.conflict_deadline_ms(self.rules);
         Conflict {
             id: ConflictId::new(self.proposal.id, path),
             version: 1,
@@ -433,23 +445,6 @@ pub fn follow(
 pub fn value_at(conflict: &Conflict, document: Option<&Json>) -> Option<Json> {
     let path = KeyedPath::parse(&conflict.path).ok()?;
     path.get(document?).cloned()
-}
-
-/// Says which rank counts: the principal's own, else that of the agent or the provider that it
-/// names, else that of the node.
-pub fn rank_of(ranks: &[(String, i64)], actor: &Actor, node: &str) -> i64 {
-    let of = |name: &str| {
-        ranks
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, rank)| *rank)
-    };
-    let named = |kind: &str, name: &Option<Name>| of(&format!("{kind}/{}", name.as_ref()?));
-    of(actor.id.as_str())
-        .or_else(|| named("agent", &actor.agent))
-        .or_else(|| named("provider", &actor.provider))
-        .or_else(|| of(&format!("node/{node}")))
-        .unwrap_or(0)
 }
 
 /// What we wrote ourselves is read back whole.

@@ -128,7 +128,7 @@ impl Parts<'_> {
             effect,
             outcome: Outcome::Applied,
             decisions: None,
-            merges: proposal.own.as_ref().and_then(|own| own.merges.clone()),
+            merges: proposal.merges().cloned(),
             conflicts: Vec::new(),
             detected: Vec::new(),
             blind: false,

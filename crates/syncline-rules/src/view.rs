@@ -14,6 +14,7 @@ use syncline_model::time::{Hlc, Timestamp};
 
 use crate::hierarchy::ANCESTORS_MAX;
 use crate::kinds::{KindRules, SCHEMA_KIND};
+use crate::workspace::RULES_KIND;
 
 /// What the writer had seen, resolved against the context's history.
 #[derive(Clone, Debug)]
@@ -98,7 +99,7 @@ pub enum Need {
     Base(Address, Base),
     /// What touched a line after a version.
     Touches(Address, Version),
-    /// What is declared for a kind.
+    /// What is declared for a kind, and for its workspace.
     Kind(Kind),
     /// All conflicts of a context, ended ones too.
     Conflicts(Address),
@@ -153,6 +154,9 @@ impl View {
             && let Ok(kind) = Kind::parse(address.id())
         {
             self.kinds.remove(&kind);
+        }
+        if address.kind() == RULES_KIND {
+            self.kinds.clear();
         }
         match self.heads.insert(address.clone(), head) {
             Some(before) if parent(&before) != now => self.moved.insert(address),

@@ -1,13 +1,15 @@
 //! Merging lines of versions into each other, in both directions and again and again.
 
+use std::collections::BTreeSet;
+
 use syncline_api::{Code, Problem};
 use syncline_engine::{BranchMerge, Principal, Retention, Settings, When};
 use syncline_model::change::{Outcome, Receipt};
 use syncline_model::conflict::Conflict;
-use syncline_model::ids::{BranchName, Name, Version};
+use syncline_model::ids::{BranchName, Kind, Name, Version};
 use syncline_model::json::Json;
-use syncline_model::proposal::{Operation, Precondition, Proposal};
-use syncline_rules::Then;
+use syncline_model::proposal::{Base, Operation, Precondition, Proposal};
+use syncline_rules::{Ranks, Then};
 use syncline_store::ConflictQuery;
 
 use crate::{Bench, address, code, json, when};
@@ -30,6 +32,16 @@ impl Bench {
             bench.begin(name, None).await;
         }
         bench
+    }
+
+    /// Declares what tasks look like in `data`.
+    async fn declare(&self, properties: &str) {
+        let declared = json(&format!(r#"{{"schema":{{"properties":{properties}}}}}"#));
+        let put = self.proposal(TASK, Operation::Replace, "null");
+        let kind = Kind::parse("task").unwrap();
+        let owner = Principal::owner();
+        let put = self.workspace.put_schema(&owner, &kind, &declared, put);
+        put.await.unwrap();
     }
 
     fn on(&self, line: Line, operation: Operation, body: &str) -> Proposal {
@@ -230,52 +242,199 @@ async fn p4_what_a_line_took_back_does_not_come_again() {
     assert_eq!(bench.shows("try").await, json(r#"{"x":0}"#));
 }
 
-/// Whoever wrote a place last, having seen what was there, is whose value stands in both lines.
+/// Numbers that look random.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: u64) -> usize {
+        let Random(random) = self;
+        *random ^= *random << 13;
+        *random ^= *random >> 7;
+        *random ^= *random << 17;
+        usize::try_from(*random % n).unwrap()
+    }
+}
+
+/// What a line has in it.
+#[derive(Clone, Default)]
+struct Known {
+    /// When each place was written last.
+    written: [u64; 4],
+    /// The steps that counted up, which is by their own number.
+    counted: BTreeSet<u64>,
+}
+
+impl Known {
+    fn take(&mut self, other: &Known) {
+        self.written = std::array::from_fn(|key| self.written[key].max(other.written[key]));
+        self.counted.extend(&other.counted);
+    }
+
+    fn data(&self) -> String {
+        let places = self.written.iter().enumerate();
+        // Values come again, so that equal ones do not mean that nothing happened.
+        let places: String = places
+            .map(|(key, stamp)| format!(r#""k{key}":{},"#, stamp % 2))
+            .collect();
+        let items: Vec<_> = self.counted.iter().map(u64::to_string).collect();
+        let sum: u64 = self.counted.iter().sum();
+        format!(r#"{{{places}"n":{sum},"s":[{}]}}"#, items.join(","))
+    }
+}
+
+/// Whoever wrote a place last, having seen what was there, is whose value stands in all lines; what
+/// was counted counts once, by whatever way it came.
 #[tokio::test]
-async fn p4_merges_in_both_directions_keep_the_last_word_on_each_place() {
-    const KEYS: usize = 4;
-    for seed in 1..=60_u64 {
-        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let mut below = |n: u64| {
-            random ^= random << 13;
-            random ^= random >> 7;
-            random ^= random << 17;
-            usize::try_from(random % n).unwrap()
-        };
-        let bench = Bench::forked(r#"{"k0":0,"k1":0,"k2":0,"k3":0}"#, &["try"]).await;
-        let lines = ["main", "try"];
-        // When each place was written last, as far as each line knows.
-        let mut known = [[0_u64; KEYS]; 2];
-        for step in 1..=40_u64 {
-            let line = below(2);
-            let other = 1 - line;
-            if below(3) > 0 {
-                let key = below(4);
-                if known[line][key] >= known[other][key] {
-                    // Values come again, so that equal ones do not mean that nothing happened.
-                    bench
-                        .set(lines[line], &format!(r#"{{"k{key}":{}}}"#, step % 2))
-                        .await;
-                    known[line][key] = step;
-                }
-            } else {
-                let merged = bench.merge_line(lines[other], lines[line]).await;
-                assert_ne!(
-                    merged.outcome,
-                    Outcome::Conflict,
-                    "seed {seed}, step {step}"
-                );
-                let newest = std::array::from_fn(|key| known[0][key].max(known[1][key]));
-                known[line] = newest;
+async fn p4_merges_in_all_directions_keep_the_last_word_and_count_once() {
+    for (lines, seeds) in [
+        (&["main", "a"][..], 1..=10_u64),
+        (&["main", "a", "b", "c"], 11..=35),
+    ] {
+        for seed in seeds {
+            let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            let bench = Bench::new().await;
+            bench
+                .declare(r#"{"n":{"x-merge":"counter"},"s":{"x-merge":"set"}}"#)
+                .await;
+            let first = Known::default().data();
+            bench.create(TASK, &format!(r#"{{"data":{first}}}"#)).await;
+            for line in &lines[1..] {
+                bench.begin(line, None).await;
             }
-            let shown = bench.shows(lines[line]).await;
-            for (key, stamp) in known[line].iter().enumerate() {
-                let value = shown.get(&format!("k{key}"));
-                let wanted = Json::from(stamp % 2);
-                assert_eq!(value, Some(&wanted), "seed {seed}, step {step}, k{key}");
+            let mut known = vec![Known::default(); lines.len()];
+            for step in 1..=40_u64 {
+                let line = random.below(lines.len() as u64);
+                let other = (line + 1 + random.below(lines.len() as u64 - 1)) % lines.len();
+                match random.below(4) {
+                    0 => {
+                        let key = random.below(4);
+                        let newest = known.iter().map(|known| known.written[key]).max();
+                        if Some(known[line].written[key]) == newest {
+                            known[line].written[key] = step;
+                        }
+                    }
+                    1 => drop(known[line].counted.insert(step)),
+                    _ => {
+                        let merged = bench.merge_line(lines[other], lines[line]).await;
+                        assert_ne!(
+                            merged.outcome,
+                            Outcome::Conflict,
+                            "seed {seed}, step {step}"
+                        );
+                        let other = known[other].clone();
+                        known[line].take(&other);
+                        let shown = sorted(bench.shows(lines[line]).await);
+                        assert_eq!(shown, json(&known[line].data()), "seed {seed}, step {step}");
+                        continue;
+                    }
+                }
+                bench.set(lines[line], &known[line].data()).await;
             }
         }
     }
+}
+
+/// Sorts the items of the set: their order is that of their arrival.
+fn sorted(data: Json) -> Json {
+    let mut items = data.get("s").and_then(Json::as_array).unwrap().to_vec();
+    items.sort_by_key(|item| item.as_u64());
+    let mut data = data.as_object().unwrap().clone();
+    data.insert("s", Json::from(items));
+    Json::Object(data)
+}
+
+/// Each of two lines merged the third on its own: neither of what they have in common comes of the
+/// other.
+#[tokio::test]
+async fn p4_what_came_by_two_ways_counts_once() {
+    let bench = Bench::new().await;
+    bench.declare(r#"{"n":{"x-merge":"counter"}}"#).await;
+    bench.create(TASK, r#"{"data":{"n":0}}"#).await;
+    for line in ["a", "b", "c", "d"] {
+        bench.begin(line, None).await;
+    }
+    bench.set("a", r#"{"n":1}"#).await;
+    bench.set("b", r#"{"n":10}"#).await;
+    for into in ["c", "d"] {
+        for from in ["a", "b"] {
+            bench.merge_line(from, into).await;
+        }
+        assert_eq!(bench.shows(into).await, json(r#"{"n":11}"#));
+    }
+    bench.set("c", r#"{"n":111}"#).await;
+    assert_eq!(bench.try_line("c", "d").await.1, json(r#"{"n":111}"#));
+    bench.merge_line("c", "d").await;
+    bench.merge_line("a", "main").await;
+    bench.merge_line("d", "main").await;
+    for line in ["d", "main"] {
+        assert_eq!(bench.shows(line).await, json(r#"{"n":111}"#), "{line}");
+    }
+}
+
+/// Whoever merges a branch wants what others wrote there: their clocks and ranks count.
+#[tokio::test]
+async fn p4_a_branch_is_judged_by_who_wrote_it() {
+    for (strategy, stands) in [("latest_wins", "2"), ("source_priority", "1")] {
+        let settings = || {
+            let mut settings = Settings::default();
+            settings.rules.ranks = Ranks(vec![
+                ("agent/ana".to_owned(), 5),
+                ("agent/bot".to_owned(), 1),
+            ]);
+            settings
+        };
+        let bench = Bench::with(settings()).await;
+        bench.create(TASK, r#"{"data":{"x":0}}"#).await;
+        bench.begin("try", None).await;
+        let by = |agent: &str, proposal: Proposal| {
+            let mut proposal = proposal;
+            proposal.actor.agent = Some(Name::parse(agent).unwrap());
+            proposal
+        };
+        let set = |agent: &str, line: Line, x: u64| {
+            let body = format!(r#"{{"data":{{"x":{x}}}}}"#);
+            by(agent, bench.on(line, Operation::Merge, &body))
+        };
+        bench.submit(set("ana", "try", 1)).await.unwrap();
+        bench.clock.advance_ms(10);
+        bench.submit(set("bot", "main", 2)).await.unwrap();
+        bench.clock.advance_ms(10);
+        let merge = Proposal {
+            strategy: Some(Name::parse(strategy).unwrap()),
+            ..by("carl", bench.on("main", Operation::Replace, "null"))
+        };
+        let merged = bench.merge_as(merge, "try").await.unwrap();
+        assert_eq!(merged.outcome, Outcome::Merged, "{strategy}");
+        let wanted = json(&format!(r#"{{"x":{stands}}}"#));
+        assert_eq!(bench.shows("main").await, wanted, "{strategy}");
+    }
+    let bench = Bench::forked(r#"{"x":0}"#, &["try"]).await;
+    let mut wrote = bench.on("try", Operation::Merge, r#"{"data":{"x":1}}"#);
+    wrote.actor.agent = Some(Name::parse("ana").unwrap());
+    bench.submit(wrote.clone()).await.unwrap();
+    bench.set("main", r#"{"x":2}"#).await;
+    bench.merge_line("try", "main").await;
+    assert_eq!(bench.waiting().await[0].by_ours, wrote.actor);
+}
+
+/// A branch that kept what clashed on another branch comes of that one.
+#[tokio::test]
+async fn p4_what_was_kept_of_a_branch_merges_back_into_it() {
+    let bench = Bench::forked(r#"{"x":0,"y":0}"#, &["try"]).await;
+    bench.set("try", r#"{"y":1}"#).await;
+    bench.set("try", r#"{"x":1}"#).await;
+    let mut kept = bench.on("try", Operation::Merge, r#"{"data":{"x":2}}"#);
+    kept.base = Some(Base::Version(Version(2)));
+    kept.strategy = Some(Name::parse("keep_both").unwrap());
+    let kept = bench.submit(kept).await.unwrap();
+    assert_eq!(kept.outcome, Outcome::KeptBoth);
+    let name = kept.branch.unwrap().as_str().to_owned();
+    let kept: Line = Box::leak(name.into_boxed_str());
+    assert_eq!(bench.shows(kept).await, json(r#"{"x":2,"y":1}"#));
+    bench.set("try", r#"{"y":0}"#).await;
+    let (clashes, document) = bench.try_line(kept, "try").await;
+    assert_eq!(clashes, ["/data/x"]);
+    assert_eq!(document, json(r#"{"x":1,"y":0}"#));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Decisions as laws: what holds of `decide` whatever is proposed on whatever head.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod ancestry;
 mod filter;
 mod merging;
 mod retention;

@@ -12,7 +12,7 @@ use syncline_model::json::{Json, Object, Pointer};
 use syncline_model::proposal::{Base, Operation, Proposal};
 use syncline_model::time::{Hlc, Timestamp};
 use syncline_rules::{
-    BaseState, Decision, KindRules, Need, Rules, Step, Touch, View, decide, genesis,
+    BaseState, Decision, KindRules, Need, Ranks, Rules, Step, Touch, View, decide, genesis,
 };
 
 use crate::{actor, head, json, now, proposal};
@@ -178,7 +178,7 @@ fn the_higher_rank_wins_and_equal_ranks_fall_back() {
     let mut meeting = Meeting::new(THEIRS, body).strategy(Strategy::SourcePriority);
     meeting.proposal.actor.id = ana;
     assert_eq!(meeting.step().change.outcome, Outcome::Conflict);
-    meeting.rules.ranks = vec![("person/ana".to_owned(), 5)];
+    meeting.rules.ranks = Ranks(vec![("person/ana".to_owned(), 5)]);
     let step = meeting.step();
     assert_eq!(step.change.outcome, Outcome::Merged);
     assert_eq!(data(&step).get("s"), Some(&Json::from("stuck")));
@@ -193,9 +193,17 @@ fn the_higher_rank_wins_and_equal_ranks_fall_back() {
         ("agent/claude-1", 3),
     ];
     for (own, rank) in ranks {
-        meeting.rules.ranks.retain(|(name, _)| name != "person/ana");
-        meeting.rules.ranks.push((own.to_owned(), rank));
-        assert_eq!(meeting.rules.rank(&meeting.proposal.actor), rank, "{own}");
+        meeting
+            .rules
+            .ranks
+            .0
+            .retain(|(name, _)| name != "person/ana");
+        meeting.rules.ranks.0.push((own.to_owned(), rank));
+        assert_eq!(
+            KindRules::default().rank(&meeting.proposal.actor, &meeting.rules),
+            rank,
+            "{own}"
+        );
     }
     // All who write to one node have its rank, and so nobody is above another by that.
     meeting.proposal.actor.agent = None;

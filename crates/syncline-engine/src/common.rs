@@ -1,0 +1,199 @@
+//! What two lines of a context's versions have in common, which a merge of them starts from.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use syncline_api::Problem;
+use syncline_merge::{Choice, MergeLimits, MergeRules, Side, Sides, merge};
+use syncline_model::change::{Change, ChangeType};
+use syncline_model::document::Document;
+use syncline_model::ids::{Address, BranchName, Version};
+use syncline_model::json::{Json, Pointer};
+use syncline_model::proposal::LineVersion;
+use syncline_rules::{Ancestry, Origin, Principal};
+
+use crate::reads::When;
+use crate::tail::Entry;
+use crate::workspace::Workspace;
+
+/// How many versions of a line are read at first; a long line is read in ever longer pages.
+const PAGE_MIN: usize = 8;
+/// How many versions of a line are read at once.
+const PAGE_MAX: usize = 256;
+/// Bounds how far back it is looked, in versions of all lines.
+const LOOK_BACK_MAX: usize = 100_000;
+/// Bounds the points that are merged to one; of more the newest are.
+const POINTS_MAX: usize = 8;
+/// Bounds how often the points of points are looked for.
+const DEPTH_MAX: usize = 4;
+
+/// The lines of one context, as far as they were read.
+struct Lines<'a> {
+    workspace: &'a Workspace,
+    context: &'a Address,
+    read: BTreeMap<String, Line>,
+    looked_at: usize,
+}
+
+/// Versions of a line, without a gap.
+#[derive(Default)]
+struct Line {
+    versions: BTreeMap<Version, Origin>,
+    page: usize,
+}
+
+impl Workspace {
+    /// Returns the document that two lines of a context both came from.
+    ///
+    /// Where that is more than one version, of which none comes of another, they are merged first,
+    /// so that what came to both lines by different ways counts once.
+    pub(crate) async fn common_document(
+        &self,
+        principal: &Principal,
+        context: &Address,
+        ends: &[LineVersion; 2],
+        rules: &MergeRules,
+    ) -> Result<Document, Problem> {
+        let mut lines = Lines {
+            workspace: self,
+            context,
+            read: BTreeMap::new(),
+            looked_at: 0,
+        };
+        let points = lines.points(ends).await?;
+        lines.shared(principal, points, rules, 0).await
+    }
+}
+
+impl Lines<'_> {
+    async fn points(&mut self, ends: &[LineVersion; 2]) -> Result<Vec<LineVersion>, Problem> {
+        let [one, other] = ends.clone();
+        let mut search = Ancestry::new(one, other);
+        while let Some(at) = search.wanted() {
+            let origin = self.origin(&at.clone()).await?;
+            search.put(origin);
+        }
+        Ok(search.points().to_vec())
+    }
+
+    /// Says what a version came of; what was thinned comes of the next older one that is kept.
+    async fn origin(&mut self, at: &LineVersion) -> Result<Option<Origin>, Problem> {
+        if at.version == Version::ZERO || self.looked_at >= LOOK_BACK_MAX {
+            return Ok(None);
+        }
+        let name = at.name().to_owned();
+        let line = self.read.entry(name).or_default();
+        if line.versions.range(..=at.version).next_back().is_none() {
+            line.page = (line.page * 2).clamp(PAGE_MIN, PAGE_MAX);
+            let page = line.page;
+            let address = self.context.line(at.branch.as_ref());
+            let below = Some(at.version.next());
+            let entries = self.workspace.changes_of(&address, below, page).await?;
+            self.looked_at += entries.len();
+            line.put(at.branch.as_ref(), &entries);
+        }
+        let older = line.versions.range(..=at.version).next_back();
+        Ok(older.map(|(version, origin)| match *version == at.version {
+            true => origin.clone(),
+            false => Origin {
+                seq: origin.seq,
+                of: vec![LineVersion {
+                    branch: at.branch.clone(),
+                    version: *version,
+                }],
+            },
+        }))
+    }
+
+    /// Merges points to the document that all of them led to.
+    async fn shared(
+        &mut self,
+        principal: &Principal,
+        points: Vec<LineVersion>,
+        rules: &MergeRules,
+        depth: usize,
+    ) -> Result<Document, Problem> {
+        let mut points = points.into_iter().take(POINTS_MAX);
+        // A creation that met another one was kept on a branch: both came from nothing.
+        let Some(newest) = points.next() else {
+            return Ok(Document::empty());
+        };
+        let mut document = self.document(principal, &newest).await?;
+        if depth == DEPTH_MAX {
+            return Ok(document);
+        }
+        for point in points {
+            let ends = [newest.clone(), point.clone()];
+            let below = self.points(&ends).await?;
+            let base = Box::pin(self.shared(principal, below, rules, depth + 1)).await?;
+            let other = self.document(principal, &point).await?;
+            document = merged(&base, &document, &other, rules);
+        }
+        Ok(document)
+    }
+
+    async fn document(&self, principal: &Principal, at: &LineVersion) -> Result<Document, Problem> {
+        let line = self.context.line(at.branch.as_ref());
+        let when = When::Version(at.version);
+        let head = self.workspace.get(principal, &line, when).await?;
+        Ok(head.document.clone())
+    }
+}
+
+impl Line {
+    /// Takes a page of changes, newest first.
+    fn put(&mut self, branch: Option<&BranchName>, entries: &[Arc<Entry>]) {
+        for (at, entry) in entries.iter().enumerate() {
+            let change = &entry.change;
+            let older = entries.get(at + 1).map(|older| older.change.version);
+            let origin = Origin {
+                seq: entry.seq,
+                of: came_of(branch, change, older),
+            };
+            self.versions.insert(change.version, origin);
+        }
+    }
+}
+
+/// Says what a change's version came of: the one before on its line or, where it began a branch, on
+/// `main`, and what it merged. `older` is the version before, as far as it was read.
+fn came_of(
+    branch: Option<&BranchName>,
+    change: &Change,
+    older: Option<Version>,
+) -> Vec<LineVersion> {
+    let began = branch.is_some() && (change.kind == ChangeType::Create || change.version.0 == 1);
+    let before = match began {
+        true => change.base,
+        false => older.or(Some(Version(change.version.0.saturating_sub(1)))),
+    };
+    let before = before.map(|version| LineVersion {
+        branch: branch.filter(|_| !began).cloned(),
+        version,
+    });
+    let versions = before.into_iter().chain(change.merges.clone());
+    versions.filter(|at| at.version > Version::ZERO).collect()
+}
+
+/// Merges two points. Where they clash it takes neither side: what each line made of it since is a
+/// change.
+fn merged(base: &Document, one: &Document, other: &Document, rules: &MergeRules) -> Document {
+    let [from, ours, theirs] = [base, one, other].map(Document::to_json);
+    let sides = Sides {
+        base: Some(&from),
+        ours: Some(&ours),
+        theirs: Some(&theirs),
+        earlier: Side::Theirs,
+    };
+    let merged = merge(sides, rules, &MergeLimits::default());
+    let before = |clash: &syncline_merge::Decision| Choice::Value(clash.base.clone());
+    let choices: Vec<_> = merged.clashes().map(before).collect();
+    let document = merged.settle(&choices).ok().flatten().or(merged.value);
+    let document = document.as_ref().and_then(Json::as_object);
+    let document =
+        document.map(|json| Document::from_json(&Json::Object(json.clone()), &Pointer::root()));
+    match document {
+        Some(Ok(document)) => document,
+        _ => one.clone(),
+    }
+}
