@@ -67,6 +67,23 @@ impl Client {
             .await
     }
 
+    /// Returns what is declared for the workspace, and what is in force, as it comes.
+    pub async fn rules(&self) -> Result<Json, Problem> {
+        self.json("/v1/rules").await
+    }
+
+    /// Declares for the workspace:
+    /// `{"strategy","fallback","ranks","conflict_deadline_s","retention"}`.
+    pub async fn put_rules(&self, declared: &Json, write: &Write) -> Result<ReceiptView, Problem> {
+        self.write(Method::PUT, "/v1/rules", Some((JSON, declared)), write)
+            .await
+    }
+
+    /// Takes back what is declared for the workspace; its history stays.
+    pub async fn remove_rules(&self, write: &Write) -> Result<ReceiptView, Problem> {
+        self.write(Method::DELETE, "/v1/rules", None, write).await
+    }
+
     /// Takes back what is declared for a kind; its history stays.
     pub async fn remove_schema(&self, kind: &Kind, write: &Write) -> Result<ReceiptView, Problem> {
         let path = format!("/v1/schemas/{kind}");

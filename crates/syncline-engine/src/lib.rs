@@ -7,6 +7,7 @@
 mod aside;
 mod asked;
 mod batch;
+mod blame;
 mod branch_merge;
 pub mod clock;
 mod committer;
@@ -48,18 +49,22 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 pub use aside::aside;
+pub use blame::Blame;
 pub use branch_merge::BranchMerge;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use compact::{Compacted, Compaction};
 pub use declared::ConflictPage;
 pub use forms::{FormBase, FormBody, FormKey, Forms};
-pub use lines::{Blame, Branch};
+pub use lines::Branch;
 pub use reads::{Diff, ListAnswer, VersionPage, When};
 pub use settings::{Settings, TestFaults};
 pub use stats::{Health, Stats};
 pub use subscriptions::{SUBSCRIPTION_KIND, subscription_address};
 pub use subtree::SubtreeAnswer;
-pub use syncline_rules::{Principal, Retention, Role, SCHEMA_KIND, schema_address};
+pub use syncline_rules::{
+    Principal, Ranks, Retention, Role, SCHEMA_KIND, Then, WORKSPACE_RULES, WorkspaceRules,
+    rules_address, schema_address,
+};
 pub use tail::Entry;
 pub use told::{Told, ToldCounts, ToldTotals};
 pub use workspace::{BulkAnswer, Workspace};

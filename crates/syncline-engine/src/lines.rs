@@ -1,22 +1,19 @@
-//! Lines of versions: branches, rolling back, undoing, and who set a field.
+//! Lines of versions: branches, rolling back and undoing.
 
 use std::sync::Arc;
 
 use syncline_api::{Code, Problem};
-use syncline_merge::KeyedPath;
-use syncline_model::change::{Change, Effect, Receipt};
+use syncline_model::change::{Change, Receipt};
 use syncline_model::head::Head;
-use syncline_model::ids::{Address, BranchName, Kind, Seq, Version};
-use syncline_model::json::{Json, JsonWriter, Limits, Object, Pointer};
+use syncline_model::ids::{Address, BranchName, Kind, Version};
+use syncline_model::json::{Json, JsonWriter, Limits, Object};
 use syncline_model::proposal::{Actor, Base, Operation, Own, Proposal};
-use syncline_rules::{
-    KindRules, Principal, Subject, named, rules_address, schema_address, visible,
-};
+use syncline_rules::{KindRules, Principal, named, rules_address, schema_address};
 
 use crate::asked::declared_in;
-use crate::load::{rotten, store_problem, version_as_head};
+use crate::load::{rotten, store_problem};
 use crate::outcome::{Settled, reused};
-use crate::reads::{PAGE_BYTES_MAX, When, not_found};
+use crate::reads::{PAGE_BYTES_MAX, When};
 use crate::tail::Entry;
 use crate::workspace::Workspace;
 
@@ -36,17 +33,6 @@ pub struct Branch {
     pub from: Option<Version>,
     /// Its head.
     pub head: Arc<Head>,
-}
-
-/// Who last set a field.
-#[derive(Clone, Debug)]
-pub struct Blame {
-    /// The change that did.
-    pub entry: Arc<Entry>,
-    /// By which rule, where it was merged.
-    pub rule: Option<String>,
-    /// What it beat: the other sides at that place.
-    pub beat: Vec<Json>,
 }
 
 impl Workspace {
@@ -117,7 +103,7 @@ impl Workspace {
         &self,
         line: &Address,
         since: Version,
-        is_it: impl Fn(&Change) -> bool + Send,
+        mut is_it: impl FnMut(&Change) -> bool + Send,
     ) -> Result<Option<Arc<Entry>>, Problem> {
         let (mut below, mut looked) = (None, 0);
         while looked < LOOK_BACK_MAX {
@@ -263,119 +249,11 @@ impl Workspace {
             Settled::Bulk => Err(reused(proposal.id)),
         }
     }
-
-    /// Says which change last set a field.
-    pub async fn blame(
-        &self,
-        principal: &Principal,
-        line: &Address,
-        path: &str,
-    ) -> Result<Blame, Problem> {
-        let head = self.get(principal, line, When::Head).await?;
-        let document = head.document.to_json();
-        let keyed = path_in(&document, path)?;
-        let Some(place) = keyed.resolve(&document) else {
-            let detail = format!(
-                "context \"{}\" has nothing at {path}",
-                head.address.of_line().0
-            );
-            return Err(Problem::new(Code::NotFound, detail));
-        };
-        let set = |change: &Change| {
-            matches!(change.effect, Effect::Snapshot(_))
-                || change
-                    .touched()
-                    .any(|p| p.starts_with(&place) || place.starts_with(p))
-        };
-        let value = keyed.get(&document);
-        let found = self.find_back(line, Version(1), set).await?;
-        let entry = self.unless_thinned(line, found, (&keyed, value)).await?;
-        let subject = Subject::of_change(&entry.change);
-        if !visible(principal, &subject, &self.shared.settings.rules) {
-            return Err(not_found(line));
-        }
-        let (rule, beat) = decided_at(&entry.change, path);
-        Ok(Blame { entry, rule, beat })
-    }
-}
-
-impl Workspace {
-    /// Returns the change that was found to have set a field last, unless one after it did that is
-    /// no longer kept: then the field holds something else.
-    async fn unless_thinned(
-        &self,
-        line: &Address,
-        found: Option<Arc<Entry>>,
-        (place, value): (&KeyedPath, Option<&Json>),
-    ) -> Result<Arc<Entry>, Problem> {
-        let thinned = self.low_water() > Seq::ZERO;
-        let gone = || {
-            let detail = format!("the change that last set {place} is no longer kept");
-            Problem::new(Code::Thinned, detail).hint("`syncline log` shows which versions are kept")
-        };
-        let entry = match found {
-            Some(entry) => entry,
-            None if thinned => return Err(gone()),
-            None => return Err(not_found(line)),
-        };
-        if !thinned {
-            return Ok(entry);
-        }
-        let shared = &self.shared;
-        let version = entry.change.version;
-        let then = version_as_head(&*shared.store, &shared.id, line, version).await?;
-        let then = then.map(|head| head.document.to_json());
-        match then.as_ref().and_then(|then| place.get(then)) == value {
-            true => Ok(entry),
-            false => Err(gone()),
-        }
-    }
-}
-
-/// Reads a path as it is meant in a document: a plain JSON Pointer counts as one wherever it leads
-/// somewhere, also through names with brackets.
-fn path_in(document: &Json, path: &str) -> Result<KeyedPath, Problem> {
-    let plain = Pointer::parse(path)
-        .ok()
-        .map(|pointer| KeyedPath::from_members(pointer.tokens().iter().map(|token| &**token)));
-    match plain.filter(|plain| plain.resolve(document).is_some()) {
-        Some(plain) => Ok(plain),
-        None => KeyedPath::parse(path).map_err(|error| {
-            Problem::new(Code::Invalid, error.to_string()).at(Pointer::from_static("/path"))
-        }),
-    }
 }
 
 /// Returns what a typed call says beside its proposal.
 pub(crate) fn own(proposal: &mut Proposal) -> &mut Own {
     proposal.own.get_or_insert_default()
-}
-
-/// Returns by which rule a change set a place, and what else was wanted there.
-fn decided_at(change: &Change, path: &str) -> (Option<String>, Vec<Json>) {
-    let decisions = change.decisions.as_ref().and_then(Json::as_array);
-    let at = |decision: &&Json| {
-        let place = decision
-            .get("path")
-            .and_then(Json::as_str)
-            .unwrap_or_default();
-        place == path
-            || path.starts_with(&format!("{place}/"))
-            || path.starts_with(&format!("{place}["))
-    };
-    let Some(decision) = decisions.unwrap_or_default().iter().find(at) else {
-        return (None, Vec::new());
-    };
-    let word = |name: &str| decision.get(name).and_then(Json::as_str).map(str::to_owned);
-    let beaten = match word("action").as_deref() {
-        Some("ours") => decision.get("theirs"),
-        Some("theirs") => decision.get("ours"),
-        _ => None,
-    };
-    (
-        word("strategy").or_else(|| word("rule")),
-        beaten.cloned().into_iter().collect(),
-    )
 }
 
 pub(crate) fn parsed(w: JsonWriter) -> Json {

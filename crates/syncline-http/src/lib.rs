@@ -28,6 +28,7 @@ mod node;
 mod openapi;
 mod query;
 mod routes;
+mod rules;
 mod schemas;
 mod seats;
 mod serve;

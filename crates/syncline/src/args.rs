@@ -113,6 +113,8 @@ pub enum Command {
     Checkpoint(commands::tag::CheckpointArgs),
     /// Say what documents of a kind look like, and how they merge.
     Schema(commands::schema::SchemaArgs),
+    /// Say how clashes are resolved in this workspace.
+    Rules(commands::rules::RulesArgs),
     /// Deliver changes under a name, until they are acknowledged.
     #[command(visible_alias = "sub")]
     Subscription(commands::subscription::SubscriptionArgs),

@@ -6,7 +6,8 @@ use syncline_model::change::Outcome;
 use syncline_model::conflict::{ConflictKind, ConflictState};
 use syncline_model::ids::{BranchName, Kind, Name, Seq, Version};
 use syncline_model::json::Json;
-use syncline_model::proposal::{Base, Operation};
+use syncline_model::proposal::{Base, Operation, Proposal};
+use syncline_model::time::Hlc;
 use syncline_store::ConflictQuery;
 
 use crate::{Bench, address, based, code, json};
@@ -314,6 +315,95 @@ async fn blame_names_who_set_a_field_and_what_it_beat() {
         .await
         .unwrap();
     assert_eq!(other.entry.change.version, Version(1));
+}
+
+/// The earlier side may stand, too, and somebody may have chosen: what it beat is what counts.
+#[tokio::test]
+async fn blame_tells_what_a_value_stood_against_since() {
+    let bench = Bench::new().await;
+    let blame = async |path: &str| {
+        let (owner, line) = (Principal::owner(), address(TASK));
+        let found = bench.workspace.blame(&owner, &line, path).await.unwrap();
+        (found.entry.change.version.0, found.rule, found.beat)
+    };
+    bench
+        .create(
+            TASK,
+            r#"{"data":{"s":"open","t":1,"items":[{"id":"a","n":1}]}}"#,
+        )
+        .await;
+    bench.write_on("1", r#"{"data":{"s":"done"}}"#).await;
+    let early = Proposal {
+        strategy: Some(Name::parse("latest_wins").unwrap()),
+        hlc: Some(Hlc::default()),
+        ..bench.proposal(TASK, Operation::Merge, r#"{"data":{"s":"stuck"}}"#)
+    };
+    let lost = bench.submit(based(early, "1")).await.unwrap();
+    assert_eq!(lost.outcome, Outcome::Merged);
+    let rule = Some("latest_wins".to_owned());
+    assert_eq!(
+        blame("/data/s").await,
+        (2, rule.clone(), vec![Json::from("stuck")])
+    );
+    // What waits beat nobody yet; once it is settled it did.
+    bench.write_on("1", r#"{"data":{"s":"lost"}}"#).await;
+    assert_eq!(blame("/data/s").await, (2, rule, vec![Json::from("stuck")]));
+    let waiting = bench.open_conflicts().await;
+    let body = format!(
+        r#"{{"conflict":"{}","version":1,"choose":"theirs"}}"#,
+        waiting[0].id
+    );
+    let settle = bench.proposal(TASK, Operation::Settle, &body);
+    bench.submit(settle).await.unwrap();
+    let settled = (
+        2,
+        Some("settled".to_owned()),
+        ["lost", "stuck"].map(Json::from).to_vec(),
+    );
+    assert_eq!(blame("/data/s").await, settled);
+    let value = bench.proposal(TASK, Operation::Merge, r#"{"data":{"t":2}}"#);
+    bench.submit(value).await.unwrap();
+    bench.write_on("1", r#"{"data":{"t":3}}"#).await;
+    let waiting = bench.open_conflicts().await;
+    let body = format!(
+        r#"{{"conflict":"{}","version":1,"choose":"ours"}}"#,
+        waiting[0].id
+    );
+    let settle = bench.proposal(TASK, Operation::Settle, &body);
+    let settled = bench.submit(settle).await.unwrap().version.unwrap().0;
+    assert_eq!(
+        blame("/data/t").await,
+        (settled, Some("settled".to_owned()), vec![Json::from(2)])
+    );
+    // What it stood against before it was written anew is history.
+    let value = bench.proposal(TASK, Operation::Merge, r#"{"data":{"t":9}}"#);
+    bench.submit(value).await.unwrap();
+    assert_eq!(blame("/data/t").await, (settled + 1, None, Vec::new()));
+    // An item is found by its key and by its place.
+    bench
+        .write_on(
+            "1",
+            r#"{"data":{"items":[{"id":"z","n":0},{"id":"a","n":2}]}}"#,
+        )
+        .await;
+    let late = Proposal {
+        strategy: Some(Name::parse("latest_wins").unwrap()),
+        ..bench.proposal(
+            TASK,
+            Operation::Merge,
+            r#"{"data":{"items":[{"id":"a","n":3}]}}"#,
+        )
+    };
+    let late = bench
+        .submit(based(late, "1"))
+        .await
+        .unwrap()
+        .version
+        .unwrap()
+        .0;
+    let won = (late, Some("latest_wins".to_owned()), vec![Json::from(2)]);
+    assert_eq!(blame("/data/items/1/n").await, won);
+    assert_eq!(blame("/data/items[id=a]/n").await, won);
 }
 
 #[tokio::test]

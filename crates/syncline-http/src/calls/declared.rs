@@ -3,7 +3,7 @@
 use http::Method;
 
 use super::{Call, JSON, READ_HEADERS, WRITE_HEADERS, WRITE_PROBLEMS, handler, plain};
-use crate::{conflicts, schemas, tags};
+use crate::{conflicts, rules, schemas, tags};
 
 /// What names its version in the body, or is set and not merged, has no base beside.
 const CHOICE_HEADERS: &[&str] = &[
@@ -15,7 +15,7 @@ const CHOICE_HEADERS: &[&str] = &[
 
 /// Returns the calls.
 pub(super) fn calls() -> Vec<Call> {
-    let parts = [conflicts(), schemas(), tags()];
+    let parts = [conflicts(), schemas(), rules(), tags()];
     parts.into_iter().flatten().collect()
 }
 
@@ -105,6 +105,44 @@ fn schemas() -> Vec<Call> {
                 "/v1/schemas/{kind}",
                 "Take back what is declared for a kind",
                 handler!(schemas::remove),
+            )
+        },
+    ]
+}
+
+fn rules() -> Vec<Call> {
+    vec![
+        Call {
+            headers: READ_HEADERS,
+            answers: &[(200, "Rules")],
+            ..plain(
+                Method::GET,
+                "/v1/rules",
+                "Read what is declared for the workspace, and what is in force",
+                handler!(rules::get),
+            )
+        },
+        Call {
+            headers: WRITE_HEADERS,
+            body: &[JSON],
+            answers: &[(200, "Receipt"), (201, "Receipt")],
+            problems: WRITE_PROBLEMS,
+            ..plain(
+                Method::PUT,
+                "/v1/rules",
+                "Declare for the workspace: strategies, ranks, deadlines, retention",
+                handler!(rules::put),
+            )
+        },
+        Call {
+            headers: WRITE_HEADERS,
+            answers: &[(200, "Receipt")],
+            problems: WRITE_PROBLEMS,
+            ..plain(
+                Method::DELETE,
+                "/v1/rules",
+                "Take back what is declared for the workspace",
+                handler!(rules::remove),
             )
         },
     ]

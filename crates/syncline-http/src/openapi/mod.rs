@@ -157,6 +157,7 @@ fn body_schema(kind: &str, path: &str) -> Json {
         (_, "/v1/compact") => reference("CompactionAsked"),
         (_, "/v1/conflicts/{id}") => reference("Settlement"),
         (_, "/v1/schemas/{kind}") => reference("Declaration"),
+        (_, "/v1/rules") => reference("DeclaredRules"),
         (_, "/v1/subscriptions") => reference("NewSubscription"),
         (_, "/v1/subscriptions/{name}/ack") => reference("Ack"),
         (_, "/v1/subscriptions/{name}/nack") => reference("Nack"),

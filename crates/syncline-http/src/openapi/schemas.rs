@@ -256,6 +256,8 @@ fn lines() -> Named {
         ("Declaration", record(&SCHEMA[1..5], &[])),
         ("Schema", record(&SCHEMA, &["kind", "version", "etag"])),
         ("Schemas", page("schemas", "Schema")),
+        ("DeclaredRules", record(&RULES[..5], &[])),
+        ("Rules", record(&RULES, &["in_force"])),
     ]
 }
 
@@ -476,6 +478,17 @@ const SCHEMA: [(&str, &str); 7] = [
     ("strategy", "string"),
     ("fallback", "string"),
     ("retention", "object"),
+    ("version", "integer"),
+    ("etag", "string"),
+];
+
+const RULES: [(&str, &str); 8] = [
+    ("strategy", "string"),
+    ("fallback", "string"),
+    ("ranks", "object"),
+    ("conflict_deadline_s", "integer"),
+    ("retention", "object"),
+    ("in_force", "object"),
     ("version", "integer"),
     ("etag", "string"),
 ];

@@ -18,6 +18,7 @@ mod merge;
 mod node;
 mod openapi;
 mod rest;
+mod rules;
 mod schemas;
 mod sync;
 mod webhooks;

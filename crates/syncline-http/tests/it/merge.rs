@@ -111,7 +111,7 @@ async fn source_priority_takes_the_higher_rank() {
         (vec![], 1, "conflict"),
     ] {
         let mut settings = Settings::default();
-        settings.rules.ranks = ranks;
+        settings.rules.ranks = syncline_engine::Ranks(ranks);
         let node = Node::with_settings(settings).await;
         node.put(A, &[], r#"{"data":{"x":0}}"#).await.ok();
         on_first(&node, &[("syncline-agent", "low")], r#"{"data":{"x":1}}"#).await;

@@ -26,5 +26,5 @@ async fn the_node_serves_it() {
         .as_object()
         .unwrap()
         .len();
-    assert_eq!(paths, 48);
+    assert_eq!(paths, 49);
 }

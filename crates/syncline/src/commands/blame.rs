@@ -59,7 +59,10 @@ pub async fn run(args: &BlameArgs, run: &Run) -> Result {
     )?;
     let rule = show::text(&blamed, "rule");
     if !rule.is_empty() {
-        run.output.line(format!("  merged by {rule}"))?;
+        run.output.line(match rule {
+            "settled" => "  settled".to_owned(),
+            rule => format!("  merged by {rule}"),
+        })?;
     }
     let beat = blamed.get("beat").and_then(Json::as_array);
     for value in beat.unwrap_or_default() {

@@ -25,6 +25,7 @@ pub mod put;
 pub mod restore;
 pub mod rm;
 pub mod rollback;
+pub mod rules;
 pub mod schema;
 pub mod settle;
 pub mod stats;
@@ -64,6 +65,7 @@ pub fn run(command: Command, run: &Run) -> Result {
         Command::Merge(args) => run.block_on(merge::run(&args, run)),
         Command::Tag(args) => run.block_on(tag::run(&args, run)),
         Command::Checkpoint(args) => run.block_on(tag::checkpoint(&args, run)),
+        Command::Rules(args) => run.block_on(rules::run(&args, run)),
         Command::Schema(args) => run.block_on(schema::run(&args, run)),
         Command::Webhook(args) => run.block_on(webhook::run(&args, run)),
         Command::Subscription(args) => run.block_on(subscription::run(&args, run)),

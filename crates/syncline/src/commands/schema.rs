@@ -79,6 +79,16 @@ pub struct Retention {
     then: Json,
 }
 
+impl Retention {
+    /// Returns the policy as it is declared.
+    pub fn to_json(&self) -> Json {
+        let mut policy = Object::new();
+        policy.insert("keep_all_days", Json::from(self.keep_all_days));
+        policy.insert("then", self.then.clone());
+        Json::Object(policy)
+    }
+}
+
 /// List the kinds that are declared.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  syncline schema ls")]
@@ -166,10 +176,7 @@ async fn add(args: &AddArgs, run: &Run) -> Result {
         }
     }
     if let Some(retention) = &args.retention {
-        let mut policy = Object::new();
-        policy.insert("keep_all_days", Json::from(retention.keep_all_days));
-        policy.insert("then", retention.then.clone());
-        declared.insert("retention", Json::Object(policy));
+        declared.insert("retention", retention.to_json());
     }
     let write = args.note.to_write()?;
     let declared = Json::Object(declared);
@@ -212,7 +219,7 @@ async fn ls(run: &Run) -> Result {
 }
 
 /// Reads `90,daily`; the node says what is wrong with a policy.
-fn parse_retention(text: &str) -> Result<Retention, String> {
+pub fn parse_retention(text: &str) -> Result<Retention, String> {
     let parts = text.split_once(',').and_then(|(days, then)| {
         let keep_all_days = days.trim().parse().ok()?;
         let then = then.trim();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use syncline_engine::{Retention, TestFaults};
+use syncline_engine::{Ranks, Retention, TestFaults};
 use syncline_http::DoorLimits;
 
 use crate::settings::{Settings, rank};
@@ -24,11 +24,8 @@ pub fn engine(settings: &Settings, faults: TestFaults) -> syncline_engine::Setti
     let word = |name| settings.text(name).and_then(|word| word.parse().ok());
     engine.rules.strategy = word("strategy").unwrap_or(engine.rules.strategy);
     engine.rules.fallback = word("fallback").unwrap_or(engine.rules.fallback);
-    engine.rules.ranks = settings
-        .list("ranks")
-        .iter()
-        .filter_map(|text| rank(text))
-        .collect();
+    let ranks = settings.list("ranks").iter();
+    engine.rules.ranks = Ranks(ranks.filter_map(|text| rank(text)).collect());
     engine.rules.node = super::files::host_name();
     engine.rules.open_conflicts_max = settings.size("max_open_conflicts");
     engine.rules.conflict_deadline_ms = i64::try_from(settings.number("conflict_deadline_s"))

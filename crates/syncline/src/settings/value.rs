@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use syncline_engine::Ranks;
 use syncline_model::json::Json;
 
 use super::keys::Kind;
@@ -99,15 +100,11 @@ impl Value {
     }
 }
 
-/// What has a rank: who may act, what they say of themselves, and the node that they write to.
-const RANKED: [&str; 5] = ["person", "service", "agent", "provider", "node"];
-
 /// Reads `person/ana=10`.
 pub fn rank(text: &str) -> Option<(String, i64)> {
     let (name, rank) = text.split_once('=')?;
-    let (source, id) = name.trim().split_once('/')?;
-    let known = RANKED.contains(&source) && !id.is_empty();
-    known.then_some((name.trim().to_owned(), rank.trim().parse().ok()?))
+    let (source, rank) = (name.trim(), rank.trim().parse().ok()?);
+    Ranks::is_source(source).then(|| (source.to_owned(), rank))
 }
 
 fn ranked(items: Vec<String>) -> Result<Value, String> {

@@ -6,7 +6,7 @@ use syncline::args::Cli;
 use crate::node::{Node, parse};
 
 /// Every command with arguments that answer; what runs for long or starts nodes is tested apart.
-const CALLS: [&[&str]; 42] = [
+const CALLS: [&[&str]; 46] = [
     &["key"],
     &["put", "task/j", "title=J", "data.n=1"],
     &["patch", "task/j", "data.n=2"],
@@ -31,6 +31,10 @@ const CALLS: [&[&str]; 42] = [
     &["schema", "ls"],
     &["schema", "show", "k", "--version", "1"],
     &["schema", "log", "k"],
+    &["rules", "set", "--strategy", "merge"],
+    &["rules", "show"],
+    &["rules", "log"],
+    &["rules", "rm"],
     &["rm", "task/j"],
     &["restore", "task/j"],
     &["watch", "--from", "snapshot", "--count", "0"],

@@ -1,0 +1,185 @@
+//! Who set a field, and what it stood against.
+
+use std::sync::Arc;
+
+use syncline_api::{Code, Problem};
+use syncline_merge::KeyedPath;
+use syncline_model::change::{Change, Effect};
+use syncline_model::ids::{Address, Seq, Version};
+use syncline_model::json::{Json, Pointer};
+use syncline_rules::{Principal, Subject, visible};
+
+use crate::load::version_as_head;
+use crate::reads::{When, not_found};
+use crate::tail::Entry;
+use crate::workspace::Workspace;
+
+/// Bounds the values that are named as beaten.
+const BEATEN_MAX: usize = 32;
+/// What stands for the rule where somebody settled a conflict.
+const SETTLED: &str = "settled";
+
+/// Who last set a field.
+#[derive(Clone, Debug)]
+pub struct Blame {
+    /// The change that did.
+    pub entry: Arc<Entry>,
+    /// By which rule or strategy it stands, where others wanted something else; `settled` where
+    /// somebody chose.
+    pub rule: Option<String>,
+    /// What it beat, then and since: the other sides at that place, the newest first.
+    pub beat: Vec<Json>,
+}
+
+impl Workspace {
+    /// Says which change last set a field.
+    pub async fn blame(
+        &self,
+        principal: &Principal,
+        line: &Address,
+        path: &str,
+    ) -> Result<Blame, Problem> {
+        let head = self.get(principal, line, When::Head).await?;
+        let document = head.document.to_json();
+        let keyed = path_in(&document, path)?;
+        let Some(place) = keyed.resolve(&document) else {
+            let detail = format!(
+                "context \"{}\" has nothing at {path}",
+                head.address.of_line().0
+            );
+            return Err(Problem::new(Code::NotFound, detail));
+        };
+        let value = keyed.get(&document);
+        let mut contest = Contested {
+            document: &document,
+            place: &place,
+            value,
+            rule: None,
+            beat: Vec::new(),
+        };
+        let set = |change: &Change| {
+            contest.hear(change);
+            matches!(change.effect, Effect::Snapshot(_))
+                || change
+                    .touched()
+                    .any(|p| p.starts_with(&place) || place.starts_with(p))
+        };
+        let found = self.find_back(line, Version(1), set).await?;
+        let entry = self.unless_thinned(line, found, (&keyed, value)).await?;
+        let subject = Subject::of_change(&entry.change);
+        if !visible(principal, &subject, &self.shared.settings.rules) {
+            return Err(not_found(line));
+        }
+        Ok(Blame {
+            entry,
+            rule: contest.rule,
+            beat: contest.beat,
+        })
+    }
+
+    /// Returns the change that was found to have set a field last, unless one after it did that is
+    /// no longer kept: then the field holds something else.
+    async fn unless_thinned(
+        &self,
+        line: &Address,
+        found: Option<Arc<Entry>>,
+        (place, value): (&KeyedPath, Option<&Json>),
+    ) -> Result<Arc<Entry>, Problem> {
+        let thinned = self.low_water() > Seq::ZERO;
+        let gone = || {
+            let detail = format!("the change that last set {place} is no longer kept");
+            Problem::new(Code::Thinned, detail).hint("`syncline log` shows which versions are kept")
+        };
+        let entry = match found {
+            Some(entry) => entry,
+            None if thinned => return Err(gone()),
+            None => return Err(not_found(line)),
+        };
+        if !thinned {
+            return Ok(entry);
+        }
+        let shared = &self.shared;
+        let version = entry.change.version;
+        let then = version_as_head(&*shared.store, &shared.id, line, version).await?;
+        let then = then.map(|head| head.document.to_json());
+        match then.as_ref().and_then(|then| place.get(then)) == value {
+            true => Ok(entry),
+            false => Err(gone()),
+        }
+    }
+}
+
+/// Reads a path as it is meant in a document: a plain JSON Pointer counts as one wherever it leads
+/// somewhere, also through names with brackets.
+fn path_in(document: &Json, path: &str) -> Result<KeyedPath, Problem> {
+    let plain = Pointer::parse(path)
+        .ok()
+        .map(|pointer| KeyedPath::from_members(pointer.tokens().iter().map(|token| &**token)));
+    match plain.filter(|plain| plain.resolve(document).is_some()) {
+        Some(plain) => Ok(plain),
+        None => KeyedPath::parse(path).map_err(|error| {
+            Problem::new(Code::Invalid, error.to_string()).at(Pointer::from_static("/path"))
+        }),
+    }
+}
+
+/// What stood against a value, as the changes of its line tell, the newest first.
+struct Contested<'a> {
+    document: &'a Json,
+    place: &'a Pointer,
+    value: Option<&'a Json>,
+    rule: Option<String>,
+    beat: Vec<Json>,
+}
+
+impl Contested<'_> {
+    /// Hears of one change: what it beat itself, or what it wanted and did not get.
+    fn hear(&mut self, change: &Change) {
+        for conflict in &change.conflicts {
+            if conflict.settled_by == Some(change.id) && self.is_at(&conflict.path) {
+                self.lost(SETTLED, [&conflict.ours, &conflict.theirs]);
+                // The head's side is what was chosen by now.
+                let here = |p: &Pointer| p.starts_with(self.place) || self.place.starts_with(p);
+                let old = change.intent.old.iter().filter(|(p, _)| here(p));
+                for (_, old) in old {
+                    self.lost(SETTLED, [old]);
+                }
+            }
+        }
+        let decisions = change.decisions.as_ref().and_then(Json::as_array);
+        for decision in decisions.unwrap_or_default() {
+            let word = |name: &str| decision.get(name).and_then(Json::as_str);
+            if !word("path").is_some_and(|path| self.is_at(path)) {
+                continue;
+            }
+            let rule = word("strategy").or(word("rule")).unwrap_or_default();
+            let side = |name: &str| decision.get(name).cloned();
+            match word("action") {
+                Some("ours") => self.lost(rule, [&side("theirs")]),
+                Some("theirs") => self.lost(rule, [&side("ours")]),
+                Some("both") => self.by(rule),
+                _ => {}
+            }
+        }
+    }
+
+    /// Says whether a path, as conflicts and decisions have it, leads to the place or holds it.
+    fn is_at(&self, path: &str) -> bool {
+        let path = KeyedPath::parse(path).ok();
+        let path = path.and_then(|path| path.resolve(self.document));
+        path.is_some_and(|path| self.place.starts_with(&path))
+    }
+
+    fn by(&mut self, rule: &str) {
+        self.rule.get_or_insert_with(|| rule.to_owned());
+    }
+
+    fn lost<const N: usize>(&mut self, rule: &str, sides: [&Option<Json>; N]) {
+        self.by(rule);
+        for side in sides.into_iter().flatten() {
+            if Some(side) != self.value && self.beat.len() < BEATEN_MAX {
+                self.beat.push(side.clone());
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `syncline rules`
+
+use std::str::FromStr as _;
+
+use clap::{Args, Subcommand};
+use syncline_api::ReceiptView;
+use syncline_client::Write;
+use syncline_engine::{Ranks, WORKSPACE_RULES, rules_address};
+use syncline_model::conflict::Strategy;
+use syncline_model::etag::Etag;
+use syncline_model::json::{Json, Object};
+use syncline_model::proposal::Precondition;
+
+use super::log;
+use super::schema::{Retention, parse_retention};
+use super::write::{NoteArgs, receipt_json};
+use crate::failure::Result;
+use crate::output::{Line, Style};
+use crate::run::Run;
+
+/// Say how clashes are resolved in this workspace, and how long things wait and are kept.
+///
+/// What a write, its context or its kind says goes before; what nobody says is a setting of the node.
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:\n  syncline rules set --strategy source_priority --rank person/ana=10 --rank agent/ci=1\n  syncline rules show\n  syncline rules log\n  syncline rules rm"
+)]
+pub struct RulesArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: RulesVerb,
+}
+
+/// What can be done with a workspace's rules.
+#[derive(Debug, Subcommand)]
+pub enum RulesVerb {
+    /// Show the history of what was declared.
+    Log(LogArgs),
+    /// Take back what is declared: the node's settings hold again.
+    Rm(RmArgs),
+    /// Declare some of the rules; the others stay.
+    Set(SetArgs),
+    /// Show what holds, and who said so.
+    Show(ShowArgs),
+}
+
+/// Show the history of what was declared, the newest version first.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  syncline rules log")]
+pub struct LogArgs {
+    /// At most so many.
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub limit: usize,
+    /// Go on from an earlier answer's `next`.
+    #[arg(long, value_name = "NEXT")]
+    pub page: Option<String>,
+}
+
+/// Take back what is declared: the node's settings hold again.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  syncline rules rm")]
+pub struct RmArgs {
+    /// Why, and under which id.
+    #[command(flatten)]
+    pub note: NoteArgs,
+}
+
+/// Declare some of the rules; the others stay.
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "Examples:\n  syncline rules set --strategy latest_wins --deadline 600\n  syncline rules set --rank person/ana=10 --rank agent/ci="
+)]
+pub struct SetArgs {
+    /// How clashes are resolved.
+    #[arg(long, value_name = "STRATEGY", value_parser = Strategy::from_str)]
+    pub strategy: Option<Strategy>,
+    /// What is done with a clash that the strategy leaves.
+    #[arg(long, value_name = "STRATEGY", value_parser = Strategy::from_str)]
+    pub fallback: Option<Strategy>,
+    /// The rank of a source for source_priority, such as person/ana=10, agent/ci=5,
+    /// provider/openai=3; without a number it has none any more. May be given several times.
+    #[arg(long = "rank", value_name = "SOURCE=N", value_parser = parse_rank)]
+    pub ranks: Vec<(String, Option<i64>)>,
+    /// How many seconds a conflict waits before it is more urgent.
+    #[arg(long, value_name = "SECONDS")]
+    pub deadline: Option<u64>,
+    /// Thin versions older than DAYS, at least 30: keep the last of each day (daily), what has a
+    /// tag (tagged), or so many.
+    #[arg(long, value_name = "DAYS,daily|tagged|N", value_parser = parse_retention)]
+    pub retention: Option<Retention>,
+    /// Why, and under which id.
+    #[command(flatten)]
+    pub note: NoteArgs,
+}
+
+/// Show what holds, and who said so.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  syncline rules show")]
+pub struct ShowArgs {}
+
+/// Runs the command.
+pub async fn run(args: &RulesArgs, run: &Run) -> Result {
+    match &args.verb {
+        RulesVerb::Log(args) => {
+            let versions = log::LogArgs {
+                address: rules_address(),
+                branch: None,
+                limit: args.limit,
+                page: args.page.clone(),
+            };
+            log::run(&versions, run).await
+        }
+        RulesVerb::Rm(args) => {
+            let write = args.note.to_write()?;
+            let removed = run.client()?.remove_rules(&write).await?;
+            changed(run, &removed)
+        }
+        RulesVerb::Set(args) => set(args, run).await,
+        RulesVerb::Show(_) => {
+            let rules = run.client()?.rules().await?;
+            match run.output.is_json() {
+                true => run.output.document(&rules),
+                false => show_rules(&rules, run),
+            }
+        }
+    }
+}
+
+async fn set(args: &SetArgs, run: &Run) -> Result {
+    let client = run.client()?;
+    let before = client.rules().await?;
+    let declared = overlaid(&before, args);
+    // Nobody else's declaration is overwritten unseen.
+    let etag = before.get("etag").and_then(Json::as_str);
+    let precondition = match etag.and_then(|etag| Etag::parse(etag).ok()) {
+        Some(etag) => Precondition::Match(vec![etag]),
+        None => Precondition::None,
+    };
+    let write = Write {
+        precondition,
+        ..args.note.to_write()?
+    };
+    let receipt = client.put_rules(&Json::Object(declared), &write).await?;
+    changed(run, &receipt)
+}
+
+/// Returns what was declared before with what is declared now.
+fn overlaid(before: &Json, args: &SetArgs) -> Object {
+    let mut declared = Object::new();
+    for name in WORKSPACE_RULES {
+        if let Some(value) = before.get(name) {
+            declared.insert(name, value.clone());
+        }
+    }
+    let words = [("strategy", args.strategy), ("fallback", args.fallback)];
+    for (name, strategy) in words {
+        if let Some(strategy) = strategy {
+            declared.insert(name, Json::from(strategy.as_str()));
+        }
+    }
+    if !args.ranks.is_empty() {
+        let ranks = declared.get("ranks").and_then(Json::as_object);
+        let mut ranks = ranks.cloned().unwrap_or_default();
+        for (source, rank) in &args.ranks {
+            match rank {
+                Some(rank) => drop(ranks.insert(source.as_str(), Json::from(*rank))),
+                None => drop(ranks.remove(source)),
+            }
+        }
+        declared.insert("ranks", Json::Object(ranks));
+    }
+    if let Some(seconds) = args.deadline {
+        declared.insert("conflict_deadline_s", Json::from(seconds));
+    }
+    if let Some(retention) = &args.retention {
+        declared.insert("retention", retention.to_json());
+    }
+    declared
+}
+
+fn changed(run: &Run, receipt: &ReceiptView) -> Result {
+    if run.output.is_json() {
+        return run.output.document(&receipt_json(receipt));
+    }
+    let version = receipt.version.map(|version| format!("v{version}"));
+    run.output.line(
+        Line::new()
+            .styled(Style::Cyan, "rules")
+            .text("  ")
+            .styled(Style::Bold, version.unwrap_or_default())
+            .text(format!("  {}", receipt.outcome.as_str())),
+    )
+}
+
+/// Shows a line for each rule: what holds, and whether the workspace or the node says so.
+fn show_rules(rules: &Json, run: &Run) -> Result {
+    let in_force = rules.get("in_force");
+    let of = |declared: bool| if declared { "workspace" } else { "node" };
+    let line = |name: &str, value: String, declared: bool| {
+        let line = Line::new().cell(Style::Cyan, name.to_owned(), 30);
+        run.output
+            .line(line.cell(Style::Bold, value, 20).text(of(declared)))
+    };
+    for name in WORKSPACE_RULES {
+        let Some(value) = in_force.and_then(|rules| rules.get(name)) else {
+            continue;
+        };
+        let declared = rules.get(name);
+        match value.as_object() {
+            Some(ranks) if name == "ranks" => {
+                for (source, rank) in ranks.iter() {
+                    let declared = declared.is_some_and(|ranks| ranks.get(source).is_some());
+                    line(&format!("rank {source}"), rank.to_text(), declared)?;
+                }
+            }
+            Some(retention) => {
+                let (days, then) = (retention.get("keep_all_days"), retention.get("then"));
+                let text = [days, then].map(|part| part.map(said).unwrap_or_default());
+                line(name, text.join(","), declared.is_some())?;
+            }
+            None => line(name, said(value), declared.is_some())?,
+        }
+    }
+    Ok(())
+}
+
+fn said(value: &Json) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_text(), str::to_owned)
+}
+
+/// Reads `person/ana=10`, or `person/ana=`.
+fn parse_rank(text: &str) -> Result<(String, Option<i64>), String> {
+    let wrong = || {
+        "a rank looks like person/ana=10, of a person, service, agent, provider or node".to_owned()
+    };
+    let (source, rank) = text.split_once('=').ok_or_else(wrong)?;
+    let rank = match rank {
+        "" => None,
+        rank => Some(rank.parse().map_err(|_| wrong())?),
+    };
+    match Ranks::is_source(source) {
+        true => Ok((source.to_owned(), rank)),
+        false => Err(wrong()),
+    }
+}
