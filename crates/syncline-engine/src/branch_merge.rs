@@ -72,8 +72,11 @@ impl Workspace {
             branch: branch.cloned(),
             version: head.version,
         });
-        let base = self.common_document(principal, &context, &ends, &rules);
-        let base = unsettled(base.await?, &source);
+        let common = self.common(principal, &context, &ends, &rules).await?;
+        let base = match common.nothing_new {
+            true => source.document.clone(),
+            false => unsettled(common.document, &source),
+        };
         if dry_run {
             return Ok(tried((&base, &source, &target), &rules));
         }
@@ -88,7 +91,7 @@ impl Workspace {
         let own = own(&mut proposal);
         own.shown = Some(Arc::new(base));
         own.wanted = Some(Arc::new(source.document.clone()));
-        own.merges = Some(merged);
+        own.merges = Some(merged).filter(|_| !common.nothing_new);
         self.submit(principal, proposal)
             .await
             .map(BranchMerge::Done)

@@ -27,6 +27,14 @@ const POINTS_MAX: usize = 8;
 /// Bounds how often the points of points are looked for.
 const DEPTH_MAX: usize = 4;
 
+/// What two lines have in common.
+pub(crate) struct Common {
+    /// The document that both came from.
+    pub document: Document,
+    /// All of the first is in the second already.
+    pub nothing_new: bool,
+}
+
 /// The lines of one context, as far as they were read.
 struct Lines<'a> {
     workspace: &'a Workspace,
@@ -35,7 +43,7 @@ struct Lines<'a> {
     looked_at: usize,
 }
 
-/// Versions of a line, without a gap.
+/// Versions of a line.
 #[derive(Default)]
 struct Line {
     versions: BTreeMap<Version, Origin>,
@@ -43,32 +51,49 @@ struct Line {
 }
 
 impl Workspace {
-    /// Returns the document that two lines of a context both came from.
+    /// Finds what two lines of a context have in common.
     ///
     /// Where that is more than one version, of which none comes of another, they are merged first,
     /// so that what came to both lines by different ways counts once.
-    pub(crate) async fn common_document(
+    pub(crate) async fn common(
         &self,
         principal: &Principal,
         context: &Address,
         ends: &[LineVersion; 2],
         rules: &MergeRules,
-    ) -> Result<Document, Problem> {
+    ) -> Result<Common, Problem> {
         let mut lines = Lines {
             workspace: self,
             context,
             read: BTreeMap::new(),
             looked_at: 0,
         };
-        let points = lines.points(ends).await?;
-        lines.shared(principal, points, rules, 0).await
+        let points = lines.points(&ends[..1], &ends[1]).await?;
+        let nothing_new = match points.as_slice() {
+            [point] if *point == ends[0] => true,
+            // A branch that nothing was written to is what it began as.
+            [point] => {
+                let origin = lines.origin(&ends[0]).await?;
+                let began = ends[0].branch.is_some() && point.branch.is_none();
+                began && origin.is_some_and(|origin| origin.of == [point.clone()])
+            }
+            _ => false,
+        };
+        let document = lines.shared(principal, points, rules, 0).await?;
+        Ok(Common {
+            document,
+            nothing_new,
+        })
     }
 }
 
 impl Lines<'_> {
-    async fn points(&mut self, ends: &[LineVersion; 2]) -> Result<Vec<LineVersion>, Problem> {
-        let [one, other] = ends.clone();
-        let mut search = Ancestry::new(one, other);
+    async fn points(
+        &mut self,
+        ones: &[LineVersion],
+        other: &LineVersion,
+    ) -> Result<Vec<LineVersion>, Problem> {
+        let mut search = Ancestry::new(ones, std::slice::from_ref(other));
         while let Some(at) = search.wanted() {
             let origin = self.origin(&at.clone()).await?;
             search.put(origin);
@@ -83,25 +108,29 @@ impl Lines<'_> {
         }
         let name = at.name().to_owned();
         let line = self.read.entry(name).or_default();
-        if line.versions.range(..=at.version).next_back().is_none() {
-            line.page = (line.page * 2).clamp(PAGE_MIN, PAGE_MAX);
-            let page = line.page;
-            let address = self.context.line(at.branch.as_ref());
-            let below = Some(at.version.next());
-            let entries = self.workspace.changes_of(&address, below, page).await?;
-            self.looked_at += entries.len();
-            line.put(at.branch.as_ref(), &entries);
+        if let Some(origin) = line.versions.get(&at.version) {
+            return Ok(Some(origin.clone()));
         }
-        let older = line.versions.range(..=at.version).next_back();
-        Ok(older.map(|(version, origin)| match *version == at.version {
-            true => origin.clone(),
-            false => Origin {
-                seq: origin.seq,
-                of: vec![LineVersion {
-                    branch: at.branch.clone(),
-                    version: *version,
-                }],
-            },
+        line.page = (line.page * 2).clamp(PAGE_MIN, PAGE_MAX);
+        let page = line.page;
+        let address = self.context.line(at.branch.as_ref());
+        let below = Some(at.version.next());
+        let entries = self.workspace.changes_of(&address, below, page).await?;
+        self.looked_at += entries.len();
+        line.put(at.branch.as_ref(), &entries);
+        let Some(newest) = entries.first() else {
+            return Ok(None);
+        };
+        let version = newest.change.version;
+        if version == at.version {
+            return Ok(line.versions.get(&version).cloned());
+        }
+        Ok(Some(Origin {
+            seq: newest.seq,
+            of: vec![LineVersion {
+                branch: at.branch.clone(),
+                version,
+            }],
         }))
     }
 
@@ -113,21 +142,21 @@ impl Lines<'_> {
         rules: &MergeRules,
         depth: usize,
     ) -> Result<Document, Problem> {
-        let mut points = points.into_iter().take(POINTS_MAX);
+        let mut merged: Vec<LineVersion> = Vec::new();
         // A creation that met another one was kept on a branch: both came from nothing.
-        let Some(newest) = points.next() else {
-            return Ok(Document::empty());
-        };
-        let mut document = self.document(principal, &newest).await?;
-        if depth == DEPTH_MAX {
-            return Ok(document);
-        }
-        for point in points {
-            let ends = [newest.clone(), point.clone()];
-            let below = self.points(&ends).await?;
-            let base = Box::pin(self.shared(principal, below, rules, depth + 1)).await?;
-            let other = self.document(principal, &point).await?;
-            document = merged(&base, &document, &other, rules);
+        let mut document = Document::empty();
+        let most = if depth < DEPTH_MAX { POINTS_MAX } else { 1 };
+        for point in points.into_iter().take(most) {
+            let then = self.document(principal, &point).await?;
+            document = match merged.is_empty() {
+                true => then,
+                false => {
+                    let below = self.points(&merged, &point).await?;
+                    let base = Box::pin(self.shared(principal, below, rules, depth + 1)).await?;
+                    merge_points(&base, &document, &then, rules)
+                }
+            };
+            merged.push(point);
         }
         Ok(document)
     }
@@ -177,7 +206,7 @@ fn came_of(
 
 /// Merges two points. Where they clash it takes neither side: what each line made of it since is a
 /// change.
-fn merged(base: &Document, one: &Document, other: &Document, rules: &MergeRules) -> Document {
+fn merge_points(base: &Document, one: &Document, other: &Document, rules: &MergeRules) -> Document {
     let [from, ours, theirs] = [base, one, other].map(Document::to_json);
     let sides = Sides {
         base: Some(&from),

@@ -1,4 +1,4 @@
-//! What two lines of versions have in common.
+//! What lines of versions have in common.
 //!
 //! A version comes of the one before it on its line, of the version of another line that it merged,
 //! and, where it began a branch, of the version of `main` that it began as. Merges go by way of any
@@ -22,7 +22,7 @@ pub struct Origin {
     pub of: Vec<LineVersion>,
 }
 
-/// A search for what two versions have in common.
+/// A search for what versions have in common.
 #[derive(Debug)]
 pub struct Ancestry {
     found: HashMap<LineVersion, Ways>,
@@ -36,9 +36,9 @@ pub struct Ancestry {
 /// On which ways a version was found.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Ways {
-    /// From the one version.
+    /// From the ones.
     one: bool,
-    /// From the other.
+    /// From the others.
     other: bool,
     /// From what both have in common: it is a point no more.
     below: bool,
@@ -59,8 +59,8 @@ impl Ways {
 }
 
 impl Ancestry {
-    /// Begins a search.
-    pub fn new(one: LineVersion, other: LineVersion) -> Ancestry {
+    /// Begins a search for what some versions have in common with others.
+    pub fn new(ones: &[LineVersion], others: &[LineVersion]) -> Ancestry {
         let mut search = Ancestry {
             found: HashMap::new(),
             wanted: Vec::new(),
@@ -68,14 +68,18 @@ impl Ancestry {
             points: Vec::new(),
         };
         let ways = Ways::default();
-        search.reach(one, Ways { one: true, ..ways });
-        search.reach(
-            other,
-            Ways {
-                other: true,
-                ..ways
-            },
-        );
+        for at in ones {
+            search.reach(at.clone(), Ways { one: true, ..ways });
+        }
+        for at in others {
+            search.reach(
+                at.clone(),
+                Ways {
+                    other: true,
+                    ..ways
+                },
+            );
+        }
         search
     }
 

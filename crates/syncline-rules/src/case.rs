@@ -258,7 +258,7 @@ impl Case<'_> {
         let mut wanted = self.as_wanted(met, head);
         // Also where the head has all of it already: the next merge of the line must start from
         // here, or it would bring back what is taken out of the head meanwhile.
-        wanted.anyway |= self.merges_line() && ours != Some(base);
+        wanted.anyway |= self.merges_line();
         Ok(wanted)
     }
 

@@ -105,7 +105,7 @@ fn numbered(at: &LineVersion) -> (usize, u64) {
 
 /// Runs a search, and returns it with the versions that it asked for.
 fn search(history: &History, one: (usize, u64), other: (usize, u64)) -> (Ancestry, usize) {
-    let mut search = Ancestry::new(named(one), named(other));
+    let mut search = Ancestry::new(&[named(one)], &[named(other)]);
     let mut asked = 0;
     while let Some(at) = search.wanted() {
         let (seq, of) = &history.origins[&numbered(at)];

@@ -199,7 +199,7 @@ fn show_rules(rules: &Json, run: &Run) -> Result {
     let in_force = rules.get("in_force");
     let of = |declared: bool| if declared { "workspace" } else { "node" };
     let line = |name: &str, value: String, declared: bool| {
-        let line = Line::new().cell(Style::Cyan, name.to_owned(), 30);
+        let line = Line::new().cell(Style::Cyan, name, 30);
         run.output
             .line(line.cell(Style::Bold, value, 20).text(of(declared)))
     };
