@@ -6,6 +6,7 @@
 pub mod access;
 mod ancestry;
 mod case;
+mod commit;
 mod conditions;
 mod decide;
 mod document;
