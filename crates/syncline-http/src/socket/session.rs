@@ -124,9 +124,7 @@ impl Session {
             {
                 return Some(close);
             }
-            if let Err(close) = self.compose().await {
-                return Some(close);
-            }
+            self.compose().await;
             self.ask_durables();
             let listens = self.subs.iter().any(|sub| sub.feed.takes_everything());
             let more =

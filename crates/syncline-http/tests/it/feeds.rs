@@ -1,8 +1,11 @@
 //! The log over HTTP: pull, long-poll, server-sent events.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use syncline_model::ids::Seq;
 use syncline_model::json::Json;
+use syncline_store::{MemoryStore, ReadFault};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
@@ -179,7 +182,8 @@ impl Stream {
                 .await
                 .unwrap()
                 .unwrap();
-            if read == 0 {
+            // The body's last chunk is empty.
+            if read == 0 || line == b"0\r\n" {
                 return None;
             }
             let line = String::from_utf8(line).unwrap();
@@ -197,6 +201,7 @@ impl Stream {
             match line.split_once(": ") {
                 Some(("event", value)) => kind = Some(value.to_owned()),
                 Some(("id", value)) => id = Some(value.to_owned()),
+                Some(("retry", value)) => assert!(value.parse::<u64>().is_ok()),
                 Some(("data", value)) => data = Some(json(value)),
                 _ if line.is_empty() => match (kind.take(), data.take()) {
                     (Some(kind), Some(data)) => return Some(Event { kind, id, data }),
@@ -332,6 +337,33 @@ async fn a_stream_that_is_reset_goes_on_with_a_snapshot() {
     for stream in [&mut first, &mut second] {
         assert_eq!(stream.event().await.unwrap().kind, "change");
     }
+}
+
+/// A stream that cannot be read on says why before it ends, and when to come back.
+#[tokio::test]
+async fn a_stream_says_why_it_ends() {
+    let store = Arc::new(MemoryStore::new());
+    let node = Node::over(&store).await;
+    for n in 1..=5 {
+        write(&node, n).await;
+    }
+    store.set_read_fault(Some(ReadFault::Rot(Seq(4))));
+    let mut stream = Stream::open(&node, "/v1/changes/stream?since=start", "").await;
+    let mut last = None;
+    for _ in 0..3 {
+        last = stream.event().await.unwrap().id;
+    }
+    let error = stream.event().await.unwrap();
+    assert_eq!((error.kind.as_str(), error.id), ("error", None));
+    assert_eq!(text(&error.data, "code"), "rot");
+    assert_eq!(error.data.get("retry"), Some(&Json::from(false)));
+    assert!(text(&error.data, "hint").contains("syncline verify"));
+    assert!(stream.event().await.is_none());
+    store.set_read_fault(None);
+    let last = format!("last-event-id: {}\r\n", last.unwrap());
+    let mut stream = Stream::open(&node, "/v1/changes/stream", &last).await;
+    let next = stream.event().await.unwrap();
+    assert_eq!(next.data.get("version"), Some(&Json::from(3)));
 }
 
 #[tokio::test]

@@ -47,6 +47,18 @@ impl Node {
         Node::on(engine, |_| {}).await
     }
 
+    /// Over a store that the test keeps hold of, and reads what is not the newest record from it.
+    pub async fn over(store: &Arc<MemoryStore>) -> Node {
+        let settings = Settings {
+            recent_bytes_max: 1,
+            ..Settings::default()
+        };
+        let engine = Engine::open(store.clone(), Arc::new(SystemClock), settings)
+            .await
+            .unwrap();
+        Node::on(engine, |_| {}).await
+    }
+
     async fn of(settings: Settings, change: impl FnOnce(&mut Doors)) -> Node {
         let store = Arc::new(MemoryStore::new());
         let engine = Engine::open(store, Arc::new(SystemClock), settings)
