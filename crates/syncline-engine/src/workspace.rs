@@ -385,8 +385,7 @@ impl Workspace {
         let permit = tokio::time::timeout(shared.settings.queue_wait_max, room)
             .await
             .map_err(|_| {
-                Problem::new(Code::TooMany, "too many writes wait")
-                    .limit(all as u64, "queue_bytes_max")
+                Problem::new(Code::TooMany, "too many writes wait").limit(all as u64, "queue_bytes")
             })?
             .map_err(|_| stopping())?;
         let (reply, answer) = oneshot::channel();

@@ -50,10 +50,7 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let limits = &ask.node.doors.limits;
     let limit = ask.query.limit(limits.page_default, limits.page_max)?;
-    let wait = ask
-        .query
-        .number("wait_ms")?
-        .map_or(Duration::ZERO, Duration::from_millis);
+    let wait = ask.query.wait("wait_ms", limits.wait_max)?;
     let from = from(&ask.query, ask.query.text("after"))?.unwrap_or(From::Start);
     let request = request(&ask, from)?;
     if request.coalesce.is_some() {
@@ -64,7 +61,7 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
     }
     let digest = digests::is_asked(&ask)?;
     ask.wait_for_min_cursor(&workspace).await?;
-    let deadline = Instant::now() + wait.min(limits.wait_max);
+    let deadline = Instant::now() + wait;
     if digest {
         return digests::pull(&ask, request, deadline).await;
     }

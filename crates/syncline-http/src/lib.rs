@@ -26,6 +26,7 @@ mod lists;
 mod live;
 mod node;
 mod openapi;
+mod pages;
 mod query;
 mod routes;
 mod schemas;

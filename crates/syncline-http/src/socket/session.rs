@@ -246,7 +246,7 @@ impl Session {
     /// Takes a frame apart.
     fn take(&mut self, message: Message) -> Result<(), Close> {
         let read = match message {
-            Message::Text(text) => read_frame(&text, self.node.doors.limits.request_bytes_max),
+            Message::Text(text) => read_frame(&self.node, &text),
             Message::Binary(_) => Err(Problem::new(Code::BadJson, "frames are text")),
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             // The answer to a close frame is sent by the socket itself.

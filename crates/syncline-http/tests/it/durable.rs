@@ -363,6 +363,20 @@ async fn a_digest_makes_many_changes_one_and_keeps_to_its_budget() {
     }
     assert_eq!(changes, 21);
     assert!((3..21).contains(&answers), "{answers} answers");
+    // Of so many contexts at most, by whole changes of theirs.
+    let two = node.get("/v1/changes?digest=true&limit=2").await.ok();
+    let two = two.json();
+    let contexts = two.get("digest").unwrap().as_array().unwrap();
+    let names: Vec<_> = contexts.iter().map(|c| text(c, "context")).collect();
+    assert_eq!(names, ["global/main", "task/t0"]);
+    assert_eq!(number(two.get("left_out").unwrap(), "changes"), 19);
+    assert_eq!(two.get("more"), Some(&Json::from(true)));
+    let rest = format!(
+        "/v1/changes?digest=true&limit=4&after={}",
+        text(&two, "cursor")
+    );
+    let rest = node.get(&rest).await.ok().json();
+    assert_eq!((number(&rest, "changes"), rest.get("more")), (19, None));
     // What would change nothing is refused, with its place.
     for (query, place) in [
         ("digest=true&budget_bytes=0", "/budget_bytes"),
