@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 use crate::answer;
 use crate::doors::{DoorLimits, Doors, Node, Shared};
 use crate::gate::{self, Door, Peer};
+use crate::packing;
 use crate::routes;
 use crate::seats::Seats;
 use crate::shown::Shown;
@@ -65,6 +66,7 @@ pub async fn serve(
         durables: syncline_delivery::durable::Durables::default(),
         seats: Seats::new(limits.principal_subscriptions_max),
         live: crate::live::Live::default(),
+        packing: Semaphore::new(packing::AT_ONCE),
     });
     let house = House {
         router: routes::router(shared.clone()),

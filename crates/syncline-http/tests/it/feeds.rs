@@ -443,6 +443,65 @@ async fn p5_the_pages_of_a_list_and_the_log_behind_their_cursor_miss_nothing() {
     assert!(text(&problem, "detail").contains("as it was received"));
 }
 
+/// Large answers are packed for whoever asks for it, and say what they depend on; what has an ETag,
+/// small answers and streams come as they are.
+#[tokio::test]
+async fn large_answers_are_packed_for_those_who_ask() {
+    let node = Node::start().await;
+    let title = "the same again ".repeat(20);
+    for n in 0..40 {
+        let body = format!(r#"{{"title":"{title}","data":{{"n":{n}}}}}"#);
+        node.put(&format!("/v1/contexts/task/t{n}"), &[], &body)
+            .await
+            .ok();
+    }
+    let ask = |path: &'static str, coding: &'static str| {
+        let node = &node;
+        async move {
+            let headers = [("accept-encoding", coding)];
+            node.send("GET", path, &headers, "").await.ok()
+        }
+    };
+    for path in ["/v1/changes", "/v1/contexts", "/v1/changes?digest=true"] {
+        let plain = node.get(path).await.ok();
+        assert_eq!(plain.header("content-encoding"), None);
+        assert_eq!(plain.header("vary"), Some("accept-encoding"));
+        for coding in ["zstd", "gzip"] {
+            let reply = ask(path, coding).await;
+            assert_eq!(reply.header("content-encoding"), Some(coding), "{path}");
+            assert_eq!(reply.header("vary"), Some("accept-encoding"));
+            assert!(reply.packed.len() * 4 < plain.body.len());
+            if coding == "zstd" {
+                let bytes = zstd::bulk::decompress(&reply.packed, 1 << 20).unwrap();
+                let text = String::from_utf8(bytes).unwrap();
+                // The last cursor is sealed anew each time.
+                assert_eq!(text.len(), plain.body.len());
+                assert_eq!(text[..4_000], plain.body[..4_000]);
+            }
+        }
+    }
+    node.put(
+        A,
+        &[],
+        &format!(r#"{{"data":{{"t":"{}"}}}}"#, title.repeat(40)),
+    )
+    .await
+    .ok();
+    for (path, coding) in [
+        (A, "zstd"),
+        ("/v1/status", "zstd"),
+        ("/v1/changes", "zstd;q=0, br"),
+        ("/v1/changes", "gzip;q=0.5, identity"),
+    ] {
+        let plain = ask(path, coding).await;
+        assert_eq!(plain.header("content-encoding"), None, "{path} {coding}");
+        assert!(!plain.body.is_empty());
+    }
+    let wants = "accept-encoding: zstd\r\n";
+    let mut stream = Stream::open(&node, "/v1/changes/stream?since=start", wants).await;
+    assert_eq!(stream.event().await.unwrap().kind, "change");
+}
+
 fn text_of_page(json: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(json)

@@ -214,6 +214,8 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// As it came, where it is packed.
+    pub packed: Vec<u8>,
 }
 
 impl Reply {
@@ -294,13 +296,17 @@ pub async fn read_reply<R: tokio::io::AsyncRead + Unpin>(
         status,
         headers,
         body: String::new(),
+        packed: Vec::new(),
     };
     let length = reply
         .header("content-length")
         .and_then(|v| v.parse::<usize>().ok());
     let mut body = vec![0; length.filter(|_| !head && status != 304).unwrap_or(0)];
     reader.read_exact(&mut body).await.ok()?;
-    reply.body = String::from_utf8(body).unwrap();
+    match reply.header("content-encoding") {
+        Some(_) => reply.packed = body,
+        None => reply.body = String::from_utf8(body).unwrap(),
+    }
     Some(reply)
 }
 

@@ -2,6 +2,7 @@
 
 use clap::CommandFactory as _;
 use syncline::args::Cli;
+use syncline_model::json::Json;
 
 use crate::node::{Node, parse};
 
