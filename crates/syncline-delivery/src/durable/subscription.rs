@@ -18,8 +18,9 @@ use tokio::time::Instant;
 use super::dead::{self, Letter};
 use super::definition::Definition;
 use super::saved::{Counts, Saved};
+use super::standing::Standing;
 use super::units::{Cache, units, weight};
-use super::window::{Consumer, Delivery, Standing, Touches, Unit, Window};
+use super::window::{Consumer, Delivery, Touches, Unit, Window};
 use crate::feed::{Feed, place_of};
 use crate::item::Item;
 
