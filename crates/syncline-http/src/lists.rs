@@ -69,9 +69,7 @@ pub(crate) async fn list(ask: Ask) -> Answer {
     let limits = &ask.node.doors.limits;
     let sort = ask.query.parse("sort", parse_sort)?.unwrap_or_default();
     let listing = listing(&ask.query, sort);
-    let after = listing.place(&ask.query, read_place)?;
-    // Taken before the first page is read: whoever follows the log from there misses nothing.
-    let (after, begun) = after.unzip();
+    let (after, begun) = listing.place(&ask.query, read_place)?.unzip();
     let query = ListQuery {
         contexts: contexts(&ask.query)?,
         sort,
@@ -81,6 +79,7 @@ pub(crate) async fn list(ask: Ask) -> Answer {
     };
     let part = Part::of(&ask.query)?;
     ask.wait_for_min_cursor(&workspace).await?;
+    // Taken before the first page is read: whoever follows the log from there misses nothing.
     let cursor = match begun {
         // That it is of an earlier life of the log is for who follows it to hear.
         Some(cursor) => match workspace.position_of(&cursor) {
