@@ -3,7 +3,7 @@
 use crate::run::{Result, Step};
 use crate::{docs, licences, setup};
 
-/// Checks form, lints, licences, and the documentation's commands; goes on after a failure, so
+/// Checks form, lock files, lints, licences, and the documentation's commands; goes on after a failure, so
 /// that one run tells all. That the OpenAPI document is current is a test of `syncline-http`.
 pub fn run() -> Result {
     setup::for_check();
@@ -16,8 +16,18 @@ pub fn run() -> Result {
         "-D",
         "warnings",
     ];
+    // Nothing else reads the fuzzers' lock file before somebody fuzzes.
+    let fuzz = [
+        "update",
+        "--workspace",
+        "--locked",
+        "--quiet",
+        "--manifest-path",
+        "fuzz/Cargo.toml",
+    ];
     let failures: Vec<String> = [
         Step::cargo(&["fmt", "--all", "--check"]).run(),
+        Step::cargo(&fuzz).run(),
         licences::run(),
         Step::cargo(&clippy).run(),
         docs::run(),

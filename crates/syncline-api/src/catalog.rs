@@ -156,6 +156,11 @@ const ERROR: &[Member] = &[
     may("after_ms", Count, "When to try again"),
     may("pointer", Text, "The field that is wrong"),
     may("hint", Text, "What to do about it"),
+    may(
+        "ended",
+        Flag,
+        "The subscription is over; if `retry`, subscribe again from the last cursor",
+    ),
 ];
 
 /// All messages: the clients' first.

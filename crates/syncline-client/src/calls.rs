@@ -11,7 +11,7 @@ use syncline_api::{
 };
 use syncline_model::conflict::Strategy;
 use syncline_model::ids::{Address, BranchName, ChangeId, Name, Version, WorkspaceId};
-use syncline_model::json::{Json, JsonWriter, Pointer};
+use syncline_model::json::{Json, JsonWriter, Object, Pointer};
 use syncline_model::proposal::{Base, Precondition, Proposal};
 
 use crate::fresh_id;
@@ -20,6 +20,9 @@ use crate::http::{Client, percent_encode, read_json};
 pub(crate) const JSON: &str = "application/json";
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const JSON_PATCH: &str = "application/json-patch+json";
+
+/// How many items are asked for at once where all are wanted; a node may hold a page to fewer.
+const ALL_PAGE: usize = 100;
 
 /// Bounds a verification: it reads all that is stored, which takes minutes for gigabytes.
 const VERIFY_PATIENCE: Duration = Duration::from_secs(24 * 3600);
@@ -393,6 +396,24 @@ impl Client {
     /// Reads any resource as JSON.
     pub async fn json(&self, path: &str) -> Result<Json, Problem> {
         self.request(Method::GET, path, &[], None).await?.json()
+    }
+
+    /// Reads all pages of a list, `path` having no query yet: `{member:[…]}`.
+    pub(crate) async fn all_pages(&self, path: &str, member: &str) -> Result<Json, Problem> {
+        let mut all = Vec::new();
+        let mut page = String::new();
+        loop {
+            let answer = self.json(&format!("{path}?limit={ALL_PAGE}{page}")).await?;
+            let items = answer.get(member).and_then(Json::as_array);
+            all.extend(items.unwrap_or_default().iter().cloned());
+            match answer.get("next").and_then(Json::as_str) {
+                Some(next) => page = format!("&page={}", percent_encode(next)),
+                None => break,
+            }
+        }
+        let mut answer = Object::new();
+        answer.insert(member, all.into_iter().collect::<Json>());
+        Ok(Json::Object(answer))
     }
 
     /// Sends a write to `path`, which has no query yet, and reads its receipt.

@@ -43,9 +43,9 @@ impl Client {
         self.write(Method::DELETE, &path, None, write).await
     }
 
-    /// Returns the kinds that have a schema, as they come.
+    /// Returns all kinds that have a schema, as they come.
     pub async fn schemas(&self) -> Result<Json, Problem> {
-        self.json("/v1/schemas").await
+        self.all_pages("/v1/schemas", "schemas").await
     }
 
     /// Returns what is declared for a kind, or was at a version, as it comes.

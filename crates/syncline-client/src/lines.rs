@@ -19,9 +19,6 @@ pub struct Trial {
     pub json: Json,
 }
 
-/// How many branches are asked for at once; a node may hold a page to fewer.
-const BRANCHES_PAGE: usize = 100;
-
 impl Client {
     /// Makes a line of a context what it was at a version, keeping what others write meanwhile.
     pub async fn rollback(
@@ -44,19 +41,8 @@ impl Client {
 
     /// Returns all of a context's branches, as they come.
     pub async fn branches(&self, address: &Address) -> Result<Json, Problem> {
-        let mut all = Vec::new();
-        let mut page = String::new();
-        loop {
-            let path = format!("/v1/contexts/{address}/branches?limit={BRANCHES_PAGE}{page}");
-            let answer = self.json(&path).await?;
-            let branches = answer.get("branches").and_then(Json::as_array);
-            all.extend(branches.unwrap_or_default().iter().cloned());
-            match answer.get("next").and_then(Json::as_str) {
-                Some(next) => page = format!("&page={}", percent_encode(next)),
-                None => break,
-            }
-        }
-        Ok(object([("branches", all.into_iter().collect())]))
+        let path = format!("/v1/contexts/{address}/branches");
+        self.all_pages(&path, "branches").await
     }
 
     /// Begins a branch as a version of `main` was, or as the head is.

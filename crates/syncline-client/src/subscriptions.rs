@@ -53,9 +53,9 @@ impl Client {
         self.post("/v1/subscriptions", definition).await
     }
 
-    /// Returns the durable subscriptions, as they come.
+    /// Returns all durable subscriptions, as they come.
     pub async fn subscriptions(&self) -> Result<Json, Problem> {
-        self.json("/v1/subscriptions").await
+        self.all_pages("/v1/subscriptions", "subscriptions").await
     }
 
     /// Returns one, as it comes.
@@ -116,7 +116,7 @@ impl Client {
 
     /// Returns what was given up, oldest first, as it comes.
     pub async fn dead_letters(&self, name: &str, after: Option<&str>) -> Result<Json, Problem> {
-        let query = after.map(|after| format!("?after={after}"));
+        let query = after.map(|after| format!("?after={}", percent_encode(after)));
         self.json(&of(name, &format!("/dead{}", query.unwrap_or_default())))
             .await
     }

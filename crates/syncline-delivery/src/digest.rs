@@ -4,7 +4,7 @@
 //! A digest covers a stretch of the log from the reader's cursor on. What does not fit the reader's
 //! budget is left for the next: the stretch is made shorter, so the cursor never skips anything.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use syncline_api::{Mode, Problem, ResetReason, write_line};
 use syncline_engine::{Entry, Principal, Workspace, aside};
 use syncline_merge::diff;
 use syncline_model::change::{Change, ChangeType};
+use syncline_model::cursor::Position;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, Version};
 use syncline_model::json::{Json, JsonWriter};
@@ -83,11 +84,13 @@ impl Digester {
         })
     }
 
-    /// Reads on from where the request begins, and digests as much as fits the budget.
+    /// Reads on from where the request begins, and digests as much as fits the budget, of at most
+    /// so many contexts; a bulk that has more passes alone.
     pub async fn digest(
         &self,
         mut request: FeedRequest,
         budget_bytes: usize,
+        contexts_max: usize,
     ) -> Result<Digest, Problem> {
         // What the changes say is read from the versions; of the records only their names count.
         request.mode = Mode::Thin;
@@ -125,19 +128,21 @@ impl Digester {
             (true, None) => return Err(Problem::reset(ResetReason::Access)),
             (false, _) => feed.cursor(),
         };
-        let mut digest = self.fitting(&parts, budget_bytes, whole).await?;
+        let most = within(&parts, contexts_max);
+        let mut digest = self.fitting(&parts, most, budget_bytes, whole).await?;
         digest.more |= reset || feed.is_hungry();
         Ok(digest)
     }
 
-    /// Digests the longest beginning of what was read that fits, as far as halving finds it.
+    /// Digests the longest beginning of at most so many parts that fits, as far as halving finds it.
     async fn fitting(
         &self,
-        parts: &[(syncline_model::cursor::Position, Vec<Item>)],
+        parts: &[Part],
+        most: usize,
         budget_bytes: usize,
         whole: String,
     ) -> Result<Digest, Problem> {
-        let mut count = parts.len();
+        let mut count = most;
         loop {
             let items = parts[..count].iter().flat_map(|(_, items)| items);
             let contexts = self.contexts(items, budget_bytes, count <= 1).await?;
@@ -260,6 +265,22 @@ enum Body {
     Bare,
     Patch(Json),
     Snapshot(Json),
+}
+
+/// What is told as one, and the place behind it.
+type Part = (Position, Vec<Item>);
+
+/// Returns how many parts from the first on are of at most so many contexts; the first is told
+/// whatever it holds.
+fn within(parts: &[Part], contexts_max: usize) -> usize {
+    let mut lines = HashSet::new();
+    let fits = |(_, items): &&Part| {
+        let entries = items.iter().filter_map(entry_of);
+        lines.extend(entries.map(|entry| entry.change.line()));
+        lines.len() <= contexts_max
+    };
+    let fitting = parts.iter().take_while(fits).count();
+    fitting.max(1).min(parts.len())
 }
 
 fn entry_of(item: &Item) -> Option<&Arc<Entry>> {

@@ -390,7 +390,12 @@ impl Feed {
             let room = page.room().min(fits).clamp(1, READ_MAX);
             let room = if self.skims { READ_MAX } else { room };
             let (items, bytes) = (page.items.len(), page.bytes());
-            let batch = self.read(room, page).await?;
+            let batch = match self.read(room, page).await {
+                Ok(batch) => batch,
+                // What is on the page was read, and is handed out; who reads on hears of it.
+                Err(_) if !page.items.is_empty() && page.bulk_at.is_none() => break,
+                Err(problem) => return Err(problem),
+            };
             if batch.entries.is_empty() {
                 self.at = batch.then.unwrap_or(self.at);
                 self.was_live = true;

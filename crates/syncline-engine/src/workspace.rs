@@ -219,7 +219,12 @@ impl Shared {
             if bytes >= ENTRIES_BYTES_MAX {
                 break;
             }
-            let change = record.open().map_err(|rot| rotten(&*self.store, &rot))?;
+            let change = match record.open() {
+                Ok(change) => change,
+                // What lies before it is sound; who reads on hears of it.
+                Err(_) if !entries.is_empty() => break,
+                Err(rot) => return Err(rotten(&*self.store, &rot)),
+            };
             let entry = self.entry(record.header.seq, record.header.hash.tag(), change, 0);
             bytes += entry.weight();
             entries.push(entry);
@@ -380,8 +385,7 @@ impl Workspace {
         let permit = tokio::time::timeout(shared.settings.queue_wait_max, room)
             .await
             .map_err(|_| {
-                Problem::new(Code::TooMany, "too many writes wait")
-                    .limit(all as u64, "queue_bytes_max")
+                Problem::new(Code::TooMany, "too many writes wait").limit(all as u64, "queue_bytes")
             })?
             .map_err(|_| stopping())?;
         let (reply, answer) = oneshot::channel();

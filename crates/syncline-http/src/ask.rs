@@ -16,7 +16,7 @@ use syncline_api::{
 use syncline_engine::{Principal, Workspace, aside};
 use syncline_model::etag::Etag;
 use syncline_model::ids::{Address, BranchName, ChangeId, Name, WorkspaceId};
-use syncline_model::json::{Json, Limits, Pointer};
+use syncline_model::json::{Json, JsonErrorKind, Limits, Pointer};
 use syncline_model::proposal::{Actor, Base, Operation, Precondition, Proposal};
 
 use crate::doors::Node;
@@ -245,12 +245,7 @@ impl Ask {
     pub async fn json(&mut self, kinds: &[&'static str]) -> Result<(&'static str, Json), Problem> {
         let kind = self.content_type(kinds)?;
         let bytes = self.bytes().await?;
-        let bytes_max = self.node.doors.limits.request_bytes_max;
-        let limits = Limits {
-            bytes_max,
-            ..Limits::wire()
-        };
-        let json = aside(bytes.len(), || Json::parse(&bytes, &limits))?;
+        let json = read_json(&self.node, &bytes, 0)?;
         Ok((kind, json))
     }
 
@@ -323,6 +318,27 @@ impl Ask {
             .await
             .map_err(|_| slow())?
     }
+}
+
+/// What may be wrapped round a document: a list of proposals, a patch, a message.
+const WRAPPED_DEPTH: usize = 8;
+
+/// Reads what a writer sends, which `more` levels may be wrapped round. What nests too deep hears
+/// by which setting.
+pub(crate) fn read_json(node: &Node, bytes: &[u8], more: usize) -> Result<Json, Problem> {
+    let document_depth_max = node.doors.engine.settings().rules.document_depth_max;
+    let limits = Limits {
+        bytes_max: node.doors.limits.request_bytes_max,
+        depth_max: document_depth_max + WRAPPED_DEPTH + more,
+    };
+    let read = aside(bytes.len(), || Json::parse(bytes, &limits));
+    read.map_err(|error| match error.kind {
+        JsonErrorKind::TooDeep { .. } => Problem::new(Code::TooLarge, error.to_string())
+            .at(error.pointer)
+            .hint("split it into several contexts")
+            .limit(document_depth_max as u64, "max_document_depth"),
+        _ => error.into(),
+    })
 }
 
 /// Bounds how long a read waits for its node to be as far as its reader.

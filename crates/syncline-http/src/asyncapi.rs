@@ -22,8 +22,8 @@ codes 4000 to 4499 mean to come back after a moment, 4500 to 4999 are final. A c
 gave goes on on the other, and on `GET /v1/changes`.";
 
 /// What the stream of events tells; the names are those of the WebSocket's messages.
-const EVENTS: [&str; 7] = [
-    "change", "snapshot", "enter", "leave", "begin", "end", "reset",
+const EVENTS: [&str; 8] = [
+    "change", "snapshot", "enter", "leave", "begin", "end", "reset", "error",
 ];
 
 /// What of a message is the WebSocket's alone. Streams are never those of durable subscriptions.

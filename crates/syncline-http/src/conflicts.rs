@@ -11,16 +11,20 @@ use syncline_store::ConflictQuery;
 use crate::answer;
 use crate::ask::{Answer, Ask, JSON};
 use crate::contexts::submit;
+use crate::pages::Listing;
 
 /// `GET /v1/conflicts`
 pub(crate) async fn list(ask: Ask) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let limits = &ask.node.doors.limits;
     let open = ask.query.text("open").is_none() || ask.query.flag("open")?;
+    let of = ask.query.text("context").map(|of| ("context", of));
+    let which = ("open", if open { "true" } else { "false" });
+    let listing = Listing::of("conflicts", of.into_iter().chain([which]));
     let query = ConflictQuery {
         context: ask.query.named("context", Address::parse)?,
         open,
-        after: ask.query.parse("page", ConflictId::parse)?,
+        after: listing.place(&ask.query, |place| ConflictId::parse(place).ok())?,
         limit: ask.query.limit(limits.page_default, limits.page_max)?,
     };
     ask.wait_for_min_cursor(&workspace).await?;
@@ -33,7 +37,7 @@ pub(crate) async fn list(ask: Ask) -> Answer {
         page.conflicts.iter().for_each(|c| write(w, c, now));
         w.end_array();
         if let Some(next) = page.next {
-            w.field_str("next", &next.to_string());
+            w.field_str("next", &listing.page_after(&next.to_string()));
         }
         w.end_object();
     }))

@@ -57,16 +57,29 @@ fn budget(ask: &Ask) -> Result<usize, Problem> {
     }
 }
 
+/// Reads of how many contexts a digest is at most; where nothing is said, its budget alone bounds it.
+fn contexts_max(ask: &Ask) -> Result<usize, Problem> {
+    match ask.query.text("limit") {
+        Some(_) => {
+            let page_max = ask.node.doors.limits.page_max;
+            ask.query.limit(page_max, page_max)
+        }
+        None => Ok(usize::MAX),
+    }
+}
+
 /// Answers a pull with a digest, waiting for news until the deadline.
 pub(crate) async fn pull(ask: &Ask, request: FeedRequest, deadline: Instant) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     check_form(ask)?;
-    let budget = budget(ask)?;
+    let (budget, contexts_max) = (budget(ask)?, contexts_max(ask)?);
     let digester = Digester::new(workspace.clone(), principal, &request)?;
     let mut tail = workspace.tail_watch();
     loop {
         tail.mark_unchanged();
-        let digest = digester.digest(request.clone(), budget).await?;
+        let digest = digester
+            .digest(request.clone(), budget, contexts_max)
+            .await?;
         let rung = async {
             tokio::select! {
                 moved = tail.changed() => moved.is_ok(),

@@ -7,7 +7,7 @@ use syncline_delivery::Router;
 use syncline_delivery::webhook::Webhooks;
 use syncline_engine::Engine;
 use syncline_model::time::Timestamp;
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::keys::Keys;
 use crate::live::Live;
@@ -148,6 +148,8 @@ pub(crate) struct Shared {
     pub seats: Seats,
     /// Which live subscriptions there are.
     pub live: Live,
+    /// Room for answers that are being packed.
+    pub packing: Semaphore,
 }
 
 pub(crate) type Node = Arc<Shared>;

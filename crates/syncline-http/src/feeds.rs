@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderValue, StatusCode};
 use syncline_api::{
-    COALESCE_MS_MAX, Code, Condition, FIELDS_MAX, FILTER_DEPTH_MAX, Filters, From, Mode, Problem,
-    ResetReason, Scope, write_line,
+    COALESCE_MS_MAX, Code, Condition, ErrorMessage, FIELDS_MAX, FILTER_DEPTH_MAX, Filters, From,
+    Mode, Problem, ResetReason, Scope, write_error, write_line,
 };
 use syncline_delivery::{ChangeItem, Exclude, Feed, FeedRequest, Item, Opening, Shape};
 use syncline_engine::{Principal, Workspace, aside};
@@ -38,6 +38,8 @@ const CHUNK_BYTES_MAX: usize = 64 << 10;
 const CHUNK_ITEMS_MAX: usize = 64;
 /// What the one subscription of a stream is called.
 const STREAM_SUB: &str = "stream";
+/// After how long a reader comes back to a stream that will hardly go on.
+const BROKEN_RETRY_MS: u64 = 60_000;
 /// Bounds a scope or a filter in the query, in bytes.
 const JSON_BYTES_MAX: usize = 32 << 10;
 /// Bounds how deep they nest: a filter's terms are objects in arrays in objects.
@@ -48,10 +50,7 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let limits = &ask.node.doors.limits;
     let limit = ask.query.limit(limits.page_default, limits.page_max)?;
-    let wait = ask
-        .query
-        .number("wait_ms")?
-        .map_or(Duration::ZERO, Duration::from_millis);
+    let wait = ask.query.wait("wait_ms", limits.wait_max)?;
     let from = from(&ask.query, ask.query.text("after"))?.unwrap_or(From::Start);
     let request = request(&ask, from)?;
     if request.coalesce.is_some() {
@@ -62,7 +61,7 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
     }
     let digest = digests::is_asked(&ask)?;
     ask.wait_for_min_cursor(&workspace).await?;
-    let deadline = Instant::now() + wait.min(limits.wait_max);
+    let deadline = Instant::now() + wait;
     if digest {
         return digests::pull(&ask, request, deadline).await;
     }
@@ -280,6 +279,7 @@ pub(crate) async fn stream(ask: Ask) -> Answer {
         comment,
         workspace,
         listed,
+        broken: false,
         _seat: seat,
     };
     let first = Bytes::from(opening_text(&opening));
@@ -326,6 +326,8 @@ struct Events {
     comment: Duration,
     workspace: Workspace,
     listed: Listed,
+    /// It could not be read on, and its reader was told so.
+    broken: bool,
     _seat: Seat,
 }
 
@@ -333,20 +335,18 @@ impl Events {
     /// Returns the next events' bytes, or `None` at the stream's end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
+            if self.broken {
+                return None;
+            }
             if self.feed.is_over()
                 && let Err(problem) = self.begin_again().await
             {
-                tracing::warn!(%problem, "an event stream could not begin again");
-                return None;
+                return Some(self.break_off(&problem));
             }
             self.bell.silence();
             let items = match self.feed.next_page(CHUNK_ITEMS_MAX, CHUNK_BYTES_MAX).await {
                 Ok(items) => items,
-                Err(problem) => {
-                    tracing::warn!(%problem, "an event stream could not be read on");
-                    self.node.sent.failed();
-                    return None;
-                }
+                Err(problem) => return Some(self.break_off(&problem)),
             };
             self.node.sent.page(&self.workspace, &items);
             self.listed.note(&self.feed, &items);
@@ -374,6 +374,21 @@ impl Events {
                 return Some(Bytes::from_static(b":\n\n"));
             }
         }
+    }
+
+    /// Tells why the stream ends. Its reader comes back by itself, and names the event before: soon
+    /// where that may help, else after a while.
+    fn break_off(&mut self, problem: &Problem) -> Bytes {
+        tracing::warn!(%problem, "an event stream could not be read on");
+        self.node.sent.failed();
+        self.broken = true;
+        let error = ErrorMessage::ended(None, problem);
+        let retry_ms = error.after_ms.unwrap_or(BROKEN_RETRY_MS);
+        let mut w = JsonWriter::with_capacity(256);
+        write_error(&mut w, &error);
+        let mut text = format!("retry: {retry_ms}\n");
+        push_event(&mut text, "error", None, &w.into_string());
+        text.into()
     }
 
     /// Goes on with a snapshot after a `reset`. A browser that was left to come back by itself would

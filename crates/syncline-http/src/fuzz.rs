@@ -1,7 +1,5 @@
 //! The parsers of this door that face outside, for any bytes.
 
-use syncline_store::Sort;
-
 use crate::query::{Query, percent_decode};
 use crate::{ask, gate, lists};
 
@@ -21,7 +19,7 @@ pub fn fuzz_request(data: &[u8]) {
         );
     }
     let _ = percent_decode(text);
-    let _ = lists::read_page(text, Sort::default());
+    let _ = lists::read_place(text);
     let _ = ask::foreign_etags(text);
     if let Some((name, _)) = gate::split_port(text) {
         assert!(text.starts_with(name), "a name is a part of the host");

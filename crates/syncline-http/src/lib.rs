@@ -26,6 +26,8 @@ mod lists;
 mod live;
 mod node;
 mod openapi;
+mod packing;
+mod pages;
 mod query;
 mod routes;
 mod rules;

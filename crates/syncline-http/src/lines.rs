@@ -9,6 +9,7 @@ use syncline_model::proposal::{Operation, Proposal};
 use crate::answer;
 use crate::ask::{Answer, Ask, JSON};
 use crate::contexts::{submit, view};
+use crate::pages::Listing;
 use crate::query::bad;
 
 /// `POST /v1/contexts/{kind}/{id}/rollback`
@@ -68,7 +69,8 @@ pub(crate) async fn branches(ask: Ask) -> Answer {
     let (workspace, principal, address) = (ask.workspace()?, ask.principal()?, ask.address()?);
     let limits = &ask.node.doors.limits;
     let limit = ask.query.limit(limits.page_default, limits.page_max)?;
-    let after = ask.query.parse("page", BranchName::parse)?;
+    let listing = Listing::of("branches", [("context", address.as_str())]);
+    let after = listing.place(&ask.query, |place| BranchName::parse(place).ok())?;
     ask.wait_for_min_cursor(&workspace).await?;
     let (branches, next) = workspace
         .branches(&principal, &address, after.as_ref(), limit)
@@ -80,7 +82,7 @@ pub(crate) async fn branches(ask: Ask) -> Answer {
         branches.iter().for_each(|branch| write_branch(w, branch));
         w.end_array();
         if let Some(next) = &next {
-            w.field_str("next", next.as_str());
+            w.field_str("next", &listing.page_after(next.as_str()));
         }
         w.end_object();
     }))

@@ -3,29 +3,29 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use syncline_api::{ContextView, Problem};
-use syncline_engine::{ListAnswer, Workspace, aside};
+use syncline_engine::{ListAnswer, aside};
 use syncline_model::ids::{Address, Kind, PrincipalId};
-use syncline_model::json::{Fields, Json, JsonWriter, Limits, Pointer};
+use syncline_model::json::{Json, JsonWriter, Limits};
 use syncline_model::time::Timestamp;
 use syncline_store::{ContextList, ListQuery, PageKey, Sort, SortBy};
 
 use crate::answer;
 use crate::ask::{Answer, Ask};
 use crate::contexts::{Part, with_etag};
-use crate::query::{Query, bad};
+use crate::pages::{Listing, garbage};
+use crate::query::Query;
 
 /// Returns the page that is asked for of the contexts of a built-in kind, in the usual order.
 pub(crate) async fn page_of_kind(ask: &Ask, kind: &str) -> Result<ListAnswer, Problem> {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let limits = &ask.node.doors.limits;
-    let sort = Sort::default();
     let query = ListQuery {
         contexts: ContextList {
             kind: Some(Kind::parse(kind).expect("it is a kind")),
             ..ContextList::default()
         },
-        sort,
-        after: ask.query.parse("page", |page| read_page(page, sort))?,
+        sort: Sort::default(),
+        after: Listing::of(kind, []).place(&ask.query, read_key)?,
         limit: ask.query.limit(limits.page_default, limits.page_max)?,
         bodies: true,
     };
@@ -33,11 +33,33 @@ pub(crate) async fn page_of_kind(ask: &Ask, kind: &str) -> Result<ListAnswer, Pr
     workspace.list(&principal, query).await
 }
 
-/// Writes where a page in the usual order goes on.
-pub(crate) fn write_next(w: &mut JsonWriter, page: &ListAnswer) {
+/// Writes where a page of the contexts of a built-in kind goes on.
+pub(crate) fn write_next(w: &mut JsonWriter, kind: &str, page: &ListAnswer) {
     if let Some(next) = &page.next {
-        w.field_str("next", &write_page(next, Sort::default()));
+        let place = place_text(next, None);
+        w.field_str("next", &Listing::of(kind, []).page_after(&place));
     }
+}
+
+/// What chooses among contexts. How much of each is shown, and how many a page has, may change from
+/// page to page.
+const CHOOSING: [&str; 8] = [
+    "kind",
+    "parent",
+    "within",
+    "label",
+    "state",
+    "owner",
+    "updated_since",
+    "deleted",
+];
+
+fn listing(query: &Query, sort: Sort) -> Listing {
+    let sort = sort_name(sort);
+    let chosen = CHOOSING
+        .iter()
+        .flat_map(|name| query.all(name).map(move |value| (*name, value)));
+    Listing::of("contexts", chosen.chain([("sort", sort.as_str())]))
 }
 
 /// `GET /v1/contexts`
@@ -46,18 +68,24 @@ pub(crate) async fn list(ask: Ask) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let limits = &ask.node.doors.limits;
     let sort = ask.query.parse("sort", parse_sort)?.unwrap_or_default();
+    let listing = listing(&ask.query, sort);
+    let (after, begun) = listing.place(&ask.query, read_place)?.unzip();
     let query = ListQuery {
         contexts: contexts(&ask.query)?,
         sort,
-        after: ask.query.parse("page", |page| read_page(page, sort))?,
+        after,
         limit: ask.query.limit(limits.page_default, limits.page_max)?,
         bodies: true,
     };
     let part = Part::of(&ask.query)?;
     ask.wait_for_min_cursor(&workspace).await?;
     // Taken before the first page is read: whoever follows the log from there misses nothing.
-    let cursor = match ask.query.text("page") {
-        Some(page) => cursor_of(page, &workspace)?,
+    let cursor = match begun {
+        // That it is of an earlier life of the log is for who follows it to hear.
+        Some(cursor) => match workspace.position_of(&cursor) {
+            Ok(_) => cursor,
+            Err(_) => return Err(garbage()),
+        },
         None => workspace.seal_fresh(&workspace.tail()),
     };
     let page = workspace.list_usual(&principal, query).await?;
@@ -76,7 +104,8 @@ pub(crate) async fn list(ask: Ask) -> Answer {
         }
         w.end_array();
         if let Some(next) = &page.next {
-            w.field_str("next", &page_name(next, sort, Some(&cursor)));
+            let place = place_text(next, Some(&cursor));
+            w.field_str("next", &listing.page_after(&place));
         }
         w.field_str("cursor", &cursor);
         w.end_object();
@@ -139,16 +168,10 @@ fn sort_name(sort: Sort) -> String {
     format!("{}{by}", if sort.descending { "-" } else { "" })
 }
 
-fn write_page(key: &PageKey, sort: Sort) -> String {
-    page_name(key, sort, None)
-}
-
-/// A page's name holds where the page before it ended, for which order, and the log's place before
-/// the first.
-fn page_name(key: &PageKey, sort: Sort, cursor: Option<&str>) -> String {
+/// Writes where a page ended, and the log's place before the first.
+fn place_text(key: &PageKey, cursor: Option<&str>) -> String {
     let mut w = JsonWriter::new();
     w.begin_object();
-    w.field_str("s", &sort_name(sort));
     w.field_str("v", &key.value);
     w.field_str("a", key.address.as_str());
     if let Some(cursor) = cursor {
@@ -158,37 +181,27 @@ fn page_name(key: &PageKey, sort: Sort, cursor: Option<&str>) -> String {
     URL_SAFE_NO_PAD.encode(w.into_string())
 }
 
-/// Returns the log's place before the first page.
-fn cursor_of(page: &str, workspace: &Workspace) -> Result<String, Problem> {
-    let garbage = || bad("the query's page: send `next` back as it was received");
-    let name = page_json(page).ok_or_else(garbage)?;
-    let cursor = name.get("c").and_then(Json::as_str).ok_or_else(garbage)?;
-    // That it is of an earlier life of the log is for who follows it to hear.
-    workspace.position_of(cursor).map_err(|_| garbage())?;
-    Ok(cursor.to_owned())
+/// Reads where a page ended, with the log's place before the first.
+pub(crate) fn read_place(text: &str) -> Option<(PageKey, String)> {
+    let json = place_json(text)?;
+    let cursor = json.get("c").and_then(Json::as_str)?;
+    Some((key_of(&json)?, cursor.to_owned()))
 }
 
-fn page_json(text: &str) -> Option<Json> {
+/// Reads where a page ended.
+fn read_key(text: &str) -> Option<PageKey> {
+    key_of(&place_json(text)?)
+}
+
+fn place_json(text: &str) -> Option<Json> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     Json::parse(&bytes, &Limits::default()).ok()
 }
 
-pub(crate) fn read_page(text: &str, sort: Sort) -> Result<PageKey, String> {
-    let garbage = || "send `next` back as it was received".to_owned();
-    let json = page_json(text).ok_or_else(garbage)?;
-    let mut fields = Fields::new(&json, &Pointer::root()).map_err(|_| garbage())?;
-    let mut text = |name| {
-        fields
-            .required_string(name)
-            .map(str::to_owned)
-            .map_err(|_| garbage())
-    };
-    let (order, value, address) = (text("s")?, text("v")?, text("a")?);
-    if order != sort_name(sort) {
-        return Err(format!("this page belongs to sort={order}"));
-    }
-    Ok(PageKey {
-        value,
-        address: Address::parse(&address).map_err(|_| garbage())?,
+fn key_of(json: &Json) -> Option<PageKey> {
+    let text = |name| json.get(name).and_then(Json::as_str);
+    Some(PageKey {
+        value: text("v")?.to_owned(),
+        address: Address::parse(text("a")?).ok()?,
     })
 }

@@ -1,5 +1,7 @@
 //! The query of a request: decoded, checked against the names that the call knows.
 
+use std::time::Duration;
+
 use syncline_api::{Code, Problem};
 use syncline_model::json::Pointer;
 
@@ -101,6 +103,19 @@ impl Query {
         self.parse(name, |text| {
             text.parse::<u64>().map_err(|_| "a whole number is meant")
         })
+    }
+
+    /// Reads how long to wait, in milliseconds: no longer than `max`.
+    pub fn wait(&self, name: &str, max: Duration) -> Result<Duration, Problem> {
+        let wait = Duration::from_millis(self.number(name)?.unwrap_or(0));
+        if wait > max {
+            let most = max.as_millis();
+            return Err(bad(format!("the query's {name}: at most {most} ms fit"))
+                .at(Pointer::root().child(name))
+                .hint("ask again when the time is up")
+                .limit(max.as_secs(), "max_wait_s"));
+        }
+        Ok(wait)
     }
 
     /// Reads a number of items: at least 1, and no more than `max`.

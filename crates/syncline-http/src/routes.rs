@@ -11,6 +11,7 @@ use crate::answer;
 use crate::ask::{Answer, Ask, Handler};
 use crate::calls::calls;
 use crate::doors::Node;
+use crate::packing;
 use crate::query::Query;
 
 /// Members of a query that may come more than once.
@@ -62,11 +63,12 @@ async fn answer_call(
     request: Request<Body>,
 ) -> Response<Body> {
     let method = request.method().clone();
-    let answer = call(node, known, handler, request).await;
+    let coding = packing::asked_for(request.headers());
+    let answer = call(node.clone(), known, handler, request).await;
     match answer {
         Ok(response) => {
             tracing::debug!(%method, path, status = response.status().as_u16(), "answered");
-            response
+            packing::packed(coding, &node.packing, response).await
         }
         Err(problem) => {
             let code = problem.code.name();

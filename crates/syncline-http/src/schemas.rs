@@ -25,7 +25,7 @@ pub(crate) async fn list(ask: Ask) -> Answer {
         w.begin_array();
         page.heads.iter().for_each(|head| write(w, head, false));
         w.end_array();
-        write_next(w, &page);
+        write_next(w, SCHEMA_KIND, &page);
         w.end_object();
     }))
 }

@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 use crate::answer;
 use crate::doors::{DoorLimits, Doors, Node, Shared};
 use crate::gate::{self, Door, Peer};
+use crate::packing;
 use crate::routes;
 use crate::seats::Seats;
 use crate::shown::Shown;
@@ -65,6 +66,7 @@ pub async fn serve(
         durables: syncline_delivery::durable::Durables::default(),
         seats: Seats::new(limits.principal_subscriptions_max),
         live: crate::live::Live::default(),
+        packing: Semaphore::new(packing::AT_ONCE),
     });
     let house = House {
         router: routes::router(shared.clone()),
@@ -127,7 +129,7 @@ async fn accept_tcp(house: &House, listener: Option<TcpListener>, room: &Arc<Sem
                 let peer = peer(Door::Tcp(local), permit);
                 tokio::spawn(serve_connection(house.clone(), stream, peer));
             }
-            Err(_) => turn_away(&stream),
+            Err(_) => turn_away(&stream, house.shared.doors.limits.connections_max),
         }
     }
 }
@@ -189,8 +191,10 @@ async fn pause(error: &io::Error) {
 }
 
 /// Says that the house is full, as far as the socket takes it at once.
-fn turn_away(stream: &TcpStream) {
-    let problem = Problem::new(Code::TooMany, "too many connections").hint("try again in a moment");
+fn turn_away(stream: &TcpStream, connections_max: usize) {
+    let problem = Problem::new(Code::TooMany, "too many connections")
+        .hint("try again in a moment")
+        .limit(connections_max as u64, "max_connections");
     let body = problem.to_text();
     let text = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\n\

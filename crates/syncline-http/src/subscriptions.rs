@@ -1,7 +1,5 @@
 //! Durable subscriptions: named, acknowledged, shared by competing consumers.
 
-use std::time::Duration;
-
 use http::StatusCode;
 use syncline_api::{Code, From, Problem};
 use syncline_delivery::Item;
@@ -154,7 +152,7 @@ pub(crate) async fn list(ask: Ask) -> Answer {
         w.begin_array();
         texts.iter().for_each(|text| w.raw(text));
         w.end_array();
-        write_next(w, &page);
+        write_next(w, SUBSCRIPTION_KIND, &page);
         w.end_object();
     }))
 }
@@ -243,9 +241,8 @@ pub(crate) async fn next(ask: Ask) -> Answer {
     let bytes_max = usize::try_from(bytes)
         .unwrap_or(BYTES_MAX)
         .clamp(1, BYTES_MAX);
-    let ms = |name| Ok::<_, Problem>(Duration::from_millis(ask.query.number(name)?.unwrap_or(0)));
-    let wait = ms("wait_ms")?.min(limits.wait_max);
-    let batch = ms("batch_ms")?.min(limits.wait_max);
+    let wait = ask.query.wait("wait_ms", limits.wait_max)?;
+    let batch = ask.query.wait("batch_ms", limits.wait_max)?;
     let asked = Asked {
         consumer: ask.consumer(ask.query.text("consumer"))?,
         changes_max,

@@ -17,7 +17,7 @@ use syncline_model::time::Timestamp;
 use crate::answer;
 use crate::ask::{Answer, Ask, JSON, MERGE_PATCH};
 use crate::contexts::view;
-use crate::query::bad;
+use crate::pages::Listing;
 
 /// How many dead letters or attempts a page has that asks for no number.
 const PAGE_DEFAULT: usize = 100;
@@ -220,14 +220,11 @@ pub(crate) async fn dead(ask: Ask) -> Answer {
     let limit = ask
         .query
         .limit(PAGE_DEFAULT, ask.node.doors.limits.page_max)?;
-    let after = ask.query.text("page");
-    let is_key = |key: &str| key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if after.is_some_and(|key| key.len() > 64 || !is_key(key)) {
-        return Err(bad("the query's page: it is `next` of the page before"));
-    }
     let id = ask.webhook_id();
+    let listing = Listing::of("dead", [("webhook", id)]);
+    let after = listing.place(&ask.query, dead_key)?;
     let (letters, next) = webhooks
-        .dead(&workspace, &principal, id, (after, limit))
+        .dead(&workspace, &principal, id, (after.as_deref(), limit))
         .await?;
     Ok(answer::written(|w| {
         w.begin_object();
@@ -236,10 +233,15 @@ pub(crate) async fn dead(ask: Ask) -> Answer {
         letters.iter().for_each(|letter| write_dead(w, letter));
         w.end_array();
         if let Some(next) = &next {
-            w.field_str("next", next);
+            w.field_str("next", &listing.page_after(next));
         }
         w.end_object();
     }))
+}
+
+fn dead_key(text: &str) -> Option<String> {
+    let is_key = |key: &str| key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    (text.len() <= 64 && is_key(text)).then(|| text.to_owned())
 }
 
 /// Writes an attempt.

@@ -1,5 +1,16 @@
 //! Faults that tests make on purpose.
 
+use syncline_model::ids::Seq;
+
+/// Lets one record be unreadable, for tests of what its readers hear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadFault {
+    /// What is stored of it is not what was written.
+    Rot(Seq),
+    /// Reading it fails, as it does while a store is not ready.
+    Failed(Seq),
+}
+
 /// Lets one commit end in [`crate::StoreError::Unknown`], for tests of what follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommitFault {

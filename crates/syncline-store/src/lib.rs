@@ -21,7 +21,7 @@ mod traits;
 
 pub use check::check_append;
 pub use error::StoreError;
-pub use fault::CommitFault;
+pub use fault::{CommitFault, ReadFault};
 pub use frame::{Framed, STRETCH_VERSIONS, Unframed, pack_stretch};
 pub use kept::{
     KEPT_AT_ONCE_MAX, KEPT_NAME_BYTES_MAX, KEPT_PAGE_BYTES_MAX, KEPT_VALUE_BYTES_MAX, Kept,

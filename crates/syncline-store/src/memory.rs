@@ -12,12 +12,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::ids::{Address, ChangeId, Epoch, Seq, Version, WorkspaceId};
-use syncline_model::record::{IdRow, RecordHash, RecordHeader, StoredRecord};
+use syncline_model::record::{IdRow, RecordHash, RecordHeader, RotError, StoredRecord};
 use syncline_model::time::Timestamp;
 
 use crate::check::check_append;
 use crate::error::StoreError;
-use crate::fault::CommitFault;
+use crate::fault::{CommitFault, ReadFault};
 use crate::kept::{Kept, KeptQuery, KeptValue, check_kept};
 use crate::list::{ListPage, ListQuery};
 use crate::rows::{
@@ -42,6 +42,7 @@ struct State {
     commits: u64,
     records: u64,
     fault: Option<CommitFault>,
+    read_fault: Option<ReadFault>,
     unknown: Option<String>,
     rot: Option<String>,
     closed: bool,
@@ -79,6 +80,11 @@ impl MemoryStore {
         store
     }
 
+    /// Makes a record unreadable, or all of them readable again.
+    pub fn set_read_fault(&self, fault: Option<ReadFault>) {
+        self.lock().read_fault = fault;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing below leaves the state half changed: an append checks first and then cannot fail.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -114,6 +120,16 @@ impl State {
             self.unknown = Some("a fault that a test asked for".to_owned());
         }
         self.writable()
+    }
+
+    fn readable(&self, seq: Seq) -> Result<(), StoreError> {
+        match self.read_fault {
+            Some(ReadFault::Rot(at)) if at == seq => Err(RotError::Commitment(seq).into()),
+            Some(ReadFault::Failed(at)) if at == seq => {
+                Err(StoreError::Read("a fault that a test asked for".to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn writable(&self) -> Result<(), StoreError> {
@@ -506,6 +522,10 @@ impl Store for MemoryStore {
             let Some(record) = found.record(seq) else {
                 break;
             };
+            match state.readable(seq) {
+                Err(_) if !records.is_empty() => break,
+                readable => readable?,
+            }
             bytes += record.body.len();
             records.push(record.clone());
             seq = seq.next();

@@ -4,8 +4,10 @@
 //! an older one, and ends at random: by its own will, by a cut connection, by a killed node.
 //! [`Session::check`] holds what a session got against the whole log, read afterwards.
 
+mod events;
+mod session;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_api::{
@@ -18,6 +20,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::Error;
+
+pub use events::{Events, SseEvent};
+pub use session::{Began, Life, Session};
 
 use crate::Access;
 use crate::audit::Violations;
@@ -46,78 +51,6 @@ struct Known {
     cursor: String,
     /// The change that it lies after; unknown after a snapshot.
     after: Option<(u64, ChangeId)>,
-}
-
-/// Where a session began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Began {
-    /// After a change that had been seen.
-    After(u64, ChangeId),
-    /// At the log's beginning.
-    Beginning,
-    /// Anywhere: with the next change, or behind a snapshot.
-    Anywhere,
-}
-
-/// What came between connecting and losing the connection.
-#[derive(Clone, Debug)]
-pub struct Session {
-    /// Where it began.
-    pub began: Began,
-    /// The changes, in the order in which they came.
-    pub got: Vec<(u64, ChangeId)>,
-}
-
-/// The whole log of one life: a backup that is put back begins another.
-pub type Life = Arc<Vec<(ChangeId, Address)>>;
-
-impl Session {
-    /// Checks that the session got each change of its scope after its beginning, once and in
-    /// order, in one of the log's lives.
-    pub fn check(&self, lives: &[Life], wants: impl Fn(&Address) -> bool) -> Result<(), String> {
-        let failures: Vec<_> = lives
-            .iter()
-            .map(|life| self.check_life(life, &wants))
-            .filter_map(Result::err)
-            .collect();
-        match failures.len() == lives.len() {
-            true => Err(failures.last().cloned().unwrap_or_default()),
-            false => Ok(()),
-        }
-    }
-
-    fn check_life(&self, life: &Life, wants: &dyn Fn(&Address) -> bool) -> Result<(), String> {
-        let at = |seq: u64| life.get(usize::try_from(seq).ok()?.checked_sub(1)?);
-        let (Some(first), Some(last)) = (self.got.first(), self.got.last()) else {
-            return Ok(());
-        };
-        let from = match self.began {
-            Began::After(seq, id) => match at(seq) {
-                Some((there, _)) if *there == id => seq,
-                there => return Err(format!("resumed after {id} at {seq}, where {there:?} is")),
-            },
-            Began::Beginning => 0,
-            Began::Anywhere => first.0 - 1,
-        };
-        let matches = |seq: &u64| at(*seq).is_some_and(|(_, address)| wants(address));
-        let due: Vec<u64> = (from + 1..=last.0).filter(matches).collect();
-        for (index, seq) in due.iter().enumerate() {
-            let expected = at(*seq).map(|(id, _)| *id);
-            match self.got.get(index) {
-                Some((got, id)) if got == seq && Some(*id) == expected => {}
-                other => {
-                    return Err(format!(
-                        "a session that began {:?} got {other:?} where seq {seq} was due",
-                        self.began
-                    ));
-                }
-            }
-        }
-        match self.got.get(due.len()) {
-            None => Ok(()),
-            Some(extra) => Err(format!("a session got {extra:?} beyond what there is")),
-        }
-    }
 }
 
 /// What followers are told to do.
@@ -648,84 +581,4 @@ struct Reading {
     bulk: bool,
     last: Option<(u64, ChangeId)>,
     snapshot_cursor: Option<String>,
-}
-
-/// One server-sent event.
-pub struct SseEvent {
-    /// What happened.
-    pub name: String,
-    /// Its cursor.
-    pub id: Option<String>,
-    /// Its JSON.
-    pub data: String,
-}
-
-/// Takes a chunked stream of events apart. Lines end with `\n` only.
-#[derive(Default)]
-pub struct Events {
-    raw: Vec<u8>,
-    head: Option<u16>,
-    text: Vec<u8>,
-}
-
-impl Events {
-    /// Takes bytes as they come from the socket, the answer's head first.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        self.raw.extend_from_slice(bytes);
-        if self.head.is_none() {
-            let Some(end) = self.raw.windows(4).position(|w| w == b"\r\n\r\n") else {
-                return;
-            };
-            let head = String::from_utf8_lossy(&self.raw[..end]).into_owned();
-            self.head = head
-                .split_whitespace()
-                .nth(1)
-                .and_then(|status| status.parse().ok());
-            self.raw.drain(..end + 4);
-        }
-        while let Some(line) = self.raw.windows(2).position(|w| w == b"\r\n") {
-            let size = String::from_utf8_lossy(&self.raw[..line]).trim().to_owned();
-            let Ok(size) = usize::from_str_radix(&size, 16) else {
-                return;
-            };
-            if self.raw.len() < line + 2 + size + 2 {
-                return;
-            }
-            self.text
-                .extend_from_slice(&self.raw[line + 2..line + 2 + size]);
-            self.raw.drain(..line + 4 + size);
-        }
-    }
-
-    fn refused(&self) -> Option<u16> {
-        self.head.filter(|status| *status != 200)
-    }
-
-    /// Returns the next whole event.
-    pub fn take(&mut self) -> Option<SseEvent> {
-        loop {
-            let end = self.text.windows(2).position(|w| w == b"\n\n")?;
-            let block: Vec<u8> = self.text.drain(..end + 2).collect();
-            let block = String::from_utf8_lossy(&block).into_owned();
-            let field = |name: &str| {
-                let lines = block.split('\n').filter_map(|line| line.strip_prefix(name));
-                lines
-                    .map(|rest| rest.strip_prefix(' ').unwrap_or(rest))
-                    .collect::<Vec<_>>()
-            };
-            let data = field("data:").join("\n");
-            if data.is_empty() {
-                continue;
-            }
-            let name = field("event:")
-                .first()
-                .map_or("message", |name| name)
-                .to_owned();
-            return Some(SseEvent {
-                name,
-                id: field("id:").first().map(|&id| id.to_owned()),
-                data,
-            });
-        }
-    }
 }

@@ -14,6 +14,7 @@ mod job;
 mod load;
 mod matching;
 mod merge;
+mod packing;
 mod peers;
 mod report;
 mod rows;
@@ -50,7 +51,7 @@ const READY_MS_MAX: f64 = 100.0;
 /// How many contexts a well-filled node has.
 const MANY: usize = 100_000;
 /// The groups of rows that are measured in this process, without a node.
-const IN_PROCESS: [&str; 3] = ["match", "merge", "versions"];
+const IN_PROCESS: [&str; 4] = ["match", "merge", "pack", "versions"];
 /// How often a start is timed.
 const STARTS: usize = 20;
 
@@ -59,7 +60,7 @@ const STARTS: usize = 20;
 #[command(name = "cargo xtask bench")]
 struct Options {
     /// Only this row or group of rows: write, write-1k, write-1k-16, read, notify, notify-100,
-    /// deliver, catch-up, wire, contend, match, merge, versions, memory, start.
+    /// deliver, catch-up, wire, contend, match, merge, pack, versions, memory, start.
     #[arg(long, value_name = "NAME")]
     only: Option<String>,
     /// How long each measurement counts.
@@ -123,6 +124,7 @@ impl Bench {
         self.follow()?;
         self.merges()?;
         self.matching();
+        self.packing()?;
         self.memory()?;
         self.filled()?;
         self.beside(large)?;
@@ -222,6 +224,13 @@ impl Bench {
     fn matching(&mut self) {
         let rows = matching::rows(|name| self.wants(name));
         self.report.sizes.extend(rows);
+    }
+
+    /// Measures how answers are packed, in this process.
+    fn packing(&mut self) -> Result {
+        let rows = packing::rows(|name| self.wants(name))?;
+        self.report.sizes.extend(rows);
+        Ok(())
     }
 
     /// Measures the memory of an idle node, and of idle connections.

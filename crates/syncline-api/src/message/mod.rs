@@ -19,6 +19,9 @@ pub use subscribe::{COALESCE_MS_MAX, FIELDS_MAX, From, Subscribe};
 
 use crate::problem::{Code, Problem};
 
+/// After how long a client comes back to a subscription that could not be read on.
+const SUBSCRIBE_AGAIN_MS: u64 = 1_000;
+
 /// Says that something went wrong, without ending the connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorMessage {
@@ -36,6 +39,8 @@ pub struct ErrorMessage {
     pub pointer: Option<Pointer>,
     /// What to do about it.
     pub hint: Option<String>,
+    /// The subscription that it names is over.
+    pub ended: bool,
 }
 
 impl ErrorMessage {
@@ -49,6 +54,19 @@ impl ErrorMessage {
             after_ms: problem.retry_after_ms,
             pointer: problem.pointer.clone(),
             hint: problem.hint.clone(),
+            ended: false,
+        }
+    }
+
+    /// Tells that a subscription is over, since it could not be read on. Where `retry` is true, its
+    /// client may subscribe again, from the cursor that it holds.
+    pub fn ended(subscription: Option<&str>, problem: &Problem) -> ErrorMessage {
+        let error = ErrorMessage::from_problem(subscription, problem);
+        let after_ms = error.after_ms.unwrap_or(SUBSCRIBE_AGAIN_MS);
+        ErrorMessage {
+            after_ms: error.retry.then_some(after_ms),
+            ended: true,
+            ..error
         }
     }
 
@@ -75,6 +93,7 @@ fn read_error(f: &mut Fields<'_>) -> Result<ErrorMessage, FieldError> {
         after_ms: f.u64("after_ms")?,
         pointer: f.parse("pointer", Pointer::parse)?,
         hint: f.string("hint")?.map(str::to_owned),
+        ended: f.bool("ended")?.unwrap_or(false),
     })
 }
 
@@ -91,6 +110,9 @@ fn write_error_members(w: &mut JsonWriter, error: &ErrorMessage) {
         w.field_str("pointer", &pointer.to_string());
     }
     optional(w, "hint", error.hint.as_deref());
+    if error.ended {
+        w.field_bool("ended", true);
+    }
 }
 
 /// Writes `error`.

@@ -101,7 +101,10 @@ fn written() -> Vec<(&'static str, Write)> {
             problem = problem.at(Pointer::from_static("/a")).hint("h");
             problem.retry_after_ms = Some(5);
         }
-        ErrorMessage::from_problem(full.then_some("r"), &problem)
+        ErrorMessage {
+            ended: full,
+            ..ErrorMessage::from_problem(full.then_some("r"), &problem)
+        }
     };
     let mut all: Vec<(&'static str, Write)> = Vec::new();
     for full in [false, true] {

@@ -411,6 +411,14 @@ fn a_nodes_messages_are_written_and_read() {
         &ServerMessage::Error(error.clone()),
     );
     assert_eq!(error.to_problem().code, Code::NotBuilt);
+    let rot = ErrorMessage::ended(Some("s1"), &Problem::new(Code::Rot, "record 3"));
+    check(
+        |w| write_error(w, &rot),
+        r#"{"type":"error","ref":"s1","code":"rot","text":"record 3","retry":false,"ended":true}"#,
+        &ServerMessage::Error(rot.clone()),
+    );
+    let soon = ErrorMessage::ended(None, &Problem::new(Code::Unavailable, "not yet"));
+    assert_eq!((soon.retry, soon.after_ms), (true, Some(1_000)));
 }
 
 #[test]

@@ -67,7 +67,17 @@ pub enum Event {
         /// The count that came.
         got: u64,
     },
-    /// The node refused a subscription or a resync.
+    /// The node cannot read a subscription on for the moment; it is asked for again by itself, from
+    /// where it stopped.
+    Interrupted {
+        /// The subscription.
+        sub: String,
+        /// Why.
+        problem: Problem,
+        /// When it is asked for again.
+        retry: Duration,
+    },
+    /// The node refused a subscription or a resync, or ended a subscription for good.
     Refused {
         /// Its id.
         reference: String,

@@ -20,6 +20,8 @@ struct Sub {
     n: u64,
     /// The parts of a bulk whose end has not come.
     bulk: Option<Vec<Event>>,
+    /// How often in a row the node could not read it on.
+    failures: u32,
 }
 
 /// All subscriptions of a connection, by id.
@@ -47,6 +49,7 @@ impl Subs {
             after_snapshot: None,
             n: 0,
             bulk: None,
+            failures: 0,
         };
         self.0.insert(sub.request.id.clone(), sub);
     }
@@ -57,21 +60,19 @@ impl Subs {
 
     /// Returns what to send on a new connection.
     pub(crate) fn resume(&mut self) -> Vec<Subscribe> {
-        let again = |sub: &mut Sub| {
-            sub.n = 0;
-            sub.bulk = None;
-            sub.after_snapshot = None;
-            let from = match &sub.cursor {
-                Some(cursor) => From::Cursor(cursor.clone()),
-                None => sub.request.from.clone(),
-            };
-            sub.asked_snapshot = from == From::Snapshot;
-            Subscribe {
-                from,
-                ..sub.request.clone()
-            }
-        };
-        self.0.values_mut().map(again).collect()
+        self.0.values_mut().map(Sub::again).collect()
+    }
+
+    /// Counts that the node could not read a subscription on; returns how often that was before.
+    pub(crate) fn fail(&mut self, id: &str) -> Option<u32> {
+        let sub = self.0.get_mut(id)?;
+        sub.failures = sub.failures.saturating_add(1);
+        Some(sub.failures - 1)
+    }
+
+    /// Returns what to send to go on with one subscription.
+    pub(crate) fn again(&mut self, id: &str) -> Option<Subscribe> {
+        self.0.get_mut(id).map(Sub::again)
     }
 
     /// Returns what to send where the node said `reset`: the same from a snapshot.
@@ -129,6 +130,22 @@ impl Subs {
 }
 
 impl Sub {
+    /// Returns what to send to go on from what was handed over.
+    fn again(&mut self) -> Subscribe {
+        self.n = 0;
+        self.bulk = None;
+        self.after_snapshot = None;
+        let from = match &self.cursor {
+            Some(cursor) => From::Cursor(cursor.clone()),
+            None => self.request.from.clone(),
+        };
+        self.asked_snapshot = from == From::Snapshot;
+        Subscribe {
+            from,
+            ..self.request.clone()
+        }
+    }
+
     fn hear(&mut self, message: ServerMessage, json: Json) -> Step {
         use ServerMessage as M;
         match &message {
@@ -143,12 +160,12 @@ impl Sub {
             M::Change {
                 n, change, resume, ..
             } => {
-                self.n = *n;
+                (self.n, self.failures) = (*n, 0);
                 let cursor = resume.as_ref().or(change.cursor.as_ref());
                 self.advance(cursor.cloned());
             }
             M::Enter { n, cursor, .. } | M::Leave { n, cursor, .. } => {
-                self.n = *n;
+                (self.n, self.failures) = (*n, 0);
                 self.advance(cursor.clone());
             }
             M::Subscribed {
@@ -285,6 +302,19 @@ mod tests {
         let end = format!(r#"{{"type":"end","sub":"s","bulk":"{BULK}","cursor":"c3"}}"#);
         assert_eq!(hear(&mut subs, &end), Some(4), "begin, two parts, end");
         assert_eq!(resumes_from(&mut subs), From::Cursor("c3".into()));
+    }
+
+    #[test]
+    fn what_was_interrupted_goes_on_from_what_was_handed_over() {
+        let mut subs = subs(From::Now);
+        hear(&mut subs, &leave(1, Some("c1")));
+        assert_eq!((subs.fail("s"), subs.fail("s")), (Some(0), Some(1)));
+        let again = subs.again("s").unwrap();
+        assert_eq!(again.from, From::Cursor("c1".into()));
+        // The count begins anew, and so do the failures once something came.
+        assert_eq!(hear(&mut subs, &leave(1, Some("c2"))), Some(1));
+        assert_eq!(subs.fail("s"), Some(0));
+        assert_eq!((subs.fail("x"), subs.again("x").is_none()), (None, true));
     }
 
     #[test]

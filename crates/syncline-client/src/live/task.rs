@@ -37,6 +37,8 @@ pub(crate) struct Task {
     subs: Subs,
     waiting: BTreeMap<u64, Waiting>,
     next_ref: u64,
+    /// Subscriptions that the node could not read on, and when each is asked for again.
+    interrupted: Vec<(Instant, String)>,
     outgoing: VecDeque<String>,
     /// How many connections failed or soon ended, one after the other.
     failures: u32,
@@ -73,6 +75,7 @@ impl Task {
             subs: Subs::default(),
             waiting: BTreeMap::new(),
             next_ref: 1,
+            interrupted: Vec::new(),
             outgoing: VecDeque::new(),
             failures: 0,
         }
@@ -148,6 +151,7 @@ impl Task {
             return End::Unwanted;
         }
         self.outgoing.clear();
+        self.interrupted.clear();
         let again = self.subs.resume().into_iter().map(ClientMessage::Subscribe);
         self.outgoing.extend(again.map(|message| message.to_text()));
         self.outgoing
@@ -182,6 +186,7 @@ impl Task {
             }
             let room =
                 open && self.waiting.len() < WAITING_MAX && self.outgoing.len() < OUTGOING_MAX;
+            let again = self.interrupted.iter().map(|(at, _)| *at).min();
             tokio::select! {
                 frame = stream.next() => {
                     heard = Instant::now();
@@ -202,6 +207,7 @@ impl Task {
                     // What was sent is still to be answered.
                     None => open = false,
                 },
+                () = sleep_until(again) => self.ask_again(),
                 _ = tick.tick() => {
                     if heard.elapsed() > heartbeat * SILENCE_MAX {
                         return End::Lost(gone("the node fell silent"));
@@ -320,10 +326,37 @@ impl Task {
                     let _ = waiting.answer.send(Err(problem));
                     return Ok(());
                 }
+                if let (true, true, Some(failures)) =
+                    (error.ended, error.retry, self.subs.fail(&reference))
+                {
+                    return self.interrupt(reference, problem, failures).await;
+                }
                 self.subs.remove(&reference);
                 self.pass(Event::Refused { reference, problem }).await
             }
             message => self.subscription(message, json).await,
+        }
+    }
+
+    /// Waits a while with a subscription that the node could not read on; the others go on.
+    async fn interrupt(&mut self, sub: String, problem: Problem, failures: u32) -> Result<(), End> {
+        let retry = connect::backoff(failures, problem.retry_after_ms);
+        self.interrupted.push((Instant::now() + retry, sub.clone()));
+        self.pass(Event::Interrupted {
+            sub,
+            problem,
+            retry,
+        })
+        .await
+    }
+
+    /// Asks for what was interrupted, and is still wanted.
+    fn ask_again(&mut self) {
+        let now = Instant::now();
+        let due = self.interrupted.extract_if(.., |(at, _)| *at <= now);
+        for (_, id) in due {
+            let again = self.subs.again(&id).map(ClientMessage::Subscribe);
+            self.outgoing.extend(again.map(|message| message.to_text()));
         }
     }
 
@@ -375,6 +408,14 @@ fn end_for(problem: Problem) -> End {
         End::Final(problem)
     } else {
         End::Lost(problem)
+    }
+}
+
+/// Waits until then; for ever where nothing waits.
+async fn sleep_until(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -18,8 +18,9 @@ use tokio::time::Instant;
 
 use super::dead::Letter;
 use super::definition::Definition;
+use super::standing::Standing;
 use super::subscription::{Asked, Given, Inspection, Subscription, SubscriptionCounts};
-use super::window::{Consumer, Standing};
+use super::window::Consumer;
 use crate::item::Shape;
 
 type Key = (WorkspaceId, String);

@@ -18,8 +18,9 @@ use tokio::time::Instant;
 use super::dead::{self, Letter};
 use super::definition::Definition;
 use super::saved::{Counts, Saved};
+use super::standing::Standing;
 use super::units::{Cache, units, weight};
-use super::window::{Consumer, Delivery, Standing, Touches, Unit, Window};
+use super::window::{Consumer, Delivery, Touches, Unit, Window};
 use crate::feed::{Feed, place_of};
 use crate::item::Item;
 
@@ -227,9 +228,15 @@ impl Subscription {
                 .collect(principal, more, asked, (&mut taken, &mut bytes))
                 .await?;
             let time = began.elapsed() < TURN;
-            if full || taken.len() >= asked.changes_max || !time || !self.read_on(principal).await?
-            {
+            if full || taken.len() >= asked.changes_max || !time {
                 break;
+            }
+            match self.read_on(principal).await {
+                Ok(true) => {}
+                Ok(false) => break,
+                // What was taken must not stay in nobody's hands; who asks again hears of it.
+                Err(_) if !taken.is_empty() => break,
+                Err(problem) => return Err(problem),
             }
         }
         self.keep(Vec::new()).await?;
@@ -259,7 +266,19 @@ impl Subscription {
             let unit = &delivery.unit;
             let items = match self.cache.take(unit.seq) {
                 Some(items) => items,
-                None => self.read_again(principal, unit).await?,
+                None => match self.read_again(principal, unit).await {
+                    Ok(items) => items,
+                    // This delivery has failed; the others were none yet.
+                    Err(problem) => {
+                        let rest: Vec<Seq> = more.map(|delivery| delivery.unit.seq).collect();
+                        self.window.untake(&rest);
+                        return if taken.is_empty() {
+                            Err(problem)
+                        } else {
+                            Ok(true)
+                        };
+                    }
+                },
             };
             if items.is_empty() {
                 // Nobody may see it today, or the filter has changed.

@@ -89,7 +89,7 @@ pub struct Dead {
 }
 
 #[derive(Clone, Debug)]
-enum State {
+pub(super) enum State {
     /// It may be delivered; `late` may still acknowledge it, having taken too long.
     Ready { late: Option<Consumer> },
     /// It was delivered.
@@ -103,20 +103,20 @@ enum State {
 
 #[derive(Clone, Debug)]
 pub(super) struct Held {
-    unit: Unit,
-    state: State,
-    deliveries: u32,
-    failures: u32,
+    pub unit: Unit,
+    pub state: State,
+    pub deliveries: u32,
+    pub failures: u32,
     /// Acknowledged, while something before it on one of its contexts is not.
-    acked: bool,
+    pub acked: bool,
     /// Why it is given up, once all before it on its contexts is done.
-    doomed: Option<String>,
+    pub doomed: Option<String>,
     /// Taken back from the dead: what follows on its contexts may be done already.
-    again: bool,
+    pub again: bool,
 }
 
 impl Held {
-    fn consumer(&self) -> Option<&Consumer> {
+    pub(super) fn consumer(&self) -> Option<&Consumer> {
         match &self.state {
             State::InFlight { consumer, .. } if !self.acked => Some(consumer),
             _ => None,
@@ -178,8 +178,8 @@ pub struct Window {
     /// Something was done since what was deferred was read again last.
     pub(super) moved: bool,
     /// Given up, and not yet told.
-    dead: Vec<Dead>,
-    redelivered: u64,
+    pub(super) dead: Vec<Dead>,
+    pub(super) redelivered: u64,
 }
 
 impl Window {
@@ -249,7 +249,7 @@ impl Window {
         self.held.insert(held.unit.seq, held);
     }
 
-    fn remove(&mut self, seq: Seq) -> Option<Held> {
+    pub(super) fn remove(&mut self, seq: Seq) -> Option<Held> {
         let held = self.held.remove(&seq)?;
         self.moved = true;
         self.barriers.remove(&seq);
@@ -267,7 +267,7 @@ impl Window {
     }
 
     /// Says whether nothing that is held comes before a unit on one of its contexts.
-    fn is_first(&self, held: &Held) -> bool {
+    pub(super) fn is_first(&self, held: &Held) -> bool {
         let seq = held.unit.seq;
         let barred = self.barriers.first().is_some_and(|first| *first < seq);
         match &held.unit.touches {
@@ -358,230 +358,6 @@ impl Window {
         }
     }
 
-    /// Acknowledges all that this consumer was given up to a place; returns how many that were.
-    pub fn ack_to(&mut self, consumer: &Consumer, seq: Seq) -> usize {
-        let given = self
-            .held
-            .range_mut(..=seq)
-            .filter(|(_, held)| match &held.state {
-                State::InFlight { consumer: at, .. } | State::Ready { late: Some(at) } => {
-                    at == consumer && !held.acked
-                }
-                State::Ready { late: None } | State::Waiting { .. } => false,
-            });
-        let acked: Vec<Seq> = given
-            .map(|(seq, held)| {
-                held.acked = true;
-                *seq
-            })
-            .collect();
-        self.settle(&acked);
-        acked.len()
-    }
-
-    /// Returns who has a unit that was delivered once only: nobody else knows its cursor from here.
-    pub fn first_holder(&self, seq: Seq) -> Option<Consumer> {
-        let held = self.held.get(&seq).filter(|held| held.deliveries == 1);
-        held.and_then(Held::consumer).cloned()
-    }
-
-    /// Acknowledges units that were delivered, whoever has them; returns how many were not done.
-    pub fn ack_each(&mut self, seqs: &[Seq]) -> usize {
-        let mut acked = Vec::new();
-        for seq in seqs {
-            let given = self.held.get_mut(seq).filter(|held| held.deliveries > 0);
-            if let Some(held) = given.filter(|held| !held.acked) {
-                held.acked = true;
-                acked.push(*seq);
-            }
-        }
-        self.settle(&acked);
-        acked.len()
-    }
-
-    /// Forgets a unit that is not to be delivered any more: nobody may see it today.
-    pub fn forget(&mut self, seq: Seq) {
-        if let Some(held) = self.held.get_mut(&seq) {
-            held.acked = true;
-            self.settle(&[seq]);
-        }
-    }
-
-    /// Gives back one unit that was delivered, to be delivered again no sooner than `until`; says
-    /// whether anybody had it.
-    pub fn nack(&mut self, seq: Seq, until: Timestamp, reason: &str) -> bool {
-        let there = self
-            .held
-            .get(&seq)
-            .is_some_and(|held| held.consumer().is_some());
-        if there {
-            self.fail(seq, State::Waiting { until }, reason);
-        }
-        there
-    }
-
-    /// Gives a consumer the whole time again for one unit, or for all that it has; returns how
-    /// many that were.
-    pub fn extend(&mut self, consumer: &Consumer, seq: Option<Seq>, now: Timestamp) -> usize {
-        let later = Timestamp(now.0 + self.terms.ack_wait_ms);
-        let mut extended = 0;
-        for held in self.held.values_mut() {
-            let asked = seq.is_none_or(|seq| seq == held.unit.seq);
-            match &mut held.state {
-                State::InFlight {
-                    consumer: at,
-                    until,
-                } if asked && at == consumer => {
-                    *until = later;
-                    extended += 1;
-                }
-                _ => {}
-            }
-        }
-        extended
-    }
-
-    /// Takes back what was not acknowledged in time.
-    pub fn expire(&mut self, now: Timestamp) {
-        let late =
-            |held: &Held| matches!(held.state, State::InFlight { until, .. } if until <= now);
-        self.fail_where(late, "it was not acknowledged in time");
-    }
-
-    /// Takes back what a consumer has: it is gone.
-    pub fn leave(&mut self, consumer: &Consumer) {
-        let its = |held: &Held| held.consumer() == Some(consumer);
-        self.fail_where(its, "its consumer went away");
-    }
-
-    fn fail_where(&mut self, failed: impl Fn(&Held) -> bool, reason: &str) {
-        let all: Vec<Seq> = self
-            .held
-            .values()
-            .filter(|held| !held.acked && failed(held))
-            .map(|held| held.unit.seq)
-            .collect();
-        for seq in all {
-            // One that follows another that failed was taken back with it, and has not failed.
-            let Some(consumer) = self.held.get(&seq).and_then(Held::consumer).cloned() else {
-                continue;
-            };
-            let late = Some(consumer);
-            self.fail(seq, State::Ready { late }, reason);
-        }
-    }
-
-    /// Counts a failure of one unit: it is delivered again, before all that follows on its
-    /// contexts, or given up.
-    fn fail(&mut self, seq: Seq, state: State, reason: &str) {
-        let Some(held) = self.held.get_mut(&seq) else {
-            return;
-        };
-        held.failures += 1;
-        if held.failures >= self.terms.deliveries_max {
-            return self.bury(seq, reason);
-        }
-        let refused = matches!(state, State::Waiting { .. });
-        held.state = state;
-        for seq in self.followers(seq) {
-            let given = |held: &&mut Held| held.deliveries > 0 && held.doomed.is_none();
-            let Some(held) = self.held.get_mut(&seq).filter(given) else {
-                continue;
-            };
-            held.acked = false;
-            if let State::InFlight { consumer, .. } = &held.state {
-                let late = (!refused).then(|| consumer.clone());
-                held.state = State::Ready { late };
-            }
-        }
-    }
-
-    /// Gives a unit up: not before what comes before it on its contexts is done, since a restart
-    /// knows only the first of each that is not.
-    fn bury(&mut self, seq: Seq, reason: &str) {
-        if let Some(held) = self.held.get_mut(&seq) {
-            held.doomed = Some(reason.to_owned());
-            held.acked = true;
-            self.settle(&[seq]);
-        }
-    }
-
-    /// Gives up what had failed too often before a restart, once all is read again.
-    pub(super) fn bury_failed(&mut self) {
-        let max = self.terms.deliveries_max;
-        let failed = self.held.values().filter(|held| held.failures >= max);
-        let failed: Vec<Seq> = failed.map(|held| held.unit.seq).collect();
-        for seq in failed {
-            self.bury(seq, "it was not acknowledged before the node stopped");
-        }
-    }
-
-    /// Returns all that comes after a unit on one of its contexts, and after these on theirs.
-    fn followers(&self, seq: Seq) -> BTreeSet<Seq> {
-        let mut found = BTreeSet::new();
-        let mut next = vec![seq];
-        while let Some(seq) = next.pop() {
-            let Some(held) = self.held.get(&seq) else {
-                continue;
-            };
-            let Touches::Contexts(contexts) = &held.unit.touches else {
-                // Nothing is delivered after it before it is done.
-                continue;
-            };
-            for line in contexts
-                .iter()
-                .filter_map(|context| self.lines.get(context))
-            {
-                let after = line.range(seq.next()..);
-                next.extend(after.filter(|after| found.insert(**after)));
-            }
-        }
-        found
-    }
-
-    /// Takes out what is acknowledged and has nothing before it on its contexts that is not, and
-    /// what waited for that.
-    fn settle(&mut self, acked: &[Seq]) {
-        let mut next: BTreeSet<Seq> = acked.iter().copied().collect();
-        while let Some(seq) = next.pop_first() {
-            let done = |held: &&Held| held.acked && self.is_first(held);
-            let replaying = self.replay.is_some();
-            if replaying || self.held.get(&seq).filter(done).is_none() {
-                continue;
-            }
-            let Some(held) = self.remove(seq) else {
-                continue;
-            };
-            next.extend(self.firsts(&held.unit.touches));
-            if let Some(reason) = held.doomed {
-                self.dead.push(Dead {
-                    unit: held.unit,
-                    deliveries: held.deliveries,
-                    reason,
-                });
-            }
-        }
-    }
-
-    /// Takes out all that is done, once all is read again.
-    pub(super) fn settle_all(&mut self) {
-        let acked = self.held.values().filter(|held| held.acked);
-        let acked: Vec<Seq> = acked.map(|held| held.unit.seq).collect();
-        self.settle(&acked);
-    }
-
-    /// Returns the first of each of these contexts.
-    fn firsts(&self, touches: &Touches) -> Vec<Seq> {
-        let Touches::Contexts(contexts) = touches else {
-            // Nothing after it was delivered.
-            return Vec::new();
-        };
-        let lines = contexts
-            .iter()
-            .filter_map(|context| self.lines.get(context));
-        lines.filter_map(BTreeSet::first).copied().collect()
-    }
-
     /// Holds a unit that was given up, to be delivered once more.
     pub fn again(&mut self, unit: Unit, counts: Counts) {
         if !self.held.contains_key(&unit.seq) {
@@ -622,103 +398,4 @@ impl Window {
             again,
         }
     }
-
-    /// Returns when something happens by itself: a time runs out, or a delay ends.
-    pub fn next_due(&self) -> Option<Timestamp> {
-        let due = self.held.values().filter(|held| !held.acked);
-        due.filter_map(|held| match held.state {
-            State::InFlight { until, .. } | State::Waiting { until } => Some(until),
-            State::Ready { .. } => None,
-        })
-        .min()
-    }
-
-    /// Returns how many changes are delivered and not acknowledged.
-    pub fn in_flight(&self) -> usize {
-        let out = self.held.values().filter(|held| held.consumer().is_some());
-        out.map(|held| held.unit.changes).sum()
-    }
-
-    /// Returns how many changes each consumer has.
-    pub fn consumers(&self) -> BTreeMap<Consumer, usize> {
-        let mut all = BTreeMap::new();
-        for held in self.held.values() {
-            if let Some(consumer) = held.consumer() {
-                *all.entry(consumer.clone()).or_default() += held.unit.changes;
-            }
-        }
-        all
-    }
-
-    /// Returns how many deliveries were not the first of theirs, since the start.
-    pub fn redelivered(&self) -> u64 {
-        self.redelivered
-    }
-
-    /// Returns the contexts that wait for something before them and are not held.
-    pub fn deferred(&self) -> usize {
-        self.deferred.len()
-    }
-
-    /// Returns the units that are held, for explanations.
-    pub fn standing(&self, seq: Seq) -> Standing {
-        match self.held.get(&seq) {
-            Some(held) => Standing::Held {
-                deliveries: held.deliveries,
-                failures: held.failures,
-                acked: held.acked,
-                until: match held.state {
-                    State::Ready { .. } => None,
-                    State::InFlight { until, .. } | State::Waiting { until } => Some(until),
-                },
-                consumer: held.consumer().cloned(),
-            },
-            None if seq > self.read.seq || self.replay.as_ref().is_some_and(|r| r.at.seq < seq) => {
-                Standing::NotRead
-            }
-            None if self.deferred.values().any(|deferred| deferred.seq == seq) => {
-                Standing::Deferred
-            }
-            None => Standing::Done,
-        }
-    }
-
-    /// Says whether a unit is held.
-    pub fn holds(&self, seq: Seq) -> bool {
-        self.held.contains_key(&seq)
-    }
-
-    /// Says whether it is on its way back to where it was before a restart.
-    pub fn is_replaying(&self) -> bool {
-        self.replay.is_some()
-    }
-
-    /// Returns what is held, by seq.
-    pub fn held(&self) -> BTreeSet<Seq> {
-        self.held.keys().copied().collect()
-    }
-}
-
-/// How a unit stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// Its place was not read yet.
-    NotRead,
-    /// It waits behind others of its context, and will be read again.
-    Deferred,
-    /// It is held: delivered or not, and not done.
-    Held {
-        /// How often it was delivered.
-        deliveries: u32,
-        /// How often that failed.
-        failures: u32,
-        /// It is acknowledged, while something before it is not.
-        acked: bool,
-        /// Until when its consumer has time, or when it is delivered again.
-        until: Option<Timestamp>,
-        /// Who has it.
-        consumer: Option<Consumer>,
-    },
-    /// It is acknowledged, given up, or was not wanted.
-    Done,
 }

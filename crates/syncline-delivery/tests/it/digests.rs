@@ -56,7 +56,7 @@ async fn run(seed: u64, scope: Scope, budget_bytes: usize) {
         loop {
             let request = FeedRequest::new(scope.clone(), from.clone());
             let digester = Digester::new(node.workspace.clone(), owner.clone(), &request).unwrap();
-            let digest = match digester.digest(request, budget_bytes).await {
+            let digest = match digester.digest(request, budget_bytes, usize::MAX).await {
                 Ok(digest) => digest,
                 // Others moved with a context: the reader starts again.
                 Err(_) => {
@@ -120,7 +120,7 @@ async fn a_bulk_that_is_larger_than_the_budget_is_told_in_few_words() {
     written.await.unwrap();
     let request = FeedRequest::new(Scope::workspace(), From::Cursor(tail));
     let digester = Digester::new(node.workspace.clone(), owner, &request).unwrap();
-    let digest = digester.digest(request, 2_000).await.unwrap();
+    let digest = digester.digest(request, 2_000, usize::MAX).await.unwrap();
     assert_eq!((digest.contexts.len(), digest.changes), (5, 50));
     let bytes: usize = digest.contexts.iter().map(String::len).sum();
     assert!(bytes <= 2_000, "{bytes} bytes");

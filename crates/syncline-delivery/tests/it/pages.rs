@@ -484,7 +484,11 @@ async fn p5_a_digest_from_a_version_that_was_thinned_shows_all() {
     assert_eq!(thinned.thinned, 3);
     let asked = request(Scope::workspace(), From::Cursor(cursor));
     let digester = Digester::new(node.workspace.clone(), owner, &asked).unwrap();
-    let texts = digester.digest(asked, 10_000).await.unwrap().contexts;
+    let texts = digester
+        .digest(asked, 10_000, usize::MAX)
+        .await
+        .unwrap()
+        .contexts;
     let shown = json(&texts[0]);
     let n = shown.get("snapshot").and_then(|s| s.get("data")?.get("n"));
     assert_eq!(n, Some(&Json::from(9u64)), "{texts:?}");

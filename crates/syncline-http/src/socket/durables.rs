@@ -24,6 +24,10 @@ use crate::subscriptions::{checked_nack, place_of};
 
 /// Bounds the changes of one turn.
 const TURN_CHANGES_MAX: usize = 64;
+/// Bounds how often in a row it is asked again where the store did not answer.
+const FAILURES_MAX: u32 = 6;
+/// The pause before the first of these questions; it doubles with each.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How long one question waits for news; then it is asked again.
 const PATIENCE: Duration = Duration::from_secs(3_600);
 
@@ -37,6 +41,8 @@ pub(super) struct DurableSub {
     n: u64,
     /// It waits for an answer to its question.
     asking: bool,
+    /// How many questions failed in a row.
+    failures: u32,
     gone: Arc<Notify>,
     /// Its place among those of its principal.
     _seat: Seat,
@@ -60,19 +66,29 @@ pub(super) enum Said {
 }
 
 impl DurableSub {
-    /// Asks for what is next in turn.
+    /// Asks for what is next in turn, after a pause where the last question failed.
     fn next(&self) -> BoxFuture<'static, Work> {
+        let pause = match self.failures {
+            0 => Duration::ZERO,
+            failures => PAUSE * (1 << (failures - 1)),
+        };
         let (id, durable, gone) = (self.id.clone(), self.durable.clone(), self.gone.clone());
         let asked = Asked {
             consumer: self.consumer.clone(),
             changes_max: TURN_CHANGES_MAX,
             bytes_max: FRAME_BYTES_MAX,
         };
+        let given = async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            durable.next(&asked, Instant::now() + PATIENCE).await
+        };
         Box::pin(async move {
             tokio::select! {
                 biased;
                 () = gone.notified() => Work::Given(id, Ok(Vec::new())),
-                given = durable.next(&asked, Instant::now() + PATIENCE) => Work::Given(id, given),
+                given = given => Work::Given(id, given),
             }
         })
     }
@@ -134,6 +150,7 @@ impl Session {
             id: id.clone(),
             n: 0,
             asking: true,
+            failures: 0,
             gone: Arc::default(),
             _seat: seat,
         };
@@ -210,8 +227,9 @@ impl Session {
                 self.deliver(&id, &given);
                 self.answered(&id);
             }
+            Work::Given(id, Err(problem)) if self.may_ask_again(&id, &problem) => {}
             Work::Opened(id, Err(problem)) | Work::Given(id, Err(problem)) => {
-                self.error(Some(&id), &problem);
+                self.ended(&id, &problem);
                 self.durables.retain(|sub| sub.id != id);
             }
             Work::Done(_, Ok(())) => {}
@@ -221,8 +239,21 @@ impl Session {
 
     fn answered(&mut self, id: &str) {
         if let Some(sub) = self.durables.iter_mut().find(|sub| sub.id == id) {
-            sub.asking = false;
+            (sub.asking, sub.failures) = (false, 0);
         }
+    }
+
+    /// Lets a question be asked again that failed for a moment: what it is about is kept, so the
+    /// next one begins where this one did.
+    fn may_ask_again(&mut self, id: &str, problem: &Problem) -> bool {
+        let sub = self.durables.iter_mut().find(|sub| sub.id == id);
+        let Some(sub) = sub.filter(|sub| problem.code.retry() && sub.failures < FAILURES_MAX)
+        else {
+            return false;
+        };
+        sub.failures += 1;
+        sub.asking = false;
+        true
     }
 
     fn deliver(&mut self, id: &str, given: &[Given]) {

@@ -5,14 +5,15 @@ use futures_util::SinkExt as _;
 use syncline_api::{
     ClientMessage, Code, ErrorMessage, Hello, Problem, Welcome, write_error, write_welcome,
 };
-use syncline_engine::{Principal, aside};
+use syncline_engine::Principal;
 use syncline_model::ids::WorkspaceId;
-use syncline_model::json::{Json, JsonWriter, Limits, Object, Pointer};
+use syncline_model::json::{Json, JsonWriter, Object, Pointer};
 use syncline_model::proposal::Actor;
 
 use super::frames::{FRAME_BYTES_MAX, FRAME_MESSAGES_MAX};
 use super::session::Session;
 use super::{Close, unreadable};
+use crate::ask::read_json;
 use crate::doors::Node;
 
 /// Bounds the messages of one frame from a client.
@@ -93,8 +94,7 @@ async fn greet(
         Ok(None) => return Ok(None),
         Ok(Some(text)) => text,
     };
-    let bytes_max = limits.request_bytes_max;
-    let mut rest = read_frame(&text, bytes_max)
+    let mut rest = read_frame(&node, &text)
         .map_err(|p| refuse(Close::PROTOCOL, p))?
         .into_iter();
     let first = rest.next().unwrap_or_default();
@@ -146,12 +146,8 @@ async fn first_frame(socket: &mut WebSocket) -> Option<String> {
 }
 
 /// Reads a frame: one message, or an array of them.
-pub(super) fn read_frame(text: &str, bytes_max: usize) -> Result<Vec<Json>, Problem> {
-    let limits = Limits {
-        bytes_max,
-        depth_max: Limits::wire().depth_max + 1,
-    };
-    match aside(text.len(), || Json::parse(text.as_bytes(), &limits))? {
+pub(super) fn read_frame(node: &Node, text: &str) -> Result<Vec<Json>, Problem> {
+    match read_json(node, text.as_bytes(), 1)? {
         Json::Array(messages) if messages.len() > INBOUND_MESSAGES_MAX => Err(Problem::new(
             Code::TooLarge,
             format!("a frame has at most {INBOUND_MESSAGES_MAX} messages"),

@@ -124,9 +124,7 @@ impl Session {
             {
                 return Some(close);
             }
-            if let Err(close) = self.compose().await {
-                return Some(close);
-            }
+            self.compose().await;
             self.ask_durables();
             let listens = self.subs.iter().any(|sub| sub.feed.takes_everything());
             let more =
@@ -248,7 +246,7 @@ impl Session {
     /// Takes a frame apart.
     fn take(&mut self, message: Message) -> Result<(), Close> {
         let read = match message {
-            Message::Text(text) => read_frame(&text, self.node.doors.limits.request_bytes_max),
+            Message::Text(text) => read_frame(&self.node, &text),
             Message::Binary(_) => Err(Problem::new(Code::BadJson, "frames are text")),
             Message::Ping(_) | Message::Pong(_) => return Ok(()),
             // The answer to a close frame is sent by the socket itself.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use syncline_api::{
-    Code, Problem, Resync, Subscribe, write_begin, write_change_message, write_end, write_enter,
-    write_lagging, write_leave, write_reset, write_snapshot, write_subscribed,
+    Code, ErrorMessage, Problem, Resync, Subscribe, write_begin, write_change_message, write_end,
+    write_enter, write_error, write_lagging, write_leave, write_reset, write_snapshot,
+    write_subscribed,
 };
 use syncline_delivery::{Exclude, Feed, FeedRequest, Item, Shape, Turns};
 use syncline_engine::{When, aside};
@@ -12,7 +13,6 @@ use syncline_model::head::Head;
 use syncline_model::json::Pointer;
 use tokio::time::Instant;
 
-use super::Close;
 use super::frames::{FRAME_BYTES_MAX, Frames};
 use super::session::Session;
 use crate::live::Listed;
@@ -176,7 +176,7 @@ impl Session {
 
     /// Asks the feeds for what the log has for them, page by page in turn, until there is enough
     /// for one flush.
-    pub(super) async fn compose(&mut self) -> Result<(), Close> {
+    pub(super) async fn compose(&mut self) {
         self.mind_the_slow();
         for _ in 0..PAGES_MAX {
             // While the socket still has the last batch, nothing more is read from the log for it.
@@ -184,10 +184,9 @@ impl Session {
                 break;
             }
             let Some(at) = self.next_turn() else { break };
-            self.feed(at).await?;
+            self.feed(at).await;
         }
         self.subs.retain(|sub| !sub.feed.is_over());
-        Ok(())
     }
 
     fn mind_the_slow(&mut self) {
@@ -216,17 +215,16 @@ impl Session {
     }
 
     /// Takes one page of a feed.
-    async fn feed(&mut self, at: usize) -> Result<(), Close> {
+    async fn feed(&mut self, at: usize) {
         let sub = &mut self.subs[at];
         let page = sub.feed.next_page(self.frames.room(), FRAME_BYTES_MAX);
         let items = match Box::pin(page).await {
             Ok(items) => items,
+            // It is not read again in place: what was judged for this page is lost with it, and its
+            // client has a cursor behind which nothing is missing.
             Err(problem) => {
-                tracing::warn!(%problem, "a subscription could not be read on");
-                self.node.sent.failed();
-                let id = sub.id.clone();
-                self.error(Some(&id), &problem);
-                return Err(Close::new(Close::STOPPING, "the log could not be read"));
+                let sub = self.subs.remove(at);
+                return self.ended(&sub.id, &problem);
             }
         };
         self.node.sent.page(&self.workspace, &items);
@@ -239,7 +237,14 @@ impl Session {
                 push_item(&mut self.frames, sub, &item);
             }
         });
-        Ok(())
+    }
+
+    /// Tells why a subscription that could not be read on is over; the others go on.
+    pub(super) fn ended(&mut self, id: &str, problem: &Problem) {
+        tracing::warn!(%problem, "a subscription could not be read on");
+        self.node.sent.failed();
+        let error = ErrorMessage::ended(Some(id), problem);
+        self.frames.push(|w| write_error(w, &error));
     }
 }
 

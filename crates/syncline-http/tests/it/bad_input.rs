@@ -17,6 +17,39 @@ async fn unharmed(node: &Node) {
     assert_eq!(stats.get("records"), Some(&Json::from(1)));
 }
 
+/// Where a limit bites, the answer names it: the figure and the setting.
+#[tokio::test]
+async fn a_limit_that_bites_is_named() {
+    let node = Node::start().await;
+    let deep = format!("{{\"data\":{}1{}}}", "[".repeat(80), "]".repeat(80));
+    let deep = node.put(A, &[], &deep).await.problem(413, "too_large");
+    let waits = [
+        "/v1/changes?wait_ms=60001",
+        "/v1/subscriptions/ci/next?wait_ms=60001",
+        "/v1/subscriptions/ci/next?batch_ms=60001",
+    ];
+    let mut named = vec![(deep, 64, "max_document_depth")];
+    for path in waits {
+        let problem = node.get(path).await.problem(400, "bad_request");
+        assert!(path.contains(&text(&problem, "pointer")[1..]), "{path}");
+        named.push((problem, 60, "max_wait_s"));
+    }
+    for (problem, limit, setting) in named {
+        assert_eq!(problem.get("limit"), Some(&Json::from(limit)));
+        assert_eq!(text(&problem, "setting"), setting);
+    }
+    // What may be wrapped round a document does not count as its depth, and the setting holds.
+    let mut settings = syncline_engine::Settings::default();
+    settings.rules.document_depth_max = 90;
+    let node = Node::with_settings(settings).await;
+    let deep = format!("{}1{}", "[".repeat(85), "]".repeat(85));
+    let batch = format!(
+        r#"{{"mode":"atomic","proposals":[{{"context":"task/a","op":"create","body":{{"data":{{"x":{deep}}}}}}}]}}"#
+    );
+    node.post("/v1/contexts:batch", &[], &batch).await.ok();
+    assert!(node.get(A).await.ok().body.contains(&deep));
+}
+
 #[tokio::test]
 async fn json_is_read_strictly() {
     let node = Node::start().await;
@@ -32,7 +65,7 @@ async fn json_is_read_strictly() {
         ("\u{feff}{}", 400, "bad_json"),
         ("{\"title\":\"\\ud800\"}", 400, "bad_json"),
         ("{\"title\":\"a\nb\"}", 400, "bad_json"),
-        (&deep, 400, "bad_json"),
+        (&deep, 413, "too_large"),
         ("[]", 422, "invalid"),
         ("null", 422, "invalid"),
         ("\"x\"", 422, "invalid"),
@@ -286,12 +319,13 @@ async fn the_parsing_corpus_goes_through_the_door() {
         request.extend_from_slice(&bytes);
         let status = node.raw(request).await.status;
         let expected: &[u16] = match name.as_bytes()[0] {
-            b'n' => &[400],
+            // What nests too deep is not read to its end.
+            b'n' => &[400, 413],
             // RFC 8259 leaves them open; we refuse what another would drop.
             _ if name.starts_with("y_object_duplicated_key") => &[400],
             // Well-formed JSON is then no document of ours, or writes to what is not there.
             b'y' => &[412, 422],
-            _ => &[400, 412, 422],
+            _ => &[400, 412, 413, 422],
         };
         assert!(expected.contains(&status), "{name}: {status}");
         if let Ok(text) = String::from_utf8(bytes) {

@@ -355,4 +355,9 @@ async fn branches_come_in_pages() {
         }
     }
     assert_eq!(pages, [["a", "b"], ["try/1", "z"]]);
+    node.put("/v1/contexts/task/b", &[], "{}").await.ok();
+    let of_a = path.rsplit_once('?').unwrap().1;
+    node.get(&format!("/v1/contexts/task/b/branches?{of_a}"))
+        .await
+        .problem(400, "bad_request");
 }

@@ -93,6 +93,14 @@ async fn the_queue_comes_in_pages() {
         }
     }
     assert_eq!(seen, all);
+    for other in ["open=false&", "context=task/a&"] {
+        let problem = node.get(&format!("/v1/conflicts?{other}{page}")).await;
+        let problem = problem.problem(400, "bad_request");
+        assert_eq!(text(&problem, "pointer"), "/page");
+    }
+    node.get(&format!("/v1/conflicts?open=true{page}"))
+        .await
+        .ok();
     node.get("/v1/conflicts?page=x")
         .await
         .problem(400, "bad_request");

@@ -1,8 +1,11 @@
 //! Durable subscriptions and digests over HTTP and the WebSocket.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use syncline_model::ids::Seq;
 use syncline_model::json::{Json, Pointer};
+use syncline_store::{MemoryStore, ReadFault};
 
 use crate::node::{Node, json, text};
 
@@ -360,6 +363,20 @@ async fn a_digest_makes_many_changes_one_and_keeps_to_its_budget() {
     }
     assert_eq!(changes, 21);
     assert!((3..21).contains(&answers), "{answers} answers");
+    // Of so many contexts at most, by whole changes of theirs.
+    let two = node.get("/v1/changes?digest=true&limit=2").await.ok();
+    let two = two.json();
+    let contexts = two.get("digest").unwrap().as_array().unwrap();
+    let names: Vec<_> = contexts.iter().map(|c| text(c, "context")).collect();
+    assert_eq!(names, ["global/main", "task/t0"]);
+    assert_eq!(number(two.get("left_out").unwrap(), "changes"), 19);
+    assert_eq!(two.get("more"), Some(&Json::from(true)));
+    let rest = format!(
+        "/v1/changes?digest=true&limit=4&after={}",
+        text(&two, "cursor")
+    );
+    let rest = node.get(&rest).await.ok().json();
+    assert_eq!((number(&rest, "changes"), rest.get("more")), (19, None));
     // What would change nothing is refused, with its place.
     for (query, place) in [
         ("digest=true&budget_bytes=0", "/budget_bytes"),
@@ -460,4 +477,43 @@ async fn a_socket_joins_and_what_it_leaves_comes_to_another() {
     y.say(r#"{"type":"subscribe","id":"t","durable":"ci","mode":"thin"}"#)
         .await;
     assert_eq!(text(&y.hear_type("error").await, "code"), "invalid");
+}
+
+/// What cannot be read for a moment is asked for again; rot ends the subscription, and no other.
+#[tokio::test]
+async fn p9_what_cannot_be_read_ends_one_durable_subscription_alone() {
+    let store = Arc::new(MemoryStore::new());
+    let node = Node::over(&store).await;
+    define(
+        &node,
+        r#"{"name":"ci","from":"start","scope":[{"context":"task/a"}]}"#,
+    )
+    .await;
+    for n in 1..=5 {
+        write(&node, "task/a", n).await;
+    }
+    // The log begins with global/main and the definition.
+    store.set_read_fault(Some(ReadFault::Failed(Seq(5))));
+    let mut socket = node.hello().await;
+    let live = r#"{"type":"subscribe","id":"live","scope":[{"context":"task/b"}],"from":"now"}"#;
+    socket.say(live).await;
+    socket.hear_type("subscribed").await;
+    let durable = r#"{"type":"subscribe","id":"s","durable":"ci"}"#;
+    socket.say(durable).await;
+    socket.hear_type("subscribed").await;
+    for version in 1..=2 {
+        let change = socket.hear().await;
+        assert_eq!(number(change.get("change").unwrap(), "version"), version);
+    }
+    tokio::time::sleep(Duration::from_millis(250)).await;
+    store.set_read_fault(Some(ReadFault::Rot(Seq(6))));
+    let change = socket.hear().await;
+    assert_eq!(text(&change, "sub"), "s");
+    assert_eq!(number(change.get("change").unwrap(), "version"), 3);
+    assert_eq!(number(&change, "delivery"), 1);
+    let error = socket.hear().await;
+    assert_eq!((text(&error, "ref"), text(&error, "code")), ("s", "rot"));
+    assert_eq!(error.get("ended"), Some(&Json::from(true)));
+    write(&node, "task/b", 1).await;
+    assert_eq!(text(&socket.hear_type("change").await, "sub"), "live");
 }

@@ -1,8 +1,11 @@
 //! The log over HTTP: pull, long-poll, server-sent events.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use syncline_model::ids::Seq;
 use syncline_model::json::Json;
+use syncline_store::{MemoryStore, ReadFault};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
@@ -179,7 +182,8 @@ impl Stream {
                 .await
                 .unwrap()
                 .unwrap();
-            if read == 0 {
+            // The body's last chunk is empty.
+            if read == 0 || line == b"0\r\n" {
                 return None;
             }
             let line = String::from_utf8(line).unwrap();
@@ -197,6 +201,7 @@ impl Stream {
             match line.split_once(": ") {
                 Some(("event", value)) => kind = Some(value.to_owned()),
                 Some(("id", value)) => id = Some(value.to_owned()),
+                Some(("retry", value)) => assert!(value.parse::<u64>().is_ok()),
                 Some(("data", value)) => data = Some(json(value)),
                 _ if line.is_empty() => match (kind.take(), data.take()) {
                     (Some(kind), Some(data)) => return Some(Event { kind, id, data }),
@@ -334,6 +339,33 @@ async fn a_stream_that_is_reset_goes_on_with_a_snapshot() {
     }
 }
 
+/// A stream that cannot be read on says why before it ends, and when to come back.
+#[tokio::test]
+async fn a_stream_says_why_it_ends() {
+    let store = Arc::new(MemoryStore::new());
+    let node = Node::over(&store).await;
+    for n in 1..=5 {
+        write(&node, n).await;
+    }
+    store.set_read_fault(Some(ReadFault::Rot(Seq(4))));
+    let mut stream = Stream::open(&node, "/v1/changes/stream?since=start", "").await;
+    let mut last = None;
+    for _ in 0..3 {
+        last = stream.event().await.unwrap().id;
+    }
+    let error = stream.event().await.unwrap();
+    assert_eq!((error.kind.as_str(), error.id), ("error", None));
+    assert_eq!(text(&error.data, "code"), "rot");
+    assert_eq!(error.data.get("retry"), Some(&Json::from(false)));
+    assert!(text(&error.data, "hint").contains("syncline verify"));
+    assert!(stream.event().await.is_none());
+    store.set_read_fault(None);
+    let last = format!("last-event-id: {}\r\n", last.unwrap());
+    let mut stream = Stream::open(&node, "/v1/changes/stream", &last).await;
+    let next = stream.event().await.unwrap();
+    assert_eq!(next.data.get("version"), Some(&Json::from(3)));
+}
+
 #[tokio::test]
 async fn events_hold_any_text_on_one_line() {
     let node = Node::start().await;
@@ -404,10 +436,70 @@ async fn p5_the_pages_of_a_list_and_the_log_behind_their_cursor_miss_nothing() {
     let changes = changes.get("changes").unwrap().as_array().unwrap();
     let versions = changes.iter().map(|c| c.get("version").unwrap().as_u64());
     assert_eq!(versions.collect::<Vec<_>>(), [Some(2), Some(3), Some(4)]);
-    let foreign = text_of_page("{\"s\":\"address\",\"v\":\"x\",\"a\":\"task/x\",\"c\":\"x\"}");
-    node.get(&format!("/v1/contexts?page={foreign}"))
-        .await
-        .problem(400, "bad_request");
+    let foreign = text_of_page(r#"{"v":"x","a":"task/x","c":"x"}"#);
+    let (sum, _) = next.split_once('.').unwrap();
+    let problem = node.get(&format!("/v1/contexts?{sum}.{foreign}")).await;
+    let problem = problem.problem(400, "bad_request");
+    assert!(text(&problem, "detail").contains("as it was received"));
+}
+
+/// Large answers are packed for whoever asks for it, and say what they depend on; what has an ETag,
+/// small answers and streams come as they are.
+#[tokio::test]
+async fn large_answers_are_packed_for_those_who_ask() {
+    let node = Node::start().await;
+    let title = "the same again ".repeat(20);
+    for n in 0..40 {
+        let body = format!(r#"{{"title":"{title}","data":{{"n":{n}}}}}"#);
+        node.put(&format!("/v1/contexts/task/t{n}"), &[], &body)
+            .await
+            .ok();
+    }
+    let ask = |path: &'static str, coding: &'static str| {
+        let node = &node;
+        async move {
+            let headers = [("accept-encoding", coding)];
+            node.send("GET", path, &headers, "").await.ok()
+        }
+    };
+    for path in ["/v1/changes", "/v1/contexts", "/v1/changes?digest=true"] {
+        let plain = node.get(path).await.ok();
+        assert_eq!(plain.header("content-encoding"), None);
+        assert_eq!(plain.header("vary"), Some("accept-encoding"));
+        for coding in ["zstd", "gzip"] {
+            let reply = ask(path, coding).await;
+            assert_eq!(reply.header("content-encoding"), Some(coding), "{path}");
+            assert_eq!(reply.header("vary"), Some("accept-encoding"));
+            assert!(reply.packed.len() * 4 < plain.body.len());
+            if coding == "zstd" {
+                let bytes = zstd::bulk::decompress(&reply.packed, 1 << 20).unwrap();
+                let text = String::from_utf8(bytes).unwrap();
+                // The last cursor is sealed anew each time.
+                assert_eq!(text.len(), plain.body.len());
+                assert_eq!(text[..4_000], plain.body[..4_000]);
+            }
+        }
+    }
+    node.put(
+        A,
+        &[],
+        &format!(r#"{{"data":{{"t":"{}"}}}}"#, title.repeat(40)),
+    )
+    .await
+    .ok();
+    for (path, coding) in [
+        (A, "zstd"),
+        ("/v1/status", "zstd"),
+        ("/v1/changes", "zstd;q=0, br"),
+        ("/v1/changes", "gzip;q=0.5, identity"),
+    ] {
+        let plain = ask(path, coding).await;
+        assert_eq!(plain.header("content-encoding"), None, "{path} {coding}");
+        assert!(!plain.body.is_empty());
+    }
+    let wants = "accept-encoding: zstd\r\n";
+    let mut stream = Stream::open(&node, "/v1/changes/stream?since=start", wants).await;
+    assert_eq!(stream.event().await.unwrap().kind, "change");
 }
 
 fn text_of_page(json: &str) -> String {

@@ -98,6 +98,7 @@ async fn connections_are_bounded() {
         ))
         .await;
     assert_eq!(turned_away.status, 503);
+    assert_eq!(text(&turned_away.json(), "setting"), "max_connections");
     // The Unix socket has room of its own.
     let path = node.directory.path().join("node.sock");
     let mut stream = tokio::net::UnixStream::connect(path).await.unwrap();

@@ -1,8 +1,11 @@
 //! Live delivery over real sockets: filters, parts, coalescing, places in time, on all transports.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use syncline_model::ids::Seq;
 use syncline_model::json::{Json, Pointer};
+use syncline_store::{MemoryStore, ReadFault};
 
 use crate::feeds::{Stream, pull};
 use crate::node::{Node, Socket, json, text};
@@ -428,4 +431,49 @@ async fn p5_an_idle_subscription_moves_on() {
     let cursor = text(at(&beat, "/subs"), "s").to_owned();
     assert!(pull(&node, &format!("?after={cursor}")).await.0.is_empty());
     assert!(last.get("cursor").is_some());
+}
+
+/// What cannot be read ends the subscription that must read it, and no other.
+#[tokio::test]
+async fn p9_what_cannot_be_read_ends_one_subscription_alone() {
+    let store = Arc::new(MemoryStore::new());
+    let node = Node::over(&store).await;
+    for n in 1..=5 {
+        merge(&node, A, &format!(r#"{{"data":{{"n":{n}}}}}"#)).await;
+    }
+    let all = r#""scope":[{"workspace":true}],"from""#;
+    let mut socket = node.hello().await;
+    subscribe(&mut socket, "live", &format!(r#"{all}:"now""#)).await;
+    let faults = [
+        (ReadFault::Rot(Seq(4)), "rot", false),
+        (ReadFault::Failed(Seq(4)), "unavailable", true),
+    ];
+    let mut told = Json::Null;
+    for (n, (fault, code, retry)) in faults.into_iter().enumerate() {
+        store.set_read_fault(Some(fault));
+        subscribe(&mut socket, "old", &format!(r#"{all}:"start""#)).await;
+        for _ in 0..3 {
+            told = socket.hear_type("change").await;
+            assert_eq!(text(&told, "sub"), "old");
+        }
+        let error = socket.hear().await;
+        assert_eq!(
+            (text(&error, "type"), text(&error, "ref")),
+            ("error", "old")
+        );
+        assert_eq!(text(&error, "code"), code);
+        assert_eq!(error.get("ended"), Some(&Json::from(true)));
+        assert_eq!(error.get("retry"), Some(&Json::from(retry)));
+        assert_eq!(error.get("after_ms").is_some(), retry);
+        merge(&node, A, &format!(r#"{{"data":{{"more":{n}}}}}"#)).await;
+        let change = socket.hear_type("change").await;
+        assert_eq!(text(&change, "sub"), "live");
+    }
+    // Who comes back with the cursor that it holds misses nothing.
+    store.set_read_fault(None);
+    let cursor = text(told.get("change").unwrap(), "cursor");
+    let again = format!(r#"{all}:{{"cursor":"{cursor}"}}"#);
+    subscribe(&mut socket, "old", &again).await;
+    let change = socket.hear_type("change").await;
+    assert_eq!(version(change.get("change").unwrap()), 3);
 }

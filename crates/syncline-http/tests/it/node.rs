@@ -47,6 +47,18 @@ impl Node {
         Node::on(engine, |_| {}).await
     }
 
+    /// Over a store that the test keeps hold of, and reads what is not the newest record from it.
+    pub async fn over(store: &Arc<MemoryStore>) -> Node {
+        let settings = Settings {
+            recent_bytes_max: 1,
+            ..Settings::default()
+        };
+        let engine = Engine::open(store.clone(), Arc::new(SystemClock), settings)
+            .await
+            .unwrap();
+        Node::on(engine, |_| {}).await
+    }
+
     async fn of(settings: Settings, change: impl FnOnce(&mut Doors)) -> Node {
         let store = Arc::new(MemoryStore::new());
         let engine = Engine::open(store, Arc::new(SystemClock), settings)
@@ -202,6 +214,8 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: String,
+    /// As it came, where it is packed.
+    pub packed: Vec<u8>,
 }
 
 impl Reply {
@@ -282,13 +296,17 @@ pub async fn read_reply<R: tokio::io::AsyncRead + Unpin>(
         status,
         headers,
         body: String::new(),
+        packed: Vec::new(),
     };
     let length = reply
         .header("content-length")
         .and_then(|v| v.parse::<usize>().ok());
     let mut body = vec![0; length.filter(|_| !head && status != 304).unwrap_or(0)];
     reader.read_exact(&mut body).await.ok()?;
-    reply.body = String::from_utf8(body).unwrap();
+    match reply.header("content-encoding") {
+        Some(_) => reply.packed = body,
+        None => reply.body = String::from_utf8(body).unwrap(),
+    }
     Some(reply)
 }
 

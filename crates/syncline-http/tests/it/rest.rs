@@ -496,9 +496,26 @@ async fn lists_filter_sort_and_page() {
         }
     }
     assert_eq!(seen, ["T9", "T8", "T7", "T6", "T5"]);
-    node.get(&format!("/v1/contexts?sort=title{next}"))
-        .await
-        .problem(400, "bad_request");
+    // A page is one of what it was made for: elsewhere it would leave things out in silence.
+    for other in [
+        "kind=task&sort=title",
+        "kind=task",
+        "sort=-title",
+        "kind=task&sort=-title&within=project/p",
+        "kind=task&sort=-title&label=a",
+        "kind=task&sort=-title&deleted=true",
+    ] {
+        let foreign = node.get(&format!("/v1/contexts?{other}{next}")).await;
+        let problem = foreign.problem(400, "bad_request");
+        assert_eq!(text(&problem, "pointer"), "/page", "{other}");
+        assert!(text(&problem, "detail").contains("another list"), "{other}");
+    }
+    // How much is shown may change.
+    node.get(&format!(
+        "/v1/contexts?sort=-title&kind=task&fields=/title&limit=9{next}"
+    ))
+    .await
+    .ok();
     node.get("/v1/contexts?page=garbage")
         .await
         .problem(400, "bad_request");

@@ -68,7 +68,7 @@ impl LsArgs {
 /// Runs the command.
 pub async fn run(args: &LsArgs, run: &Run) -> Result {
     let client = run.client()?;
-    let mut contexts = Vec::new();
+    let (mut contexts, mut cursor) = (Vec::new(), None);
     let mut next = args.page.clone();
     loop {
         let mut query = args.query();
@@ -77,6 +77,7 @@ pub async fn run(args: &LsArgs, run: &Run) -> Result {
         query.extend(next.take().map(|page| ("page", page)));
         let page: Page = client.list(&query).await?;
         contexts.extend(page.contexts);
+        cursor = cursor.or(page.cursor);
         next = page.next;
         if next.is_none() || !args.all {
             break;
@@ -88,6 +89,9 @@ pub async fn run(args: &LsArgs, run: &Run) -> Result {
     let mut answer = Object::new();
     answer.insert("contexts", Json::from(contexts));
     answer.insert("next", next.map_or(Json::Null, Json::from));
+    if let Some(cursor) = cursor {
+        answer.insert("cursor", Json::from(cursor));
+    }
     run.output.document(&Json::Object(answer))
 }
 

@@ -46,7 +46,7 @@ pub enum SubscriptionVerb {
     /// Give one delivery back.
     Nack(NackArgs),
     /// List what was given up.
-    Dead(NameArgs),
+    Dead(DeadArgs),
     /// Deliver a dead letter once more, or all again from a place.
     Replay(ReplayArgs),
     /// Take one back, with its dead letters.
@@ -90,6 +90,17 @@ pub struct AddArgs {
 pub struct NameArgs {
     /// Its name.
     pub name: String,
+}
+
+/// List what was given up, the oldest first.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  syncline subscription dead ci")]
+pub struct DeadArgs {
+    /// The subscription's name.
+    pub name: String,
+    /// Go on from an earlier answer's `next`.
+    #[arg(long, value_name = "NEXT")]
+    pub page: Option<String>,
 }
 
 /// Take what is next in turn.
@@ -199,7 +210,10 @@ pub async fn run(args: &SubscriptionArgs, run: &Run) -> Result {
             let nacked = client.nack(&args.name, &nack_of(args)).await?;
             said(run, &nacked, "given back", "nacked")
         }
-        SubscriptionVerb::Dead(args) => dead(run, &client.dead_letters(&args.name, None).await?),
+        SubscriptionVerb::Dead(args) => {
+            let page = args.page.as_deref();
+            dead(run, &client.dead_letters(&args.name, page).await?)
+        }
         SubscriptionVerb::Replay(args) => replay(args, run).await,
         SubscriptionVerb::Rm(args) => {
             let write = args.note.to_write()?;
@@ -414,6 +428,10 @@ fn dead(run: &Run, answer: &Json) -> Result {
         let cursor = show::text(letter, "cursor");
         run.output
             .line(Line::new().styled(Style::Dim, format!("  {cursor}")))?;
+    }
+    if let Some(next) = answer.get("next").and_then(Json::as_str) {
+        run.output
+            .say(Line::new().styled(Style::Dim, format!("there are more: --page {next}")));
     }
     Ok(())
 }

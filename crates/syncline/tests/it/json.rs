@@ -2,6 +2,7 @@
 
 use clap::CommandFactory as _;
 use syncline::args::Cli;
+use syncline_model::json::Json;
 
 use crate::node::{Node, parse};
 
@@ -136,4 +137,32 @@ fn the_tree_is_whole() {
             "{name} has no example"
         );
     }
+}
+
+/// What comes in pages says how to go on, and from where the log goes on behind them.
+#[test]
+fn what_comes_in_pages_says_how_to_go_on() {
+    let node = Node::start();
+    for name in ["a", "b", "c"] {
+        node.ok(&["put", &format!("task/{name}")]);
+        node.ok(&["subscription", "add", name]);
+    }
+    let json = |arguments: &[&str]| parse(&node.ok(&[arguments, &["--json"]].concat()));
+    let text = |json: &Json, name: &str| json.get(name).and_then(Json::as_str).map(str::to_owned);
+    let count = |json: &Json, name: &str| json.get(name).unwrap().as_array().unwrap().len();
+    let first = json(&["ls", "--kind", "task", "--limit", "2"]);
+    let (next, cursor) = (text(&first, "next").unwrap(), text(&first, "cursor"));
+    assert_eq!(count(&first, "contexts"), 2);
+    assert!(cursor.is_some());
+    let last = json(&["ls", "--kind", "task", "--page", &next]);
+    assert_eq!(count(&last, "contexts"), 1);
+    assert_eq!((text(&last, "next"), text(&last, "cursor")), (None, cursor));
+    assert!(text(&json(&["ls", "--all"]), "cursor").is_some());
+    // A page of one list is none of another.
+    let other = node.run(&["ls", "--kind", "note", "--page", &next]);
+    assert_eq!(other.code, 2, "{}", other.err);
+    let log = json(&["log", "task/a", "--limit", "1"]);
+    assert_eq!((count(&log, "versions"), text(&log, "next")), (1, None));
+    assert_eq!(count(&json(&["subscription", "ls"]), "subscriptions"), 3);
+    assert_eq!(count(&json(&["subscription", "dead", "a"]), "dead"), 0);
 }

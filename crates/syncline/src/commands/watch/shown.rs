@@ -19,7 +19,7 @@ pub(super) fn event(run: &Run, args: &WatchArgs, event: Event) -> Result<u64> {
     match event {
         Event::Message { message, json } => return show_message(run, args, &message, &json),
         Event::Connected { .. } => {}
-        Event::Disconnected { problem, retry } => {
+        Event::Disconnected { problem, retry } | Event::Interrupted { problem, retry, .. } => {
             let wait = format!("{:.1} s", retry.as_secs_f32());
             note(run, &format!("-- {problem}; trying again in {wait} --"));
         }
