@@ -14,9 +14,14 @@ use crate::run::{Result, Step, exists, root};
 /// Where the documentation says that a node listens.
 const SHOWN: &str = "127.0.0.1:7420";
 
-/// Runs README's and docs' commands.
+/// Builds the binary, and runs README's and docs' commands.
 pub fn run() -> Result {
     Step::cargo(&["build", "--quiet", "-p", "syncline"]).run()?;
+    run_built()
+}
+
+/// Runs them with the binary that is there.
+pub fn run_built() -> Result {
     for program in ["curl", "timeout"] {
         if !exists(program) {
             return Err(format!(

@@ -87,8 +87,13 @@ const WHEELS: [&str; 2] = ["standardwebhooks==1.1.0", "cloudevents==2.2.0"];
 /// Makes ready for `test`.
 pub fn for_tests() {
     install(FOR_TESTS);
-    CORPORA.iter().for_each(fetch);
-    fetch_wheels();
+    // Registries let one wait: each folder is fetched beside the others.
+    std::thread::scope(|scope| {
+        scope.spawn(fetch_wheels);
+        for corpora in CORPORA.chunk_by(|one, next| one.folder == next.folder) {
+            scope.spawn(|| corpora.iter().for_each(fetch));
+        }
+    });
 }
 
 /// Makes ready for `check`.

@@ -302,15 +302,26 @@ pub(crate) fn version_of(
     conn: &Connection,
     ws: i64,
     context: (i64, &Address),
-    (version, seq): (Version, Seq),
+    place: (Version, Seq),
 ) -> Result<VersionRow, StoreError> {
+    let (row, header) = version_alone(conn, ws, context, place)?;
+    check_link(conn, ws, &header)?;
+    Ok(row)
+}
+
+/// Does so without the record before, which alone shows that a time did not rot: for whoever walks
+/// along the whole log, and so checks each record by the one before it anyway.
+pub(crate) fn version_alone(
+    conn: &Connection,
+    ws: i64,
+    context: (i64, &Address),
+    (version, seq): (Version, Seq),
+) -> Result<(VersionRow, RecordHeader), StoreError> {
     let sql = format!("SELECT {} FROM log WHERE pos = ?1", rows::VERSION);
     let found = first(conn, &sql, [pos(ws, seq)], |row| {
         rows::version(row, context, (version, seq))
     })?;
-    let (row, header) = found.ok_or(RotError::Chain(seq))?;
-    check_link(conn, ws, &header)?;
-    Ok(row)
+    Ok(found.ok_or(RotError::Chain(seq))?)
 }
 
 pub(crate) fn versions(

@@ -73,9 +73,11 @@ impl SqliteStore {
             drop(keep);
         })?;
         let threads = Mutex::new(vec![write, move_log]);
+        // On the caller's thread nothing can be heard before the commit.
+        let write_here = options.write_here && !options.faults.answer_before_commit;
         Ok(SqliteStore {
             jobs,
-            writer: options.write_here.then_some(writer),
+            writer: write_here.then_some(writer),
             readers,
             shared,
             lock,

@@ -100,12 +100,10 @@ impl Sum {
             true => u32::from_be_bytes,
             false => u32::from_le_bytes,
         };
-        for pair in bytes.chunks_exact(8) {
-            let (first, second) = pair.split_at(4);
-            let first = read(first.try_into().expect("it has four bytes"));
-            let second = read(second.try_into().expect("it has four bytes"));
-            even = even.wrapping_add(first).wrapping_add(odd);
-            odd = odd.wrapping_add(second).wrapping_add(even);
+        let (pairs, _) = bytes.as_chunks();
+        for &[a, b, c, d, e, f, g, h] in pairs {
+            even = even.wrapping_add(read([a, b, c, d])).wrapping_add(odd);
+            odd = odd.wrapping_add(read([e, f, g, h])).wrapping_add(even);
         }
         self.words = [even, odd];
     }

@@ -248,7 +248,9 @@ fn free_port() -> u16 {
     let start = u16::try_from(std::process::id() % 14_000).expect("below 14,000");
     loop {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = 16_000 + start.wrapping_add(step.wrapping_mul(7)) % 14_000;
+        // The step shares no factor with the range, or it would soon come by a port again whose
+        // node is only down for a moment.
+        let port = 16_000 + start.wrapping_add(step.wrapping_mul(11)) % 14_000;
         if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
             return port;
         }

@@ -5,7 +5,7 @@ use syncline_model::conflict::Conflict;
 use syncline_model::document::Document;
 use syncline_model::ids::{Address, BranchName, Seq, Version};
 use syncline_model::record::RotError;
-use syncline_store::{HeadBody, HeadRow, StoreError, WorkspaceRow, read_body, replay};
+use syncline_store::{HeadBody, HeadRow, StoreError, VersionRow, WorkspaceRow, read_body, replay};
 
 use super::{Findings, Workspaces};
 use crate::errors::{reading, rot};
@@ -37,12 +37,14 @@ pub(super) fn chunk(
         last = Some(ctx);
         // A workspace that was made after the walk began is left for the next.
         if let Some(row) = workspaces.get(&ws) {
+            let walked = row.last;
             // As the log is now: the context may have been written since the walk began.
             let ws = read::workspace(conn, &row.id)?;
             findings.0.contexts += u64::from(main);
             Check {
                 conn,
                 ws: &ws,
+                walked,
                 ctx,
                 name: String::new(),
                 findings,
@@ -59,6 +61,8 @@ type Part<C> = fn(&mut C, &HeadRow) -> Result<(), StoreError>;
 struct Check<'a> {
     conn: &'a Connection,
     ws: &'a (i64, WorkspaceRow),
+    /// Where the walk along the log ended: up to here each record was checked by the one before.
+    walked: Seq,
     ctx: i64,
     name: String,
     findings: &'a mut Findings,
@@ -172,10 +176,17 @@ impl Check<'_> {
         Ok(())
     }
 
+    fn row(&self, head: &HeadRow, place: (Version, Seq)) -> Result<VersionRow, StoreError> {
+        let context = (self.ctx, &head.address);
+        if place.1 > self.walked {
+            return read::version_of(self.conn, self.ws.0, context, place);
+        }
+        read::version_alone(self.conn, self.ws.0, context, place).map(|(row, _)| row)
+    }
+
     /// Checks one version's record against the head; says whether it was thinned.
     fn version(&mut self, head: &HeadRow, (version, seq): (Version, Seq)) -> bool {
-        let context = (self.ctx, &head.address);
-        let row = match read::version_of(self.conn, self.ws.0, context, (version, seq)) {
+        let row = match self.row(head, (version, seq)) {
             Ok(row) => row,
             Err(StoreError::Rot(RotError::Chain(_))) => {
                 self.failed(&format!("version {version} has no record {seq}"));

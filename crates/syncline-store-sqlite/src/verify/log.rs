@@ -5,16 +5,17 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use syncline_model::change::{Change, Effect};
 use syncline_model::document::Document;
-use syncline_model::ids::Seq;
+use syncline_model::ids::{Address, Seq, Version};
 use syncline_model::json::Json;
 use syncline_model::record::{RecordHash, RecordHeader, RotError, StoredRecord, unpack_json};
 use syncline_model::time::Timestamp;
-use syncline_store::{StoreError, WorkspaceRow};
+use syncline_store::{StoreError, VersionRow, WorkspaceRow};
 
 use super::Findings;
 use super::conflicts::Told;
 use crate::errors::reading;
 use crate::frames;
+use crate::history::History;
 use crate::read;
 use crate::rows::{array, blob, line_name, pos, seq_of};
 
@@ -198,13 +199,28 @@ impl Walk {
             .ok()
     }
 
+    /// Reads a version's row. Where it is that of another record it says something else, and where
+    /// it is that of this one its link was checked just now.
+    fn version(
+        &self,
+        conn: &Connection,
+        context: (i64, &Address),
+        version: Version,
+    ) -> Result<Option<VersionRow>, StoreError> {
+        let Some(seq) = History::of(conn, context.0)?.seq(version)? else {
+            return Ok(None);
+        };
+        let (row, _) = read::version_alone(conn, self.ws, context, (version, seq))?;
+        Ok(Some(row))
+    }
+
     /// Checks that the version and the change id of a record say the same.
     fn against(&self, conn: &Connection, change: &Change) -> Result<Vec<String>, StoreError> {
         let mut problems = Vec::new();
         let line = change.line();
         let ctx = read::context(conn, self.ws, &line)?;
         let version = match ctx {
-            Some(ctx) => read::version(conn, self.ws, (ctx, &line), change.version),
+            Some(ctx) => self.version(conn, (ctx, &line), change.version),
             None => Ok(None),
         };
         let name = format!("{} v{}", line_name(&line), change.version);

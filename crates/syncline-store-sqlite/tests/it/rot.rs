@@ -97,6 +97,13 @@ async fn p1_rot_in_the_log_is_named() {
         &[no_chain, no_commitment],
     )
     .await;
+    // A time is in the header alone, and the record before alone vouches for it; the first one's
+    // is the beginning of the log.
+    for seq in [1, 17, 70] {
+        let which = format!("pos & 0xFFFFFFFF = {seq}");
+        let no_chain = format!("workspace alpha: record {seq} does not follow from the one before");
+        check_rot(&flip("log", "header", 70, &which), &[&no_chain]).await;
+    }
     check_rot(
         &format!("UPDATE log SET body = x'07' WHERE {RECORD_17}"),
         &["record 17: stored bytes"],

@@ -13,13 +13,21 @@ mod p5;
 mod p9;
 mod webhooks;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// Harnesses that load the machine run one at a time: side by side on two cores they would
-/// measure each other.
-fn alone() -> MutexGuard<'static, ()> {
-    static ONE: Mutex<()> = Mutex::new(());
-    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// Harnesses that measure a rate or a memory, or how soon something is noticed, run with no other
+/// beside them: side by side they would measure each other.
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Harnesses that hold what they hear against what they sent run side by side, each with nodes and
+/// disks of its own: load changes when things happen, which is theirs to choose at random, and not
+/// what is right.
+fn side_by_side() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs a harness on a runtime of its own.

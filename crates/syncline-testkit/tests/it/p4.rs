@@ -3,16 +3,16 @@
 use syncline_testkit::Fault;
 use syncline_testkit::prove::{Plan, p4};
 
-use crate::{alone, run};
+use crate::{run, side_by_side};
 
 #[test]
 fn p4_concurrent_writes_lose_nothing() {
-    let _alone = alone();
+    let _beside = side_by_side();
     run(p4::run(Plan::runs(2))).assert_kept();
 }
 
 #[test]
 fn p4_harness_catches_ignore_base() {
-    let _alone = alone();
+    let _beside = side_by_side();
     run(p4::run(Plan::runs(2).with(Fault::IgnoreBase))).assert_caught();
 }

@@ -3,23 +3,23 @@
 use syncline_testkit::Fault;
 use syncline_testkit::prove::{Plan, p5, p5_durable, p5_sim};
 
-use crate::{alone, run};
+use crate::{run, side_by_side};
 
 #[test]
 fn p5_subscribers_that_come_and_go_miss_nothing() {
-    let _alone = alone();
+    let _beside = side_by_side();
     run(p5::run(Plan::runs(5))).assert_kept();
 }
 
 #[test]
 fn p5_harness_catches_drop_event() {
-    let _alone = alone();
+    let _beside = side_by_side();
     run(p5::run(Plan::runs(5).with(Fault::DropEvent))).assert_caught();
 }
 
 #[test]
 fn p5_harness_catches_live_before_listen() {
-    let _alone = alone();
+    let _beside = side_by_side();
     run(p5::run(Plan::runs(8).with(Fault::LiveBeforeListen))).assert_caught();
 }
 
@@ -55,12 +55,12 @@ fn p5_seeds_that_found_something_stay_good() {
 
 #[test]
 fn p5_consumers_of_a_killed_node_get_everything_at_least_once() {
-    let _alone = alone();
+    let _beside = side_by_side();
     run(p5_durable::run(Plan::runs(2))).assert_kept();
 }
 
 #[test]
 fn p5_durable_harness_catches_drop_event() {
-    let _alone = alone();
+    let _beside = side_by_side();
     run(p5_durable::run(Plan::runs(3).with(Fault::DropEvent))).assert_caught();
 }

@@ -13,17 +13,17 @@ use syncline_testkit::prove::{Plan, webhooks};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
 
-use crate::{alone, run};
+use crate::{run, side_by_side};
 
 #[test]
 fn webhooks_survive_kills_in_the_middle_of_attempts() {
-    let _alone = alone();
+    let _beside = side_by_side();
     run(webhooks::run(Plan::runs(1))).assert_kept();
 }
 
 #[test]
 fn webhooks_harness_catches_drop_event() {
-    let _alone = alone();
+    let _beside = side_by_side();
     run(webhooks::run(Plan::runs(1).with(Fault::DropEvent))).assert_caught();
 }
 
@@ -96,7 +96,7 @@ fn the_receiver_in_python_verifies_and_parses() {
     let Some(libraries) = libraries("python", "the libraries for Python") else {
         return;
     };
-    let _alone = alone();
+    let _beside = side_by_side();
     let program = program("python");
     run(received(
         "python3",
@@ -110,7 +110,7 @@ fn the_receiver_in_node_verifies_and_parses() {
     let Some(libraries) = libraries("node_modules", "the libraries for Node") else {
         return;
     };
-    let _alone = alone();
+    let _beside = side_by_side();
     let program = program("js");
     run(received(
         "node",
