@@ -16,7 +16,7 @@ use crate::heads::Cached;
 use crate::load::{change_at, store_problem};
 
 /// Bounds how many changes are asked who set what; an older one counts as the head's.
-const TOUCHES_MAX: usize = 256;
+pub(crate) const TOUCHES_MAX: usize = 1_024;
 /// Bounds the conflicts of a context that a rollback may open again.
 const CONFLICTS_MAX: usize = 1_000;
 /// Bounds the kinds whose rules are kept compiled.

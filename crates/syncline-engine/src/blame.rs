@@ -1,10 +1,12 @@
 //! Who set a field, and what it stood against.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use syncline_api::{Code, Problem};
 use syncline_merge::KeyedPath;
 use syncline_model::change::{Change, Effect};
+use syncline_model::conflict::ConflictId;
 use syncline_model::ids::{Address, Seq, Version};
 use syncline_model::json::{Json, Pointer};
 use syncline_rules::{Principal, Subject, visible};
@@ -56,6 +58,7 @@ impl Workspace {
             value,
             rule: None,
             beat: Vec::new(),
+            reopened: HashSet::new(),
         };
         let set = |change: &Change| {
             contest.hear(change);
@@ -130,12 +133,20 @@ struct Contested<'a> {
     value: Option<&'a Json>,
     rule: Option<String>,
     beat: Vec<Json>,
+    /// The conflicts that wait again: what settled them counts no more.
+    reopened: HashSet<ConflictId>,
 }
 
 impl Contested<'_> {
     /// Hears of one change: what it beat itself, or what it wanted and did not get.
     fn hear(&mut self, change: &Change) {
         for conflict in &change.conflicts {
+            if conflict.reopened == Some(change.version) {
+                self.reopened.insert(conflict.id);
+            }
+            if self.reopened.contains(&conflict.id) {
+                continue;
+            }
             if conflict.settled_by == Some(change.id) && self.is_at(&conflict.path) {
                 self.lost(SETTLED, [&conflict.ours, &conflict.theirs]);
                 // The head's side is what was chosen by now.

@@ -6,20 +6,30 @@
 //! since that point, and the next merge carries it over instead of bringing back what it replaced.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use syncline_api::{Code, Problem};
-use syncline_merge::{KeyedPath, MergeLimits, MergeRules, Side, Sides, merge};
+use syncline_merge::KeyedPath;
 use syncline_model::change::Receipt;
 use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::BranchName;
 use syncline_model::json::{Json, JsonWriter, Object, Pointer};
 use syncline_model::proposal::{Base, LineVersion, Operation, Proposal};
-use syncline_rules::Principal;
+use syncline_model::time::Hlc;
+use syncline_rules::{
+    ANCESTORS_MAX, Decision, LINE_MOVED, Need, Now, Principal, Touch, View, decide,
+};
 
+use crate::asked::TOUCHES_MAX;
+use crate::deciding::NEEDS_MAX;
 use crate::lines::{own, parsed};
+use crate::load::store_problem;
 use crate::reads::When;
 use crate::workspace::Workspace;
+
+/// How often a merge is prepared anew where others merge into the same line.
+const TRIES_MAX: u32 = 100;
 
 /// What merging a line would come to, or came to.
 #[derive(Clone, Debug)]
@@ -62,9 +72,41 @@ impl Workspace {
             let detail = format!("{from_name} is not merged into itself");
             return Err(Problem::new(Code::Invalid, detail).at(Pointer::from_static("/into")));
         }
+        if proposal.base.is_some() {
+            let detail = "a merge of lines has no base of the caller's: it starts from what they have in common";
+            return Err(Problem::new(Code::Invalid, detail).at(Pointer::from_static("/base")));
+        }
+        if proposal.context.is_built_in() {
+            let detail = "kinds that begin with syncline_ are the node's own";
+            return Err(Problem::new(Code::Invalid, detail));
+        }
+        for again in 0..TRIES_MAX {
+            let prepared = self.prepared(principal, &proposal, from).await?;
+            if dry_run {
+                return self.tried(principal, prepared).await;
+            }
+            match self.submit(principal, prepared).await {
+                Err(problem) if problem.detail == LINE_MOVED => {
+                    // The other merge is seen once it is durable.
+                    tokio::time::sleep(Duration::from_millis(1 << again.min(6))).await;
+                }
+                answer => return answer.map(BranchMerge::Done),
+            }
+        }
+        let detail = format!("others merge into this line all the time; {TRIES_MAX} tries met one");
+        Err(Problem::new(Code::Unavailable, detail).hint("try again"))
+    }
+
+    /// Says what a merge starts from and what it wants, as the lines are now.
+    async fn prepared(
+        &self,
+        principal: &Principal,
+        proposal: &Proposal,
+        from: Option<&BranchName>,
+    ) -> Result<Proposal, Problem> {
+        let mut proposal = proposal.clone();
         let context = proposal.context.clone();
-        let line = context.line(from);
-        let source = self.get(principal, &line, When::Head).await?;
+        let source = self.get(principal, &context.line(from), When::Head).await?;
         let target = self.get(principal, &proposal.line(), When::Head).await?;
         let rules = self.declared_for(&context).await?.merge;
         let ends = [(from, &source), (proposal.branch.as_ref(), &target)];
@@ -77,24 +119,86 @@ impl Workspace {
             true => source.document.clone(),
             false => unsettled(common.document, &source),
         };
-        if dry_run {
-            return Ok(tried((&base, &source, &target), &rules));
-        }
         let mut w = JsonWriter::new();
         w.begin_object();
-        w.field_str("from_branch", from_name);
+        w.field_str("from_branch", from.map_or("main", BranchName::as_str));
         w.field_u64("version", source.version.0);
         w.end_object();
         proposal.body = parsed(w);
-        let [merged, _] = ends;
         proposal.base = Some(Base::Version(target.version));
+        let [merged, _] = ends;
         let own = own(&mut proposal);
         own.shown = Some(Arc::new(base));
         own.wanted = Some(Arc::new(source.document.clone()));
-        own.merges = Some(merged).filter(|_| !common.nothing_new);
-        self.submit(principal, proposal)
-            .await
-            .map(BranchMerge::Done)
+        if !common.nothing_new {
+            own.merges = Some(merged);
+            // What the other line merged already it was asked about already.
+            let waits = source.conflicts.iter();
+            own.waits = waits.filter(|c| c.opened > common.seen).cloned().collect();
+        }
+        Ok(proposal)
+    }
+
+    /// Decides a merge as it would be decided now, and does nothing.
+    async fn tried(
+        &self,
+        principal: &Principal,
+        proposal: Proposal,
+    ) -> Result<BranchMerge, Problem> {
+        let target = self.get(principal, &proposal.line(), When::Head).await?;
+        let steps = match self.decided(&proposal).await? {
+            Decision::Refused(refusal) => return Err(refusal.problem),
+            Decision::Commit(steps) => steps,
+            Decision::Unchanged { .. } | Decision::Needs(_) => Vec::new(),
+        };
+        let own = steps.last();
+        let kept_both = own.is_some_and(|step| step.change.branch != proposal.branch);
+        let opened = own.into_iter().flat_map(|step| step.change.opened());
+        let clashes: Vec<_> = opened.map(|conflict| conflict.path.to_string()).collect();
+        let head = own.filter(|_| !kept_both).map(|step| &step.head);
+        let head = head.unwrap_or(&*target);
+        Ok(BranchMerge::Tried {
+            clean: clashes.is_empty() && !kept_both,
+            clashes,
+            document: (!head.deleted).then(|| head.document.to_json()),
+        })
+    }
+
+    /// Decides a proposal on what is acknowledged.
+    async fn decided(&self, proposal: &Proposal) -> Result<Decision, Problem> {
+        let shared = &self.shared;
+        let at = shared.clock.now();
+        let now = Now {
+            committed_at: at,
+            hlc: Hlc::at(at),
+        };
+        let mut view = View::new();
+        for _ in 0..NEEDS_MAX {
+            match decide(&view, proposal, &shared.settings.rules, now) {
+                Decision::Needs(Need::Head(address)) => {
+                    let head = self.head_if_any(&address).await?;
+                    view.put_head(address, head);
+                }
+                Decision::Needs(Need::Touches(line, after)) => {
+                    let changes = self.changes_of(&line, None, TOUCHES_MAX).await?;
+                    let later = changes.iter().map(|entry| Touch::of(&entry.change));
+                    let touches = later.take_while(|touch| touch.version > after).collect();
+                    view.put_touches(line, after, touches);
+                }
+                Decision::Needs(Need::Kind(kind)) => {
+                    let rules = self.declared_for_kind(&kind).await?;
+                    view.put_kind(kind, Arc::new(rules));
+                }
+                Decision::Needs(Need::Height(address)) => {
+                    let store = &shared.store;
+                    let levels = store.height(&shared.id, &address, ANCESTORS_MAX).await;
+                    view.put_height(address, levels.map_err(store_problem)?);
+                }
+                decision => return Ok(decision),
+            }
+        }
+        let detail = "a decision kept asking for more";
+        Err(Problem::new(Code::Internal, detail))
     }
 }
 
@@ -116,28 +220,5 @@ fn unsettled(base: Document, source: &Head) -> Document {
     match json {
         Json::Object(object) => Document::from_stored(object),
         _ => base,
-    }
-}
-
-fn tried((base, source, target): (&Document, &Head, &Head), rules: &MergeRules) -> BranchMerge {
-    let (base, ours, theirs) = (
-        base.to_json(),
-        source.document.to_json(),
-        target.document.to_json(),
-    );
-    let sides = Sides {
-        base: Some(&base),
-        ours: Some(&ours),
-        theirs: Some(&theirs),
-        earlier: Side::Theirs,
-    };
-    let merged = merge(sides, rules, &MergeLimits::default());
-    BranchMerge::Tried {
-        clean: merged.is_clean(),
-        clashes: merged
-            .clashes()
-            .map(|clash| clash.keyed.to_string())
-            .collect(),
-        document: merged.value.clone(),
     }
 }

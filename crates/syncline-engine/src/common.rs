@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use syncline_api::Problem;
+use syncline_api::{Code, Problem};
 use syncline_merge::{Choice, MergeLimits, MergeRules, Side, Sides, merge};
 use syncline_model::change::{Change, ChangeType};
 use syncline_model::document::Document;
@@ -22,10 +22,8 @@ const PAGE_MIN: usize = 8;
 const PAGE_MAX: usize = 256;
 /// Bounds how far back it is looked, in versions of all lines.
 const LOOK_BACK_MAX: usize = 100_000;
-/// Bounds the points that are merged to one; of more the newest are.
-const POINTS_MAX: usize = 8;
-/// Bounds how often the points of points are looked for.
-const DEPTH_MAX: usize = 4;
+/// Bounds the points that are merged to one, those of points too.
+const POINTS_MAX: usize = 512;
 
 /// What two lines have in common.
 pub(crate) struct Common {
@@ -33,6 +31,8 @@ pub(crate) struct Common {
     pub document: Document,
     /// All of the first is in the second already.
     pub nothing_new: bool,
+    /// The version of the first that the second has in it; 0 where that is not known.
+    pub seen: Version,
 }
 
 /// The lines of one context, as far as they were read.
@@ -41,6 +41,7 @@ struct Lines<'a> {
     context: &'a Address,
     read: BTreeMap<String, Line>,
     looked_at: usize,
+    points: usize,
 }
 
 /// Versions of a line.
@@ -67,6 +68,7 @@ impl Workspace {
             context,
             read: BTreeMap::new(),
             looked_at: 0,
+            points: 0,
         };
         let points = lines.points(&ends[..1], &ends[1]).await?;
         let nothing_new = match points.as_slice() {
@@ -79,10 +81,13 @@ impl Workspace {
             }
             _ => false,
         };
-        let document = lines.shared(principal, points, rules, 0).await?;
+        let of_line = points.iter().filter(|at| at.branch == ends[0].branch);
+        let seen = of_line.map(|at| at.version).max().unwrap_or(Version::ZERO);
+        let document = lines.shared(principal, points, rules).await?;
         Ok(Common {
             document,
             nothing_new,
+            seen,
         })
     }
 }
@@ -103,8 +108,14 @@ impl Lines<'_> {
 
     /// Says what a version came of; what was thinned comes of the next older one that is kept.
     async fn origin(&mut self, at: &LineVersion) -> Result<Option<Origin>, Problem> {
-        if at.version == Version::ZERO || self.looked_at >= LOOK_BACK_MAX {
+        if at.version == Version::ZERO {
             return Ok(None);
+        }
+        // A merge from less than all that is shared would count twice what it left out.
+        if self.looked_at >= LOOK_BACK_MAX {
+            let detail =
+                format!("the lines have nothing in common within {LOOK_BACK_MAX} versions");
+            return Err(Problem::new(Code::TooLarge, detail));
         }
         let name = at.name().to_owned();
         let line = self.read.entry(name).or_default();
@@ -140,19 +151,24 @@ impl Lines<'_> {
         principal: &Principal,
         points: Vec<LineVersion>,
         rules: &MergeRules,
-        depth: usize,
     ) -> Result<Document, Problem> {
         let mut merged: Vec<LineVersion> = Vec::new();
         // A creation that met another one was kept on a branch: both came from nothing.
         let mut document = Document::empty();
-        let most = if depth < DEPTH_MAX { POINTS_MAX } else { 1 };
-        for point in points.into_iter().take(most) {
+        self.points += points.len();
+        if self.points > POINTS_MAX {
+            let detail =
+                format!("what the lines have in common is more than {POINTS_MAX} versions");
+            return Err(Problem::new(Code::TooLarge, detail)
+                .hint("merge one of the lines that went into both first"));
+        }
+        for point in points {
             let then = self.document(principal, &point).await?;
             document = match merged.is_empty() {
                 true => then,
                 false => {
                     let below = self.points(&merged, &point).await?;
-                    let base = Box::pin(self.shared(principal, below, rules, depth + 1)).await?;
+                    let base = Box::pin(self.shared(principal, below, rules)).await?;
                     merge_points(&base, &document, &then, rules)
                 }
             };

@@ -19,7 +19,7 @@ use crate::outcome::{Settled, reused};
 use crate::reads::LOAD_AT_ONCE;
 
 /// A decision names its head, its base, and its ancestors; each is loaded at most once.
-const NEEDS_MAX: usize = 80;
+pub(crate) const NEEDS_MAX: usize = 80;
 /// Bounds what is looked up at once for jobs that wait.
 const LOOK_UP_MAX: usize = 1_024;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use syncline_api::{Code, Problem};
 use syncline_model::change::Receipt;
-use syncline_model::conflict::{Conflict, ConflictId};
+use syncline_model::conflict::{Conflict, ConflictId, Strategy};
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, Kind, Name, Version};
 use syncline_model::json::{Json, JsonWriter, Object, Pointer};
@@ -77,6 +77,8 @@ impl Workspace {
         proposal.operation = Operation::Replace;
         proposal.create = true;
         proposal.own = Some(Box::new(Own::default()));
+        // Nothing waits here: no door settles what the node's own kinds hold.
+        proposal.strategy = Name::parse(Strategy::UserChoice.as_str()).ok();
         let there = self.head_if_any(&proposal.context).await?;
         if there.is_some_and(|head| !head.deleted) {
             overwrite_if_unsaid(&mut proposal);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use syncline_api::{Code, Problem};
-use syncline_model::change::{Change, Receipt};
+use syncline_model::change::{Change, ChangeType, Receipt};
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, BranchName, Kind, Version};
 use syncline_model::json::{Json, JsonWriter, Limits, Object};
@@ -72,10 +72,11 @@ impl Workspace {
         Ok((branches, None))
     }
 
-    /// Returns the version of `main` that a branch began as.
+    /// Returns the version of `main` that a branch began as, the last time that it did.
     async fn forked_from(&self, line: &Address) -> Result<Option<Version>, Problem> {
-        let first = self.changes_of(line, Some(Version(2)), 1).await?;
-        Ok(first.first().and_then(|entry| entry.change.base))
+        let begins = |change: &Change| change.kind == ChangeType::Create;
+        let began = self.find_back(line, Version(1), begins).await?;
+        Ok(began.and_then(|entry| entry.change.base))
     }
 
     /// Returns changes of a line below a version, newest first.
@@ -132,6 +133,10 @@ impl Workspace {
         if let Some(from) = from {
             sent.insert("from", Json::from(from.0));
         }
+        if proposal.context.is_built_in() {
+            let detail = "kinds that begin with syncline_ are the node's own";
+            return Err(Problem::new(Code::Invalid, detail));
+        }
         let sent = Json::Object(sent);
         if let Some(receipt) = self
             .heard_before(&mut proposal, Operation::Create, sent)
@@ -163,7 +168,12 @@ impl Workspace {
     /// Returns what is declared for a context's kind, and for the workspace.
     pub(crate) async fn declared_for(&self, context: &Address) -> Result<KindRules, Problem> {
         let kind = Kind::parse(context.kind()).expect("an address has a kind");
-        let kind = self.head_if_any(&schema_address(&kind)).await?;
+        self.declared_for_kind(&kind).await
+    }
+
+    /// Returns what is declared for a kind, and for the workspace.
+    pub(crate) async fn declared_for_kind(&self, kind: &Kind) -> Result<KindRules, Problem> {
+        let kind = self.head_if_any(&schema_address(kind)).await?;
         let workspace = self.head_if_any(&rules_address()).await?;
         let live = |head: &Option<Arc<Head>>| head.clone().filter(|head| !head.deleted);
         Ok(declared_in(
@@ -205,9 +215,14 @@ impl Workspace {
             return Err(Problem::new(Code::NotFound, detail));
         };
         let version = entry.change.version;
-        if version <= Version(1) {
-            let detail = "the first version has none before it; delete the context instead";
-            return Err(Problem::new(Code::Invalid, detail));
+        // What lies before is of an earlier life, which was ended on purpose.
+        let begins = matches!(entry.change.kind, ChangeType::Create | ChangeType::Restore);
+        if begins || version <= Version(1) {
+            let detail = format!(
+                "version {version} brought {} to life: there is nothing before it to go back to",
+                named(&line)
+            );
+            return Err(Problem::new(Code::Invalid, detail).hint("delete it instead"));
         }
         let mut w = JsonWriter::new();
         w.begin_object();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::conflict::Conflict;
 use crate::document::Document;
 use crate::etag::{Etag, EtagError};
 use crate::ids::{Address, BranchName, ChangeId, Name, PrincipalId, Version};
@@ -260,6 +261,8 @@ pub struct Own {
     pub wanted: Option<Arc<Document>>,
     /// The line that is merged.
     pub merges: Option<LineVersion>,
+    /// What waits in the line that is merged.
+    pub waits: Vec<Conflict>,
     /// The change that is undone.
     pub undoes: Option<ChangeId>,
 }

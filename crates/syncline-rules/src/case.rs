@@ -14,13 +14,14 @@ use syncline_model::json::{Json, Pointer};
 use syncline_model::proposal::{Base, Operation, Proposal};
 
 use crate::Rules;
-use crate::conditions::{Seen, check_operation, with_sides};
+use crate::authors::Authors;
+use crate::conditions::{Seen, check_operation, named, with_sides};
 use crate::decide::{Now, Step, Stop, rollback_version};
 use crate::document::propose;
 use crate::hierarchy::ANCESTORS_MAX;
 use crate::kinds::KindRules;
-use crate::merging::{Meeting, Met, strategy_of, with_ours};
-use crate::view::{BaseState, Need, Touch, View};
+use crate::merging::{Meeting, Met, strategy_of, value_at, with_ours};
+use crate::view::{BaseState, Need, View};
 
 /// What a proposal wants to become of its line.
 pub struct Wanted {
@@ -66,6 +67,9 @@ impl Wanted {
         }
     }
 }
+
+/// Why a merge of two lines must be looked at again.
+pub const LINE_MOVED: &str = "another line was merged meanwhile";
 
 /// A branch that keeps what clashed with the head.
 pub struct KeptBoth(pub Step);
@@ -224,28 +228,37 @@ impl Case<'_> {
             strategy_of(proposal, Some(head), self.kind_rules, self.rules).map_err(|why| {
                 Problem::new(Code::Invalid, why).at(Pointer::from_static("/strategy"))
             })?;
-        let meeting = Meeting {
+        self.check_merged_since(head, *version)?;
+        let mut meeting = Meeting {
             proposal,
             base: match self.seen {
                 Seen::Gone { .. } => None,
                 _ => Some(base),
             },
             head,
-            touches: self.view.touches(&line, self.asked_since(*version))?,
-            own_touches: self.own_touches()?,
+            theirs: Authors::default(),
+            ours: Authors::default(),
             kind: self.kind_rules,
             rules: self.rules,
             now: self.now,
         };
-        let mut met = meeting.merge(ours, strategy);
+        let merged = meeting.merge(ours);
+        if !merged.is_clean() {
+            self.name_authors(&mut meeting, *version)?;
+        }
+        let mut met = meeting.resolve(merged, strategy);
+        self.carry_waiting(&meeting, &mut met);
         if let Some(ours) = ours.filter(|_| !head.deleted) {
             self.check_merged(&meeting, &mut met, ours)?;
         }
         if met.strategy == Strategy::UserChoice && !met.waiting.is_empty() {
-            let detail = format!(
-                "context \"{}\" is at version {}, and the write was made on version {version}",
-                proposal.context, head.version
-            );
+            let detail = match proposal.merges() {
+                Some(merged) => format!("{} clashes with {}", merged.name(), named(&line)),
+                None => format!(
+                    "context \"{}\" is at version {}, and the write was made on version {version}",
+                    proposal.context, head.version
+                ),
+            };
             let problem = Problem::new(Code::StaleBase, detail)
                 .hint("choose between the sides, and write again on the head with a new change id");
             return Err(with_sides(problem, self.view, proposal, self.rules, Some(head)).into());
@@ -261,26 +274,58 @@ impl Case<'_> {
         Ok(wanted)
     }
 
-    /// Returns the version since which it is asked who set what. Where two lines are merged, that is
-    /// always long before they clash.
-    fn asked_since(&self, base: Version) -> Version {
-        match self.merges_line() {
-            true => Version::ZERO,
-            false => base,
+    /// Says that a line must be looked at again before it is merged, since meanwhile something
+    /// else was merged into the other one: what they have in common is not what it was.
+    fn check_merged_since(&self, head: &Head, seen: Version) -> Result<(), Stop> {
+        if !self.merges_line() || head.version == seen {
+            return Ok(());
+        }
+        let since = self.view.touches(&self.proposal.line(), seen)?;
+        match since.iter().any(|touch| touch.merges.is_some()) {
+            true => Err(Problem::new(Code::Unavailable, LINE_MOVED).into()),
+            false => Ok(()),
         }
     }
 
-    /// Returns what touched the line that is merged, newest first.
-    fn own_touches(&self) -> Result<&[Touch], Stop> {
-        let Some(merged) = self.proposal.merges() else {
-            return Ok(&[]);
+    /// Looks up who set what, on the head's line and on the one that is merged. Where two lines
+    /// are merged that is always long before they clash.
+    fn name_authors<'a>(&'a self, meeting: &mut Meeting<'a>, base: Version) -> Result<(), Need> {
+        let (view, proposal) = (self.view, self.proposal);
+        let (context, branch) = (&proposal.context, proposal.branch.as_ref());
+        let Some(merged) = proposal.merges() else {
+            meeting.theirs = Authors::of(view, context, branch, base, None)?;
+            return Ok(());
         };
-        let line = self.proposal.context.line(merged.branch.as_ref());
-        let touches = self.view.touches(&line, Version::ZERO)?;
-        let later = touches
-            .iter()
-            .take_while(|touch| touch.version > merged.version);
-        Ok(&touches[later.count()..])
+        meeting.theirs = Authors::of(view, context, branch, Version::ZERO, None)?;
+        let (branch, newest) = (merged.branch.as_ref(), Some(merged.version));
+        meeting.ours = Authors::of(view, context, branch, Version::ZERO, newest)?;
+        Ok(())
+    }
+
+    /// Lets wait here what waits in the line that is merged, as far as this line takes what that one
+    /// shows: nobody chose it yet.
+    fn carry_waiting(&self, meeting: &Meeting<'_>, met: &mut Met) {
+        let own = self.proposal.own.as_ref();
+        for waits in own.iter().flat_map(|own| &own.waits) {
+            let shown = value_at(waits, met.document.as_ref());
+            let known = met.waiting.iter().any(|c| c.path == waits.path);
+            if known || shown != waits.theirs || shown == waits.ours {
+                continue;
+            }
+            let conflict = meeting.conflict(&waits.path, waits.strategy);
+            met.waiting.push(Conflict {
+                kind: waits.kind,
+                reason: waits.reason.clone(),
+                base: waits.base.clone(),
+                ours: waits.ours.clone(),
+                theirs: shown,
+                by_ours: waits.by_ours.clone(),
+                by_theirs: waits.by_theirs.clone(),
+                message: waits.message.clone(),
+                ..conflict
+            });
+            met.clashed = true;
+        }
     }
 
     /// Checks that not more comes to wait than a head can hold.

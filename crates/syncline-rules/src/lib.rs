@@ -5,6 +5,7 @@
 
 pub mod access;
 mod ancestry;
+mod authors;
 mod case;
 mod commit;
 mod conditions;
@@ -26,6 +27,7 @@ mod workspace;
 
 pub use access::{Principal, Role, Subject, may_write, visible};
 pub use ancestry::{Ancestry, Origin};
+pub use case::LINE_MOVED;
 pub use conditions::{named, sides};
 pub use decide::{Decision, Now, Refusal, Step, decide};
 pub use document::propose;

@@ -16,6 +16,7 @@ use syncline_model::proposal::{Base, Proposal};
 use syncline_model::time::{Hlc, Timestamp};
 
 use crate::Rules;
+use crate::authors::Authors;
 use crate::decide::Now;
 use crate::gone::stand_in;
 use crate::kinds::KindRules;
@@ -29,10 +30,10 @@ pub struct Meeting<'a> {
     pub base: Option<&'a Document>,
     /// The head that it meets.
     pub head: &'a Arc<Head>,
-    /// What touched the line since the base, newest first.
-    pub touches: &'a [Touch],
-    /// What touched the line that is merged, where one is, newest first.
-    pub own_touches: &'a [Touch],
+    /// Who set what on the head's line, as far as sides clash.
+    pub theirs: Authors<'a>,
+    /// Who set what on the line that is merged, where one is.
+    pub ours: Authors<'a>,
     /// What is declared for the kind.
     pub kind: &'a KindRules,
     /// What is declared for the workspace.
@@ -108,7 +109,7 @@ pub fn strategy_of(
 
 impl Meeting<'_> {
     /// Merges the proposal's document, or its deletion, with the head.
-    pub fn merge(&self, ours: Option<&Document>, strategy: Strategy) -> Met {
+    pub fn merge(&self, ours: Option<&Document>) -> Merged {
         let theirs = self.head.document.to_json();
         let ours = ours.map(Document::to_json);
         let base = match self.base {
@@ -132,11 +133,11 @@ impl Meeting<'_> {
             let decisions = merged.decisions.iter_mut();
             decisions.for_each(|decision| decision.base = None);
         }
-        self.resolve(merged, strategy)
+        merged
     }
 
     /// Resolves what clashes, as far as the strategy and its fallback do.
-    fn resolve(&self, merged: Merged, strategy: Strategy) -> Met {
+    pub fn resolve(&self, merged: Merged, strategy: Strategy) -> Met {
         let left_to = self.left_to(strategy);
         let waits_by = match left_to {
             Strategy::KeepBoth | Strategy::UserChoice => left_to,
@@ -237,7 +238,9 @@ impl Meeting<'_> {
                 let ours = wanted_by.map_or(self.proposal.hlc, |touch| Some(touch.hlc));
                 // A clock that runs ahead wins nothing by it.
                 let ours = ours.unwrap_or(self.now.hlc).min(self.now.hlc);
-                let theirs = set_by.map_or(Hlc::default(), |touch| touch.hlc);
+                // Of what was set before all that is known the clock is not later than the oldest.
+                let theirs = set_by.or(self.theirs.oldest());
+                let theirs = theirs.map_or(Hlc::default(), |touch| touch.hlc);
                 Some(if ours > theirs {
                     Choice::Ours
                 } else {
@@ -260,13 +263,13 @@ impl Meeting<'_> {
 
     /// Returns the change that last set a place of the head.
     fn set_by(&self, place: &Pointer) -> Option<&Touch> {
-        self.touches.iter().find(|touch| touch.is_at(place))
+        self.theirs.of_place(place)
     }
 
     /// Returns the change that last set a place of the line that is merged, where one is: whoever
     /// merges it wants what others wrote.
     fn wanted_by(&self, place: &Pointer) -> Option<&Touch> {
-        self.own_touches.iter().find(|touch| touch.is_at(place))
+        self.ours.of_place(place)
     }
 
     fn conflict_at(

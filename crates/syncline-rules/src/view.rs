@@ -3,13 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use syncline_model::change::Change;
+use syncline_model::change::{Change, ChangeType};
 use syncline_model::conflict::Conflict;
 use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, ChangeId, Kind, Version};
 use syncline_model::json::Pointer;
-use syncline_model::proposal::{Actor, Base};
+use syncline_model::proposal::{Actor, Base, LineVersion, Operation};
 use syncline_model::time::{Hlc, Timestamp};
 
 use crate::hierarchy::ANCESTORS_MAX;
@@ -69,6 +69,10 @@ pub struct Touch {
     pub hlc: Hlc,
     /// The pointers that it touched.
     pub changed: Vec<Pointer>,
+    /// What was asked for.
+    pub operation: Operation,
+    /// The line that it merged, or that it began a branch from.
+    pub merges: Option<LineVersion>,
 }
 
 impl Touch {
@@ -80,6 +84,8 @@ impl Touch {
             actor: change.actor.clone(),
             hlc: change.hlc.min(Hlc::at(change.committed_at)),
             changed: change.touched().cloned().collect(),
+            operation: change.intent.operation,
+            merges: change.merges.clone().or_else(|| began_from(change)),
         }
     }
 
@@ -88,6 +94,16 @@ impl Touch {
         let meets = |p: &Pointer| p.starts_with(place) || place.starts_with(p);
         self.changed.iter().any(meets)
     }
+}
+
+/// Returns the version of `main` that a change began a branch as.
+fn began_from(change: &Change) -> Option<LineVersion> {
+    let begins = change.branch.is_some() && change.kind == ChangeType::Create;
+    let version = change.base.filter(|_| begins)?;
+    Some(LineVersion {
+        branch: None,
+        version,
+    })
 }
 
 /// What a view lacks for a decision.

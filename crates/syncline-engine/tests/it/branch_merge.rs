@@ -1,6 +1,7 @@
 //! Merging lines of versions into each other, in both directions and again and again.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use syncline_api::{Code, Problem};
 use syncline_engine::{BranchMerge, Principal, Retention, Settings, When};
@@ -8,7 +9,7 @@ use syncline_model::change::{Outcome, Receipt};
 use syncline_model::conflict::Conflict;
 use syncline_model::ids::{BranchName, Kind, Name, Version};
 use syncline_model::json::Json;
-use syncline_model::proposal::{Base, Operation, Precondition, Proposal};
+use syncline_model::proposal::{Actor, Base, Operation, Precondition, Proposal};
 use syncline_rules::{Ranks, Then};
 use syncline_store::ConflictQuery;
 
@@ -416,6 +417,148 @@ async fn p4_a_branch_is_judged_by_who_wrote_it() {
     bench.set("main", r#"{"x":2}"#).await;
     bench.merge_line("try", "main").await;
     assert_eq!(bench.waiting().await[0].by_ours, wrote.actor);
+}
+
+/// What an agent wrote on a line, as merged by others on its way.
+#[tokio::test]
+async fn p4_authors_are_found_by_way_of_any_line() {
+    let bench = Bench::forked(r#"{"x":0,"y":0}"#, &["a", "b"]).await;
+    let write = async |agent: &str, line: Line, operation: Operation, body: &str| {
+        let mut proposal = bench.on(line, operation, body);
+        proposal.actor.agent = Some(Name::parse(agent).unwrap());
+        if operation == Operation::Delete {
+            proposal = when(proposal, Precondition::MatchAny);
+        }
+        bench.submit(proposal).await.unwrap();
+    };
+    write("ana", "a", Operation::Merge, r#"{"data":{"x":1}}"#).await;
+    bench.merge_line("a", "b").await;
+    bench.merge_line("b", "a").await;
+    write("eve", "main", Operation::Merge, r#"{"data":{"x":2}}"#).await;
+    // Bringing a context back makes nobody its author.
+    write("bot", "main", Operation::Delete, "null").await;
+    write("bot", "main", Operation::Restore, "null").await;
+    bench.merge_line("b", "main").await;
+    let waiting = bench.waiting().await;
+    let by = |actor: &Actor| actor.agent.as_ref().unwrap().to_string();
+    assert_eq!(by(&waiting[0].by_ours), "ana");
+    assert_eq!(by(&waiting[0].by_theirs), "eve");
+}
+
+/// Merges of one branch that meet count what it counted once.
+#[tokio::test]
+async fn p4_merges_at_the_same_moment_count_once() {
+    let bench = Arc::new(Bench::new().await);
+    bench.declare(r#"{"n":{"x-merge":"counter"}}"#).await;
+    bench.create(TASK, r#"{"data":{"n":0}}"#).await;
+    bench.begin("try", None).await;
+    bench.set("try", r#"{"n":5}"#).await;
+    let merges = (0..8).map(|_| {
+        let bench = bench.clone();
+        tokio::spawn(async move { bench.merge_line("try", "main").await })
+    });
+    let merges: Vec<_> = merges.collect();
+    let mut made = 0;
+    for merge in merges {
+        made += usize::from(merge.await.unwrap().outcome != Outcome::Unchanged);
+    }
+    assert_eq!(made, 1);
+    assert_eq!(bench.shows("main").await, json(r#"{"n":5}"#));
+}
+
+/// What nobody chose is not chosen by going round.
+#[tokio::test]
+async fn p4_what_waits_waits_on_the_way_too() {
+    let bench = Bench::forked(r#"{"x":0}"#, &["a", "b"]).await;
+    bench.set("main", r#"{"x":5}"#).await;
+    bench.set("a", r#"{"x":4}"#).await;
+    let met = bench.merge_line("main", "a").await;
+    assert_eq!(met.outcome, Outcome::Conflict);
+    let carried = bench.merge_line("a", "b").await;
+    assert_eq!(carried.outcome, Outcome::Conflict);
+    assert_eq!(bench.shows("b").await, json(r#"{"x":4}"#));
+    let waiting = bench.waiting().await;
+    let here = waiting.iter().find(|c| c.branch == branch("b")).unwrap();
+    assert_eq!(
+        (&here.ours, &here.theirs),
+        (&Some(json("5")), &Some(json("4")))
+    );
+    bench.merge_line("b", "main").await;
+    let last = bench.waiting().await;
+    assert!(
+        last.iter()
+            .any(|c| c.branch.is_none() && c.path == "/data/x".into())
+    );
+    // Once it is settled there, it is not asked again for what waits in the other line still.
+    bench.choose("b", here, "theirs").await;
+    bench.set("a", r#"{"y":1}"#).await;
+    assert_ne!(bench.merge_line("a", "b").await.outcome, Outcome::Conflict);
+}
+
+/// A trial says what the merge would, by schema and strategy.
+#[tokio::test]
+async fn a_trial_decides_as_the_merge_does() {
+    let bench = Bench::new().await;
+    bench
+        .declare(r#"{"n":{"x-merge":"counter","maximum":9}}"#)
+        .await;
+    bench.create(TASK, r#"{"data":{"n":0,"x":0}}"#).await;
+    bench.begin("try", None).await;
+    bench.set("try", r#"{"n":5}"#).await;
+    bench.set("main", r#"{"n":6}"#).await;
+    assert_eq!(bench.try_line("try", "main").await.0, [""]);
+    assert_eq!(
+        bench.merge_line("try", "main").await.outcome,
+        Outcome::Conflict
+    );
+    bench.set("try", r#"{"x":1}"#).await;
+    bench.set("main", r#"{"x":2}"#).await;
+    for (strategy, clean) in [
+        ("latest_wins", true),
+        ("keep_both", false),
+        ("manual", false),
+    ] {
+        let proposal = Proposal {
+            strategy: Some(Name::parse(strategy).unwrap()),
+            ..bench.on("main", Operation::Replace, "null")
+        };
+        let from = branch("try");
+        let owner = Principal::owner();
+        let tried = bench
+            .workspace
+            .merge_branch(&owner, proposal, from.as_ref(), true);
+        let BranchMerge::Tried { clean: tried, .. } = tried.await.unwrap() else {
+            panic!("it was only to be tried")
+        };
+        assert_eq!(tried, clean, "{strategy}");
+    }
+}
+
+/// What was ended on purpose does not come back by undoing what came after.
+#[tokio::test]
+async fn an_undo_goes_back_to_no_earlier_life() {
+    let bench = Bench::forked(r#"{"x":0}"#, &["try"]).await;
+    bench.set("try", r#"{"x":1}"#).await;
+    for line in ["try", "main"] {
+        let delete = bench.on(line, Operation::Delete, "null");
+        bench
+            .submit(when(delete, Precondition::MatchAny))
+            .await
+            .unwrap();
+        match line {
+            "main" => drop(bench.create(TASK, r#"{"data":{"x":7}}"#).await),
+            _ => bench.begin("try", None).await,
+        }
+        let undo = bench.on(line, Operation::Rollback, "null");
+        let undone = bench.workspace.undo(&Principal::owner(), undo).await;
+        assert_eq!(code(undone), Code::Invalid, "{line}");
+    }
+    let owner = Principal::owner();
+    let branches = bench
+        .workspace
+        .branches(&owner, &address(TASK), None, 9)
+        .await;
+    assert_eq!(branches.unwrap().0[0].from, Some(Version(1)));
 }
 
 /// A branch that kept what clashed on another branch comes of that one.

@@ -41,6 +41,8 @@ impl Meeting {
             actor: theirs.actor.clone(),
             hlc: Hlc::from_parts(1_799_999_999_000, 0),
             changed: vec![Pointer::root()],
+            operation: Operation::Merge,
+            merges: None,
         };
         view.put_head(line.clone(), Some(Arc::new(theirs)));
         view.put_touches(line.clone(), Version(1), vec![touch]);

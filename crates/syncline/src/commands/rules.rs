@@ -14,7 +14,7 @@ use syncline_model::proposal::Precondition;
 use super::log;
 use super::schema::{Retention, parse_retention};
 use super::write::{NoteArgs, receipt_json};
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
 use crate::run::Run;
 
@@ -129,6 +129,16 @@ pub async fn run(args: &RulesArgs, run: &Run) -> Result {
 }
 
 async fn set(args: &SetArgs, run: &Run) -> Result {
+    let nothing = [args.strategy, args.fallback].iter().all(Option::is_none)
+        && args.ranks.is_empty()
+        && args.deadline.is_none()
+        && args.retention.is_none();
+    if nothing {
+        return Err(Failure::usage_hint(
+            "nothing is to be set",
+            "name a rule, such as --strategy latest_wins",
+        ));
+    }
     let client = run.client()?;
     let before = client.rules().await?;
     let declared = overlaid(&before, args);
@@ -136,7 +146,7 @@ async fn set(args: &SetArgs, run: &Run) -> Result {
     let etag = before.get("etag").and_then(Json::as_str);
     let precondition = match etag.and_then(|etag| Etag::parse(etag).ok()) {
         Some(etag) => Precondition::Match(vec![etag]),
-        None => Precondition::None,
+        None => Precondition::NoneMatchAny,
     };
     let write = Write {
         precondition,
