@@ -9,7 +9,8 @@ use syncline_model::change::{Change, Effect};
 use syncline_model::conflict::ConflictId;
 use syncline_model::ids::{Address, Seq, Version};
 use syncline_model::json::{Json, Pointer};
-use syncline_rules::{Principal, Subject, visible};
+use syncline_model::proposal::LineVersion;
+use syncline_rules::{Principal, Subject, began_from, visible};
 
 use crate::load::version_as_head;
 use crate::reads::{When, not_found};
@@ -18,6 +19,10 @@ use crate::workspace::Workspace;
 
 /// Bounds the values that are named as beaten.
 const BEATEN_MAX: usize = 32;
+/// Bounds the changes of an array that are compared with the version before.
+const CHECKED_MAX: usize = 256;
+/// Bounds the lines that a value is followed through.
+const HOPS_MAX: usize = 32;
 /// What stands for the rule where somebody settled a conflict.
 const SETTLED: &str = "settled";
 
@@ -60,24 +65,89 @@ impl Workspace {
             beat: Vec::new(),
             reopened: HashSet::new(),
         };
-        let set = |change: &Change| {
-            contest.hear(change);
-            matches!(change.effect, Effect::Snapshot(_))
-                || change
-                    .touched()
-                    .any(|p| p.starts_with(&place) || place.starts_with(p))
+        let (stable, shifts) = fixed_part(&document, &place);
+        let context = line.of_line().0;
+        let (mut line, mut below) = (line.clone(), None);
+        let (mut checked, mut hops) = (0, 0);
+        let entry = loop {
+            let set = |change: &Change| {
+                contest.hear(change);
+                let here = |p: &Pointer| p.starts_with(&stable) || stable.starts_with(p);
+                matches!(change.effect, Effect::Snapshot(_)) || change.touched().any(here)
+            };
+            let found = self.find_below(&line, below, Version(1), set).await?;
+            let entry = self.unless_thinned(&line, found, (&keyed, value)).await?;
+            let version = entry.change.version;
+            if shifts && checked < CHECKED_MAX && !self.sets(&line, &entry, &keyed).await? {
+                (below, checked) = (Some(version), checked + 1);
+                continue;
+            }
+            hops += 1;
+            match self
+                .came_from(&context, &entry.change, (&keyed, value))
+                .await?
+            {
+                Some(at) if hops < HOPS_MAX => {
+                    line = context.line(at.branch.as_ref());
+                    below = Some(at.version.next());
+                }
+                _ => break entry,
+            }
         };
-        let found = self.find_back(line, Version(1), set).await?;
-        let entry = self.unless_thinned(line, found, (&keyed, value)).await?;
         let subject = Subject::of_change(&entry.change);
         if !visible(principal, &subject, &self.shared.settings.rules) {
-            return Err(not_found(line));
+            return Err(not_found(&line));
         }
         Ok(Blame {
             entry,
             rule: contest.rule,
             beat: contest.beat,
         })
+    }
+
+    /// Says whether a change made another value of a place. What items of an array it touched is told
+    /// by their indexes, which others shift.
+    async fn sets(
+        &self,
+        line: &Address,
+        entry: &Entry,
+        place: &KeyedPath,
+    ) -> Result<bool, Problem> {
+        let shared = &self.shared;
+        let version = entry.change.version;
+        let older = self.changes_of(line, Some(version), 1).await?;
+        let Some(older) = older.first().map(|older| older.change.version) else {
+            return Ok(true);
+        };
+        let mut values = Vec::new();
+        for version in [older, version] {
+            let head = version_as_head(&*shared.store, &shared.id, line, version).await?;
+            let live = head.filter(|head| !head.deleted);
+            let json = live.map(|head| head.document.to_json());
+            values.push(json.as_ref().and_then(|json| place.get(json)).cloned());
+        }
+        Ok(values[0] != values[1])
+    }
+
+    /// Returns the version of another line that a change took a value from: of one that it merged, or
+    /// of `main`, where it began a branch.
+    async fn came_from(
+        &self,
+        context: &Address,
+        change: &Change,
+        (place, value): (&KeyedPath, Option<&Json>),
+    ) -> Result<Option<LineVersion>, Problem> {
+        let shared = &self.shared;
+        for at in change.merges.clone().into_iter().chain(began_from(change)) {
+            let line = context.line(at.branch.as_ref());
+            let then = version_as_head(&*shared.store, &shared.id, &line, at.version).await;
+            // One that was thinned says nothing any more.
+            let Ok(Some(then)) = then else { continue };
+            if !then.deleted && place.get(&then.document.to_json()) == value {
+                return Ok(Some(at));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the change that was found to have set a field last, unless one after it did that is
@@ -110,6 +180,20 @@ impl Workspace {
             false => Err(gone()),
         }
     }
+}
+
+/// Returns the part of a place that leads to no item of an array, and whether more follows.
+fn fixed_part(document: &Json, place: &Pointer) -> (Pointer, bool) {
+    let (mut part, mut value) = (Pointer::root(), Some(document));
+    for token in place.tokens() {
+        match value {
+            Some(Json::Array(_)) => return (part, true),
+            Some(json) => value = json.get(token),
+            None => {}
+        }
+        part.push(token.clone());
+    }
+    (part, false)
 }
 
 /// Reads a path as it is meant in a document: a plain JSON Pointer counts as one wherever it leads

@@ -5,32 +5,37 @@
 //! recorded with the change that it makes, so what was settled in one line after a merge is a change
 //! since that point, and the next merge carries it over instead of bringing back what it replaced.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use syncline_api::{Code, Problem};
 use syncline_merge::KeyedPath;
 use syncline_model::change::Receipt;
+use syncline_model::conflict::{Conflict, ConflictId};
 use syncline_model::document::Document;
 use syncline_model::head::Head;
-use syncline_model::ids::BranchName;
+use syncline_model::ids::{Address, BranchName, Version};
 use syncline_model::json::{Json, JsonWriter, Object, Pointer};
 use syncline_model::proposal::{Base, LineVersion, Operation, Proposal};
 use syncline_model::time::Hlc;
 use syncline_rules::{
     ANCESTORS_MAX, Decision, LINE_MOVED, Need, Now, Principal, Touch, View, decide,
 };
+use syncline_store::ConflictQuery;
 
 use crate::asked::TOUCHES_MAX;
+use crate::common::Common;
 use crate::deciding::NEEDS_MAX;
-use crate::lines::{own, parsed};
+use crate::lines::{TRIES_MAX, busy, look_again_after, own, parsed};
 use crate::load::store_problem;
+use crate::outcome::Settled;
 use crate::reads::When;
 use crate::workspace::Workspace;
 
-/// How often a merge is prepared anew where others merge into the same line.
-const TRIES_MAX: u32 = 100;
-
+/// Bounds the conflicts of a context that a merge of its lines looks at, those that wait first.
+const DISPUTES_MAX: usize = 1_000;
+/// Bounds the changes that left conflicts and are asked whether they merged the same line.
+const CONTINUED_MAX: usize = 64;
 /// What merging a line would come to, or came to.
 #[derive(Clone, Debug)]
 pub enum BranchMerge {
@@ -86,15 +91,11 @@ impl Workspace {
                 return self.tried(principal, prepared).await;
             }
             match self.submit(principal, prepared).await {
-                Err(problem) if problem.detail == LINE_MOVED => {
-                    // The other merge is seen once it is durable.
-                    tokio::time::sleep(Duration::from_millis(1 << again.min(6))).await;
-                }
+                Err(problem) if problem.detail == LINE_MOVED => look_again_after(again).await,
                 answer => return answer.map(BranchMerge::Done),
             }
         }
-        let detail = format!("others merge into this line all the time; {TRIES_MAX} tries met one");
-        Err(Problem::new(Code::Unavailable, detail).hint("try again"))
+        Err(busy())
     }
 
     /// Says what a merge starts from and what it wants, as the lines are now.
@@ -115,9 +116,13 @@ impl Workspace {
             version: head.version,
         });
         let common = self.common(principal, &context, &ends, &rules).await?;
-        let base = match common.nothing_new {
+        let nothing_new = common.nothing_new(&source.document);
+        let base = match nothing_new {
             true => source.document.clone(),
-            false => unsettled(common.document, &source),
+            false => {
+                let disputes = self.disputes(&context, &common, &ends).await?;
+                unsettled(common.document, &disputes, [&source, &target])
+            }
         };
         let mut w = JsonWriter::new();
         w.begin_object();
@@ -130,13 +135,88 @@ impl Workspace {
         let own = own(&mut proposal);
         own.shown = Some(Arc::new(base));
         own.wanted = Some(Arc::new(source.document.clone()));
-        if !common.nothing_new {
+        own.looked = Some(target.version);
+        if !nothing_new {
             own.merges = Some(merged);
+            own.continues = self.continued(&target, from).await?;
             // What the other line merged already it was asked about already.
             let waits = source.conflicts.iter();
-            own.waits = waits.filter(|c| c.opened > common.seen).cloned().collect();
+            let seen = common.seen[0].unwrap_or(Version::ZERO);
+            own.waits = waits.filter(|c| c.opened > seen).cloned().collect();
         }
         Ok(proposal)
+    }
+
+    /// Returns the conflicts on which two lines may stand: those that wait anywhere, and those that
+    /// were settled on one of the two since they had that line in common.
+    async fn disputes(
+        &self,
+        context: &Address,
+        common: &Common,
+        ends: &[LineVersion; 2],
+    ) -> Result<Vec<Conflict>, Problem> {
+        let shared = &self.shared;
+        let mut disputes: Vec<Conflict> = Vec::new();
+        for open in [true, false] {
+            let query = ConflictQuery {
+                context: Some(context.clone()),
+                limit: DISPUTES_MAX,
+                open,
+                ..ConflictQuery::default()
+            };
+            let known = shared.store.conflicts(&shared.id, &query).await;
+            disputes.extend(
+                known
+                    .map_err(store_problem)?
+                    .into_iter()
+                    .filter(|conflict| {
+                        let settled = |(end, seen): (&LineVersion, Option<Version>)| {
+                            let here = end.branch == conflict.branch;
+                            here && seen.is_some_and(|seen| conflict.closed > Some(seen))
+                        };
+                        match open {
+                            true => true,
+                            false => {
+                                !conflict.is_open() && ends.iter().zip(common.seen).any(settled)
+                            }
+                        }
+                    }),
+            );
+        }
+        Ok(disputes)
+    }
+
+    /// Returns the conflicts of a line that merges of another one left.
+    async fn continued(
+        &self,
+        target: &Head,
+        from: Option<&BranchName>,
+    ) -> Result<Vec<ConflictId>, Problem> {
+        let shared = &self.shared;
+        let changes: BTreeSet<_> = target.conflicts.iter().map(|c| c.id.change()).collect();
+        let changes: Vec<_> = changes.into_iter().rev().take(CONTINUED_MAX).collect();
+        let rows = shared.store.ids(&shared.id, &changes).await;
+        let mut merges = BTreeSet::new();
+        for (id, row) in changes.iter().zip(rows.map_err(store_problem)?) {
+            let settled = row.map(|row| Settled::from_bytes(*id, &row.outcome));
+            let Some(Ok(Settled::Accepted(receipt))) = settled else {
+                continue;
+            };
+            let entry = match receipt.seq {
+                Some(seq) => shared.entry_at(seq).await?,
+                None => None,
+            };
+            let merged = entry
+                .as_ref()
+                .and_then(|entry| entry.change.merges.as_ref());
+            if merged.is_some_and(|merged| merged.branch.as_ref() == from) {
+                merges.insert(*id);
+            }
+        }
+        let conflicts = target.conflicts.iter().map(|conflict| conflict.id);
+        Ok(conflicts
+            .filter(|id| merges.contains(&id.change()))
+            .collect())
     }
 
     /// Decides a merge as it would be decided now, and does nothing.
@@ -202,15 +282,28 @@ impl Workspace {
     }
 }
 
-/// Takes what waits in the line that is merged out of the base: what such a place shows was not
-/// chosen by anybody yet, so where the other line has something else the two clash there too.
-fn unsettled(base: Document, source: &Head) -> Document {
-    let (mut json, shown) = (base.to_json(), source.document.to_json());
-    for conflict in source.conflicts.iter() {
+/// Takes what was not decided yet, or was since, out of the base, where the lines have different
+/// things there: neither is merely what the other one started from.
+fn unsettled(base: Document, disputes: &[Conflict], lines: [&Head; 2]) -> Document {
+    let mut json = base.to_json();
+    let [ours, theirs] = lines.map(|head| head.document.to_json());
+    for conflict in disputes {
         let Ok(path) = KeyedPath::parse(&conflict.path) else {
             continue;
         };
-        if path.get(&json) == path.get(&shown) {
+        let (base, ours, theirs) = (path.get(&json), path.get(&ours), path.get(&theirs));
+        let sides = [conflict.ours.as_ref(), conflict.theirs.as_ref()];
+        let waits_here = lines[0].conflicts.iter().any(|c| c.id == conflict.id);
+        let undecided = match conflict.is_open() {
+            // What the line that is merged shows is not its own wish, unless it shows the base.
+            true if waits_here && base != ours => true,
+            true => sides == [ours, theirs] || sides == [theirs, ours],
+            // Whoever chose what was there already changed nothing, and meant it.
+            false => base == ours || base == theirs,
+        };
+        // Two equal sides may be in dispute as well: two counts whose sum does not fit.
+        let agreed = ours == theirs && sides[0] != sides[1];
+        if agreed || !undecided {
             continue;
         }
         if let Some(Some(before)) = path.put(Some(&json), conflict.base.clone()) {

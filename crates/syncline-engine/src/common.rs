@@ -29,10 +29,20 @@ const POINTS_MAX: usize = 512;
 pub(crate) struct Common {
     /// The document that both came from.
     pub document: Document,
+    /// The version of each that the other has in it, where that is known.
+    pub seen: [Option<Version>; 2],
     /// All of the first is in the second already.
-    pub nothing_new: bool,
-    /// The version of the first that the second has in it; 0 where that is not known.
-    pub seen: Version,
+    is_in: bool,
+    /// The first is a branch that has only begun.
+    only_began: bool,
+}
+
+impl Common {
+    /// Says whether the first line, which holds `document`, has nothing that the second has not.
+    pub fn nothing_new(&self, document: &Document) -> bool {
+        // What was kept of a write begins a branch, too, with another document.
+        self.is_in || self.only_began && *document == self.document
+    }
 }
 
 /// The lines of one context, as far as they were read.
@@ -71,23 +81,24 @@ impl Workspace {
             points: 0,
         };
         let points = lines.points(&ends[..1], &ends[1]).await?;
-        let nothing_new = match points.as_slice() {
-            [point] if *point == ends[0] => true,
-            // A branch that nothing was written to is what it began as.
-            [point] => {
+        let is_in = points == ends[..1];
+        let only_began = match points.as_slice() {
+            [point] if ends[0].branch.is_some() && point.branch.is_none() => {
                 let origin = lines.origin(&ends[0]).await?;
-                let began = ends[0].branch.is_some() && point.branch.is_none();
-                began && origin.is_some_and(|origin| origin.of == [point.clone()])
+                origin.is_some_and(|origin| origin.of == points)
             }
             _ => false,
         };
-        let of_line = points.iter().filter(|at| at.branch == ends[0].branch);
-        let seen = of_line.map(|at| at.version).max().unwrap_or(Version::ZERO);
+        let seen = [0, 1].map(|end: usize| {
+            let of_line = points.iter().filter(|at| at.branch == ends[end].branch);
+            of_line.map(|at| at.version).max()
+        });
         let document = lines.shared(principal, points, rules).await?;
         Ok(Common {
             document,
-            nothing_new,
             seen,
+            is_in,
+            only_began,
         })
     }
 }

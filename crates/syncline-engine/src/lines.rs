@@ -1,6 +1,7 @@
 //! Lines of versions: branches, rolling back and undoing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use syncline_api::{Code, Problem};
 use syncline_model::change::{Change, ChangeType, Receipt};
@@ -8,7 +9,7 @@ use syncline_model::head::Head;
 use syncline_model::ids::{Address, BranchName, Kind, Version};
 use syncline_model::json::{Json, JsonWriter, Limits, Object};
 use syncline_model::proposal::{Actor, Base, Operation, Own, Proposal};
-use syncline_rules::{KindRules, Principal, named, rules_address, schema_address};
+use syncline_rules::{KindRules, LINE_MOVED, Principal, named, rules_address, schema_address};
 
 use crate::asked::declared_in;
 use crate::load::{rotten, store_problem};
@@ -23,6 +24,9 @@ const BRANCHES_MAX: usize = 1_000;
 const LOOK_BACK_MAX: usize = 100_000;
 /// How many versions are looked at in one read.
 const LOOK_BACK_PAGE: usize = 200;
+
+/// How often a call is prepared anew where the line that it stands on moves.
+pub(crate) const TRIES_MAX: u32 = 100;
 
 /// A branch of a context.
 #[derive(Clone, Debug)]
@@ -104,9 +108,21 @@ impl Workspace {
         &self,
         line: &Address,
         since: Version,
+        is_it: impl FnMut(&Change) -> bool + Send,
+    ) -> Result<Option<Arc<Entry>>, Problem> {
+        self.find_below(line, None, since, is_it).await
+    }
+
+    /// Finds the newest change of a line below a version that `is_it` accepts; those below `since`
+    /// need not be looked at.
+    pub(crate) async fn find_below(
+        &self,
+        line: &Address,
+        mut below: Option<Version>,
+        since: Version,
         mut is_it: impl FnMut(&Change) -> bool + Send,
     ) -> Result<Option<Arc<Entry>>, Problem> {
-        let (mut below, mut looked) = (None, 0);
+        let mut looked = 0;
         while looked < LOOK_BACK_MAX {
             let page = self.changes_of(line, below, LOOK_BACK_PAGE).await?;
             let Some(last) = page.last() else { break };
@@ -199,13 +215,26 @@ impl Workspace {
             let detail = "kinds that begin with syncline_ are the node's own";
             return Err(Problem::new(Code::Invalid, detail));
         }
+        for again in 0..TRIES_MAX {
+            let prepared = self.undoing(principal, proposal.clone()).await?;
+            match self.submit(principal, prepared).await {
+                Err(problem) if problem.detail == LINE_MOVED => look_again_after(again).await,
+                answer => return answer,
+            }
+        }
+        Err(busy())
+    }
+
+    /// Says what an undo takes back, as the line is now.
+    async fn undoing(
+        &self,
+        principal: &Principal,
+        mut proposal: Proposal,
+    ) -> Result<Proposal, Problem> {
         let line = proposal.line();
-        self.get(principal, &line, When::Head).await?;
+        let head = self.get(principal, &line, When::Head).await?;
         let actor: Actor = proposal.actor.clone();
-        let mine = |change: &Change| {
-            change.actor.id == actor.id
-                && (actor.agent.is_none() || change.actor.agent == actor.agent)
-        };
+        let mine = |change: &Change| change.actor.is_mine(&actor);
         let Some(entry) = self.find_back(&line, Version(1), mine).await? else {
             let who = match &actor.agent {
                 Some(agent) => format!("{agent}, an agent of {},", actor.id),
@@ -230,8 +259,10 @@ impl Workspace {
         w.end_object();
         proposal.body = parsed(w);
         proposal.base = Some(Base::Version(version));
-        own(&mut proposal).undoes = Some(entry.change.id);
-        self.submit(principal, proposal).await
+        let own = own(&mut proposal);
+        own.undoes = Some(entry.change.id);
+        own.looked = Some(head.version);
+        Ok(proposal)
     }
 
     /// Makes the proposal of a typed call what `sent` asks for, and returns what became of it if
@@ -264,6 +295,17 @@ impl Workspace {
             Settled::Bulk => Err(reused(proposal.id)),
         }
     }
+}
+
+/// Waits until what moved a line may be seen: it is once it is durable.
+pub(crate) async fn look_again_after(tries: u32) {
+    tokio::time::sleep(Duration::from_millis(1 << tries.min(6))).await;
+}
+
+/// Says that a line never stood still.
+pub(crate) fn busy() -> Problem {
+    let detail = format!("the line moved {TRIES_MAX} times while the call was prepared");
+    Problem::new(Code::Unavailable, detail).hint("try again")
 }
 
 /// Returns what a typed call says beside its proposal.

@@ -45,6 +45,9 @@ fn write_blame(w: &mut JsonWriter, path: &str, blame: &Blame) {
     w.begin_object();
     w.field_str("path", path);
     w.field_u64("version", change.version.0);
+    if let Some(branch) = &change.branch {
+        w.field_str("branch", branch.as_str());
+    }
     w.field_str("change", &change.id.to_string());
     w.key("actor");
     change.actor.write(w);

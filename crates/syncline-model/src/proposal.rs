@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::conflict::Conflict;
+use crate::conflict::{Conflict, ConflictId};
 use crate::document::Document;
 use crate::etag::{Etag, EtagError};
 use crate::ids::{Address, BranchName, ChangeId, Name, PrincipalId, Version};
@@ -29,6 +29,12 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Says whether `other` is this actor, as far as `other` says who he is: a principal, or one of
+    /// his agents.
+    pub fn is_mine(&self, other: &Actor) -> bool {
+        self.id == other.id && (other.agent.is_none() || self.agent == other.agent)
+    }
+
     /// Returns a principal who says nothing more of itself.
     pub fn from_principal(id: PrincipalId) -> Actor {
         Actor {
@@ -261,8 +267,13 @@ pub struct Own {
     pub wanted: Option<Arc<Document>>,
     /// The line that is merged.
     pub merges: Option<LineVersion>,
+    /// The head's version when the node looked up what the call stands on.
+    pub looked: Option<Version>,
     /// What waits in the line that is merged.
     pub waits: Vec<Conflict>,
+    /// The conflicts of the other line that earlier merges of the same line left: their own side is
+    /// what that line had, and moves with it.
+    pub continues: Vec<ConflictId>,
     /// The change that is undone.
     pub undoes: Option<ChangeId>,
 }

@@ -71,7 +71,9 @@ impl<'a> Authors<'a> {
                         let touches = self.merged.get(&at.branch)?;
                         self.find(first_of(touches, at.version), place, depth + 1)
                     });
-                    return from.or(Some(touch));
+                    // Whoever begins a branch writes nothing.
+                    let begins = touch.operation == Operation::Create && touch.merges.is_some();
+                    return from.or(Some(touch).filter(|_| !begins));
                 }
                 _ => {}
             }

@@ -21,7 +21,7 @@ use crate::document::propose;
 use crate::hierarchy::ANCESTORS_MAX;
 use crate::kinds::KindRules;
 use crate::merging::{Meeting, Met, strategy_of, value_at, with_ours};
-use crate::view::{BaseState, Need, View};
+use crate::view::{BaseState, Need, Touch, View};
 
 /// What a proposal wants to become of its line.
 pub struct Wanted {
@@ -68,8 +68,8 @@ impl Wanted {
     }
 }
 
-/// Why a merge of two lines must be looked at again.
-pub const LINE_MOVED: &str = "another line was merged meanwhile";
+/// Why the node must look again at what a call stands on.
+pub const LINE_MOVED: &str = "the line moved while the call was prepared";
 
 /// A branch that keeps what clashed with the head.
 pub struct KeptBoth(pub Step);
@@ -228,7 +228,6 @@ impl Case<'_> {
             strategy_of(proposal, Some(head), self.kind_rules, self.rules).map_err(|why| {
                 Problem::new(Code::Invalid, why).at(Pointer::from_static("/strategy"))
             })?;
-        self.check_merged_since(head, *version)?;
         let mut meeting = Meeting {
             proposal,
             base: match self.seen {
@@ -274,14 +273,23 @@ impl Case<'_> {
         Ok(wanted)
     }
 
-    /// Says that a line must be looked at again before it is merged, since meanwhile something
-    /// else was merged into the other one: what they have in common is not what it was.
-    fn check_merged_since(&self, head: &Head, seen: Version) -> Result<(), Stop> {
-        if !self.merges_line() || head.version == seen {
+    /// Says that the node must look again, since what the call stands on moved meanwhile: something
+    /// else was merged into the line, or whoever undoes his newest change made a newer one.
+    pub fn check_looked(&self) -> Result<(), Stop> {
+        let own = self.proposal.own.as_ref();
+        let (Some(own), Some(head)) = (own, self.head) else {
             return Ok(());
-        }
-        let since = self.view.touches(&self.proposal.line(), seen)?;
-        match since.iter().any(|touch| touch.merges.is_some()) {
+        };
+        let Some(looked) = own.looked.filter(|looked| *looked < head.version) else {
+            return Ok(());
+        };
+        let actor = &self.proposal.actor;
+        let moved = |touch: &Touch| match own.undoes {
+            Some(_) => touch.actor.is_mine(actor),
+            None => touch.merges.is_some(),
+        };
+        let mut since = self.view.touches(&self.proposal.line(), looked)?.iter();
+        match since.any(moved) {
             true => Err(Problem::new(Code::Unavailable, LINE_MOVED).into()),
             false => Ok(()),
         }

@@ -255,6 +255,22 @@ impl Case<'_> {
             })
             .cloned()
             .collect();
+        // What waited in an earlier life of a branch is not asked of the next one.
+        let begins = step.change.kind == ChangeType::Create && self.proposal.branch.is_some();
+        if begins {
+            step.head.conflicts = Default::default();
+            step.change.conflicts = left
+                .into_iter()
+                .map(|conflict| Conflict {
+                    version: conflict.version + 1,
+                    state: ConflictState::Agreed,
+                    closed: Some(version),
+                    settled_by: Some(self.proposal.id),
+                    ..conflict
+                })
+                .collect();
+            return;
+        }
         let json = step.head.document.to_json();
         let document = (!step.head.deleted).then_some(&json);
         let (mut waiting, mut touched) =

@@ -266,6 +266,10 @@ pub fn check_operation(proposal: &Proposal, head: Option<&Arc<Head>>) -> Refused
             .hint("read it, and write with a base"),
         ),
         (Operation::Create, _, None) => Ok(ChangeType::Create),
+        // What the node's own kinds declare is overwritten unless its writer says otherwise.
+        (Operation::Replace, _, Some(_)) if !conditional && context.is_built_in() => {
+            Ok(ChangeType::Update)
+        }
         (Operation::Replace | Operation::Delete, _, Some(_)) if !conditional => refuse(
             Problem::new(
                 Code::PreconditionRequired,

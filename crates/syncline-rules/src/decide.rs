@@ -174,6 +174,7 @@ fn try_decide(view: &View, proposal: &Proposal, rules: &Rules, now: Now) -> Resu
         head,
         seen: &seen,
     };
+    meets.check_looked()?;
     let wanted = match proposal.operation {
         Operation::Settle => settle(view, proposal, head)?,
         _ => meets.wanted()?,

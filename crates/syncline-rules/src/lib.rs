@@ -38,7 +38,7 @@ pub use retention::{Aged, KEEP_ALL_DAYS_MIN, Retention, Then};
 pub use scope::{Verdict, judge, place_in};
 pub use settle::conflict_sides;
 pub use step::genesis;
-pub use view::{BaseState, Need, Touch, View};
+pub use view::{BaseState, Need, Touch, View, began_from};
 pub use workspace::{RULES_KIND, Ranks, WORKSPACE_RULES, WorkspaceRules, rules_address};
 
 use syncline_merge::ApplyLimits;

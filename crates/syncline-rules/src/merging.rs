@@ -13,7 +13,7 @@ use syncline_model::head::Head;
 use syncline_model::ids::Version;
 use syncline_model::json::{Json, JsonWriter, Pointer};
 use syncline_model::proposal::{Base, Proposal};
-use syncline_model::time::{Hlc, Timestamp};
+use syncline_model::time::Timestamp;
 
 use crate::Rules;
 use crate::authors::Authors;
@@ -200,13 +200,16 @@ impl Meeting<'_> {
     ///
     /// (base, theirs, ours) followed by (ours, theirs, ours2) is (base, theirs, ours2).
     pub fn revised(&self, ours: &Document) -> Vec<Conflict> {
-        // No version of the line shows that side: only a base that is named by a change id does.
-        let (Some(base), Some(Base::Change(_))) = (self.base, &self.proposal.base) else {
+        let Some(base) = self.base.filter(|_| !self.head.conflicts.is_empty()) else {
             return Vec::new();
         };
-        if self.head.conflicts.is_empty() {
-            return Vec::new();
-        }
+        // No version of the line shows that side: only a base that is named by a change id does,
+        // or the line that was merged before and is again.
+        let named = matches!(self.proposal.base, Some(Base::Change(_)));
+        let own = self.proposal.own.as_ref();
+        let stood_on = |conflict: &&Conflict| {
+            named || own.is_some_and(|own| own.continues.contains(&conflict.id))
+        };
         let (base, ours) = (base.to_json(), ours.to_json());
         let revise = |conflict: &Conflict| {
             let first = Contest {
@@ -226,7 +229,8 @@ impl Meeting<'_> {
                 ..with_ours(conflict, left.ours, self.proposal, self.head)
             })
         };
-        self.head.conflicts.iter().filter_map(revise).collect()
+        let conflicts = self.head.conflicts.iter().filter(stood_on);
+        conflicts.filter_map(revise).collect()
     }
 
     /// Chooses a side where the strategy knows one.
@@ -238,14 +242,13 @@ impl Meeting<'_> {
                 let ours = wanted_by.map_or(self.proposal.hlc, |touch| Some(touch.hlc));
                 // A clock that runs ahead wins nothing by it.
                 let ours = ours.unwrap_or(self.now.hlc).min(self.now.hlc);
-                // Of what was set before all that is known the clock is not later than the oldest.
-                let theirs = set_by.or(self.theirs.oldest());
-                let theirs = theirs.map_or(Hlc::default(), |touch| touch.hlc);
-                Some(if ours > theirs {
-                    Choice::Ours
-                } else {
-                    Choice::Theirs
-                })
+                match (set_by, self.theirs.oldest()) {
+                    (Some(theirs), _) if ours <= theirs.hlc => Some(Choice::Theirs),
+                    (Some(_), _) => Some(Choice::Ours),
+                    // It was set before all that is known, and so not later than that.
+                    (None, Some(oldest)) => (ours > oldest.hlc).then_some(Choice::Ours),
+                    (None, None) => None,
+                }
             }
             Strategy::SourcePriority => {
                 let rank = |actor| self.kind.rank(actor, self.rules);

@@ -97,7 +97,7 @@ impl Touch {
 }
 
 /// Returns the version of `main` that a change began a branch as.
-fn began_from(change: &Change) -> Option<LineVersion> {
+pub fn began_from(change: &Change) -> Option<LineVersion> {
     let begins = change.branch.is_some() && change.kind == ChangeType::Create;
     let version = change.base.filter(|_| begins)?;
     Some(LineVersion {

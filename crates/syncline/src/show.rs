@@ -77,10 +77,11 @@ pub fn place(path: &str) -> String {
     }
 }
 
-/// Returns a conflict's id as people read and type it: `0199…07f2`, its ends.
+/// Returns a conflict's id as people read and type it: `01994c2e-58ab…07f2`, its ends. The first
+/// is the time of its write, the last stands for the place.
 pub fn short_id(id: &ConflictId) -> String {
     let id = id.to_string();
-    format!("{}…{}", &id[..4], &id[id.len() - 4..])
+    format!("{}…{}", &id[..13], &id[id.len() - 4..])
 }
 
 /// Returns the line that tells what can be done.

@@ -495,6 +495,116 @@ async fn p4_what_waits_waits_on_the_way_too() {
     assert_ne!(bench.merge_line("a", "b").await.outcome, Outcome::Conflict);
 }
 
+/// Merging a branch again moves what it wanted before, and lays no second conflict on it.
+#[tokio::test]
+async fn p4_a_branch_that_is_merged_again_moves_its_own_side() {
+    let bench = Bench::forked(r#"{"x":1}"#, &["try"]).await;
+    bench.set("try", r#"{"x":2}"#).await;
+    bench.set("main", r#"{"x":3}"#).await;
+    bench.merge_line("try", "main").await;
+    bench.set("try", r#"{"x":4}"#).await;
+    bench.merge_line("try", "main").await;
+    bench.set("try", r#"{"x":5}"#).await;
+    bench.merge_line("try", "main").await;
+    let waiting = bench.waiting().await;
+    let sides: Vec<_> = waiting
+        .iter()
+        .map(|c| [&c.base, &c.ours, &c.theirs])
+        .collect();
+    let [base, ours, theirs] = ["1", "5", "3"].map(|side| Some(json(side)));
+    assert_eq!(sides, [[&base, &ours, &theirs]]);
+}
+
+/// Of undos at the same moment each takes back another change, or what the one before did.
+#[tokio::test]
+async fn p4_undos_at_the_same_moment_take_nothing_back_twice() {
+    let bench = Arc::new(Bench::new().await);
+    bench.declare(r#"{"n":{"x-merge":"counter"}}"#).await;
+    bench.create(TASK, r#"{"data":{"n":10}}"#).await;
+    bench.set("main", r#"{"n":15}"#).await;
+    let undos = (0..4).map(|_| {
+        let bench = bench.clone();
+        tokio::spawn(async move {
+            let undo = bench.on("main", Operation::Rollback, "null");
+            bench
+                .workspace
+                .undo(&Principal::owner(), undo)
+                .await
+                .unwrap();
+        })
+    });
+    for undo in undos.collect::<Vec<_>>() {
+        undo.await.unwrap();
+    }
+    // Each undoes the one before: it is the writer's newest change.
+    assert_eq!(bench.shows("main").await, json(r#"{"n":15}"#));
+}
+
+#[tokio::test]
+async fn p4_what_keep_both_kept_is_merged_back() {
+    let bench = Bench::forked(r#"{"x":0}"#, &[]).await;
+    bench.set("main", r#"{"x":1}"#).await;
+    let mut kept = bench.on("main", Operation::Merge, r#"{"data":{"more":1,"x":2}}"#);
+    kept.base = Some(Base::Version(Version(1)));
+    kept.strategy = Some(Name::parse("keep_both").unwrap());
+    let kept = bench.submit(kept).await.unwrap();
+    let name = kept.branch.unwrap().as_str().to_owned();
+    let kept: Line = Box::leak(name.into_boxed_str());
+    assert_eq!(bench.try_line(kept, "main").await.0, ["/data/x"]);
+    assert_eq!(
+        bench.merge_line(kept, "main").await.outcome,
+        Outcome::Conflict
+    );
+    assert_eq!(bench.shows("main").await, json(r#"{"more":1,"x":1}"#));
+}
+
+/// What is in dispute somewhere is not decided by merging what shows one of its sides.
+#[tokio::test]
+async fn p4_a_dispute_is_decided_by_nobody_who_only_merges() {
+    // A branch that begins where something waits shows a side that nobody chose.
+    let bench = Bench::forked(r#"{"x":1}"#, &["b"]).await;
+    bench.set("b", r#"{"x":2}"#).await;
+    bench.set("main", r#"{"x":3}"#).await;
+    bench.merge_line("b", "main").await;
+    bench.begin("q", None).await;
+    assert_eq!(bench.merge_line("q", "b").await.outcome, Outcome::Conflict);
+    assert_eq!(bench.shows("b").await, json(r#"{"x":2}"#));
+
+    // Two lines that settled it differently disagree.
+    let bench = Bench::forked(r#"{"x":0}"#, &["b"]).await;
+    bench.set("b", r#"{"x":2}"#).await;
+    bench.set("main", r#"{"x":1}"#).await;
+    bench.merge_line("b", "main").await;
+    bench.merge_line("main", "b").await;
+    for conflict in bench.waiting().await {
+        let line = if conflict.branch.is_some() {
+            "b"
+        } else {
+            "main"
+        };
+        bench.choose(line, &conflict, "theirs").await;
+    }
+    assert_eq!(
+        bench.merge_line("b", "main").await.outcome,
+        Outcome::Conflict
+    );
+
+    // A merge that fits no schema waits in the other line as well.
+    let bench = Bench::new().await;
+    bench
+        .declare(r#"{"n":{"x-merge":"counter","maximum":10}}"#)
+        .await;
+    bench.create(TASK, r#"{"data":{"n":2}}"#).await;
+    bench.begin("b", None).await;
+    bench.set("b", r#"{"n":8}"#).await;
+    bench.set("main", r#"{"n":8}"#).await;
+    bench.merge_line("b", "main").await;
+    assert_eq!(
+        bench.merge_line("main", "b").await.outcome,
+        Outcome::Conflict
+    );
+}
+
 /// A trial says what the merge would, by schema and strategy.
 #[tokio::test]
 async fn a_trial_decides_as_the_merge_does() {
@@ -511,6 +621,7 @@ async fn a_trial_decides_as_the_merge_does() {
         bench.merge_line("try", "main").await.outcome,
         Outcome::Conflict
     );
+    let bench = Bench::forked(r#"{"x":0}"#, &["try"]).await;
     bench.set("try", r#"{"x":1}"#).await;
     bench.set("main", r#"{"x":2}"#).await;
     for (strategy, clean) in [

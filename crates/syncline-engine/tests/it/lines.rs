@@ -406,6 +406,65 @@ async fn blame_tells_what_a_value_stood_against_since() {
     assert_eq!(blame("/data/items[id=a]/n").await, won);
 }
 
+/// An item is whose who wrote it, wherever others moved it, and on whichever line.
+#[tokio::test]
+async fn blame_follows_items_and_lines() {
+    let (bench, owner) = (Bench::new().await, Principal::owner());
+    let by = async |agent: &str, branch: Option<&str>, body: &str| {
+        let mut proposal = bench.proposal(TASK, Operation::Merge, body);
+        proposal.actor.agent = Some(Name::parse(agent).unwrap());
+        proposal.branch = branch.map(|name| BranchName::parse(name).unwrap());
+        bench.submit(proposal).await.unwrap();
+    };
+    let who = async |line: &syncline_model::ids::Address, path: &str| {
+        let blame = bench.workspace.blame(&owner, line, path).await.unwrap();
+        let agent = blame.entry.change.actor.agent.clone();
+        agent.map_or("owner".to_owned(), |agent| agent.to_string())
+    };
+    bench
+        .create(
+            TASK,
+            r#"{"data":{"s":0,"items":[{"id":"a","n":1},{"id":"b","n":1}]}}"#,
+        )
+        .await;
+    by(
+        "ana",
+        None,
+        r#"{"data":{"items":[{"id":"a","n":1},{"id":"b","n":2}]}}"#,
+    )
+    .await;
+    by(
+        "bob",
+        None,
+        r#"{"data":{"items":[{"id":"z","n":0},{"id":"b","n":2},{"id":"a","n":1}]}}"#,
+    )
+    .await;
+    let main = address(TASK);
+    assert_eq!(who(&main, "/data/items[id=b]/n").await, "ana");
+    assert_eq!(who(&main, "/data/items[id=z]/n").await, "bob");
+    assert_eq!(who(&main, "/data/items[id=a]/n").await, "owner");
+
+    let name = BranchName::parse("try").unwrap();
+    let mut begin = bench.proposal(TASK, Operation::Create, "null");
+    begin.branch = Some(name.clone());
+    begin.actor.agent = Some(Name::parse("bot").unwrap());
+    bench
+        .workspace
+        .create_branch(&owner, begin, None)
+        .await
+        .unwrap();
+    let line = main.line(Some(&name));
+    assert_eq!(who(&line, "/data/items[id=b]/n").await, "ana");
+    by("eve", Some("try"), r#"{"data":{"s":1}}"#).await;
+    let merge = bench.proposal(TASK, Operation::Replace, "null");
+    let merged = bench
+        .workspace
+        .merge_branch(&owner, merge, Some(&name), false);
+    merged.await.unwrap();
+    assert_eq!(who(&main, "/data/s").await, "eve");
+    assert_eq!(who(&main, "/data/items[id=a]/n").await, "owner");
+}
+
 #[tokio::test]
 async fn schemas_bind_and_tags_name_versions() {
     let bench = Bench::new().await;

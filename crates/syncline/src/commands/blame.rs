@@ -52,6 +52,10 @@ pub async fn run(args: &BlameArgs, run: &Run) -> Result {
             .styled(Style::Cyan, &args.path)
             .text("  ")
             .styled(Style::Bold, format!("v{version}"))
+            .text(match show::text(&blamed, "branch") {
+                "" => String::new(),
+                branch => format!(" on {branch}"),
+            })
             .text("  ")
             .text(show::actor_of(&blamed))
             .styled(Style::Dim, format!("  {}  ", ago.unwrap_or_default()))

@@ -153,7 +153,7 @@ fn line(conflict: &Conflict) -> Line {
     let mark = if conflict.is_open() { "× " } else { "  " };
     let line = Line::new()
         .styled(Style::Red, mark)
-        .cell(Style::Bold, show::short_id(&conflict.id), 11)
+        .cell(Style::Bold, show::short_id(&conflict.id), 20)
         .styled(Style::Cyan, conflict.context.as_str());
     let line = match &conflict.branch {
         Some(branch) => line.text(format!(" {branch}")),
