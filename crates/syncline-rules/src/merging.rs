@@ -13,7 +13,7 @@ use syncline_model::head::Head;
 use syncline_model::ids::Version;
 use syncline_model::json::{Json, JsonWriter, Pointer};
 use syncline_model::proposal::{Base, Proposal};
-use syncline_model::time::Timestamp;
+use syncline_model::time::{Hlc, Timestamp};
 
 use crate::Rules;
 use crate::authors::Authors;
@@ -242,12 +242,13 @@ impl Meeting<'_> {
                 let ours = wanted_by.map_or(self.proposal.hlc, |touch| Some(touch.hlc));
                 // A clock that runs ahead wins nothing by it.
                 let ours = ours.unwrap_or(self.now.hlc).min(self.now.hlc);
-                match (set_by, self.theirs.oldest()) {
-                    (Some(theirs), _) if ours <= theirs.hlc => Some(Choice::Theirs),
-                    (Some(_), _) => Some(Choice::Ours),
-                    // It was set before all that is known, and so not later than that.
-                    (None, Some(oldest)) => (ours > oldest.hlc).then_some(Choice::Ours),
-                    (None, None) => None,
+                // Who set it may not be known any more: before all that is, or else with the head.
+                let latest = self.theirs.oldest().map(|touch| touch.hlc);
+                let latest = latest.unwrap_or(Hlc::at(self.head.updated_at));
+                match set_by {
+                    Some(theirs) if ours > theirs.hlc => Some(Choice::Ours),
+                    Some(_) => Some(Choice::Theirs),
+                    None => (ours > latest).then_some(Choice::Ours),
                 }
             }
             Strategy::SourcePriority => {

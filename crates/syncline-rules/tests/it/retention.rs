@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use syncline_api::Code;
 use syncline_model::change::Outcome;
 use syncline_model::conflict::Strategy as How;
+use syncline_model::head::Head;
 use syncline_model::ids::{Address, Name, Version};
 use syncline_model::json::{Json, Pointer};
 use syncline_model::proposal::{Base, Operation};
@@ -144,11 +145,14 @@ fn policies_are_read() {
 
 /// Decides a write whose base, version 1, was thinned, on a head at version 3.
 fn decided(operation: Operation, body: &str, strategy: Option<How>) -> Decision {
-    let theirs = head(
-        r#"{"title":"T","data":{"a":2,"s":"done","list":[1,2],"o":{"x":1}}}"#,
-        3,
-        false,
-    );
+    let theirs = Head {
+        updated_at: Timestamp(1),
+        ..head(
+            r#"{"title":"T","data":{"a":2,"s":"done","list":[1,2],"o":{"x":1}}}"#,
+            3,
+            false,
+        )
+    };
     let mut view = view(Some(theirs));
     let line = Address::parse("task/a").unwrap();
     let base = Base::Version(Version(1));
