@@ -9,7 +9,7 @@ use syncline_model::change::{Change, Effect};
 use syncline_model::conflict::ConflictId;
 use syncline_model::ids::{Address, Seq, Version};
 use syncline_model::json::{Json, Pointer};
-use syncline_model::proposal::LineVersion;
+use syncline_model::proposal::{LineVersion, Operation};
 use syncline_rules::{Principal, Subject, began_from, visible};
 
 use crate::load::version_as_head;
@@ -78,6 +78,14 @@ impl Workspace {
             let found = self.find_below(&line, below, Version(1), set).await?;
             let entry = self.unless_thinned(&line, found, (&keyed, value)).await?;
             let version = entry.change.version;
+            // Who deletes a context and who brings it back write nothing of it.
+            if matches!(
+                entry.change.intent.operation,
+                Operation::Delete | Operation::Restore
+            ) {
+                below = Some(version);
+                continue;
+            }
             if shifts && checked < CHECKED_MAX && !self.sets(&line, &entry, &keyed).await? {
                 (below, checked) = (Some(version), checked + 1);
                 continue;

@@ -293,11 +293,13 @@ fn unsettled(base: Document, disputes: &[Conflict], lines: [&Head; 2]) -> Docume
         };
         let (base, ours, theirs) = (path.get(&json), path.get(&ours), path.get(&theirs));
         let sides = [conflict.ours.as_ref(), conflict.theirs.as_ref()];
-        let waits_here = lines[0].conflicts.iter().any(|c| c.id == conflict.id);
+        let [waits_here, waits_there] =
+            lines.map(|line| line.conflicts.iter().any(|c| c.id == conflict.id));
         let undecided = match conflict.is_open() {
             // What the line that is merged shows is not its own wish, unless it shows the base.
             true if waits_here && base != ours => true,
-            true => sides == [ours, theirs] || sides == [theirs, ours],
+            // Where it waits in the other line, it is asked there already.
+            true => !waits_there && (sides == [ours, theirs] || sides == [theirs, ours]),
             // Whoever chose what was there already changed nothing, and meant it.
             false => base == ours || base == theirs,
         };

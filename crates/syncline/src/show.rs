@@ -139,7 +139,7 @@ mod tests {
     fn ids_are_short_and_places_have_words() {
         let id =
             ConflictId::parse("0199aaaa-4b2a-7c3d-8e4f-5a6b7c8d9e0f.00112233445507f2").unwrap();
-        assert_eq!(short_id(&id), "0199…07f2");
+        assert_eq!(short_id(&id), "0199aaaa-4b2a…07f2");
         assert_eq!(place(""), "the whole document");
         assert_eq!(place("/data/plan"), "/data/plan");
     }

@@ -556,6 +556,11 @@ async fn p4_what_keep_both_kept_is_merged_back() {
         Outcome::Conflict
     );
     assert_eq!(bench.shows("main").await, json(r#"{"more":1,"x":1}"#));
+    // What waits is not asked again when the branch is merged again.
+    bench.set(kept, r#"{"more":2}"#).await;
+    bench.merge_line(kept, "main").await;
+    assert_eq!(bench.shows("main").await, json(r#"{"more":2,"x":1}"#));
+    assert_eq!(bench.waiting().await.len(), 1);
 }
 
 /// What is in dispute somewhere is not decided by merging what shows one of its sides.

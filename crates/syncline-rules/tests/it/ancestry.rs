@@ -29,10 +29,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
+/// A version of a line.
+type At = (usize, u64);
+
 /// A history, with all that each version came of.
 #[derive(Default)]
 struct History {
-    origins: BTreeMap<(usize, u64), (u64, Vec<(usize, u64)>)>,
+    origins: BTreeMap<At, (u64, Vec<At>)>,
     newest: [u64; LINES],
     /// The version that a branch's present life began with; 0 where it is not there.
     began: [u64; LINES],

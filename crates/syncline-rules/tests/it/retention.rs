@@ -4,13 +4,12 @@ use proptest::prelude::*;
 use syncline_api::Code;
 use syncline_model::change::Outcome;
 use syncline_model::conflict::Strategy as How;
-use syncline_model::head::Head;
 use syncline_model::ids::{Address, Name, Version};
 use syncline_model::json::{Json, Pointer};
 use syncline_model::proposal::{Base, Operation};
-use syncline_model::time::Timestamp;
+use syncline_model::time::{Hlc, Timestamp};
 use syncline_rules::{
-    Aged, BaseState, Decision, KindRules, Need, Retention, Rules, Step, Then, View, decide,
+    Aged, BaseState, Decision, KindRules, Need, Now, Retention, Rules, Step, Then, View, decide,
 };
 
 use crate::{head, json, now, proposal, view};
@@ -145,14 +144,11 @@ fn policies_are_read() {
 
 /// Decides a write whose base, version 1, was thinned, on a head at version 3.
 fn decided(operation: Operation, body: &str, strategy: Option<How>) -> Decision {
-    let theirs = Head {
-        updated_at: Timestamp(1),
-        ..head(
-            r#"{"title":"T","data":{"a":2,"s":"done","list":[1,2],"o":{"x":1}}}"#,
-            3,
-            false,
-        )
-    };
+    let theirs = head(
+        r#"{"title":"T","data":{"a":2,"s":"done","list":[1,2],"o":{"x":1}}}"#,
+        3,
+        false,
+    );
     let mut view = view(Some(theirs));
     let line = Address::parse("task/a").unwrap();
     let base = Base::Version(Version(1));
@@ -169,8 +165,13 @@ fn decided(operation: Operation, body: &str, strategy: Option<How>) -> Decision 
 }
 
 fn settled(view: &mut View, proposal: &syncline_model::proposal::Proposal) -> Decision {
+    // Long after the head was written.
+    let now = Now {
+        hlc: Hlc::at(now().committed_at),
+        ..now()
+    };
     loop {
-        match decide(view, proposal, &Rules::default(), now()) {
+        match decide(view, proposal, &Rules::default(), now) {
             Decision::Needs(Need::Conflicts(address)) => view.put_conflicts(address, Vec::new()),
             Decision::Needs(need) => panic!("{need:?}"),
             decision => return decision,
