@@ -301,7 +301,8 @@ fn unsettled(base: Document, disputes: &[Conflict], lines: [&Head; 2]) -> Docume
             // Where it waits in the other line, it is asked there already.
             true => !waits_there && (sides == [ours, theirs] || sides == [theirs, ours]),
             // Whoever chose what was there already changed nothing, and meant it.
-            false => base == ours || base == theirs,
+            false if lines[0].address.of_line().1 == conflict.branch => base == ours,
+            false => base == theirs,
         };
         // Two equal sides may be in dispute as well: two counts whose sum does not fit.
         let agreed = ours == theirs && sides[0] != sides[1];

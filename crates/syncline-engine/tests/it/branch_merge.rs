@@ -594,6 +594,23 @@ async fn p4_a_dispute_is_decided_by_nobody_who_only_merges() {
         Outcome::Conflict
     );
 
+    // What one line chose anew is carried over to another that chose nothing.
+    let bench = Bench::forked(r#"{"x":0}"#, &["a", "b"]).await;
+    bench.set("b", r#"{"x":1}"#).await;
+    bench.merge_line("b", "main").await;
+    bench.set("a", r#"{"x":2}"#).await;
+    bench.merge_line("a", "b").await;
+    let body = format!(
+        r#"{{"conflict":"{}","version":1,"value":3}}"#,
+        bench.waiting().await[0].id
+    );
+    bench
+        .submit(bench.on("b", Operation::Settle, &body))
+        .await
+        .unwrap();
+    assert_eq!(bench.merge_line("b", "main").await.outcome, Outcome::Merged);
+    assert_eq!(bench.shows("main").await, json(r#"{"x":3}"#));
+
     // A merge that fits no schema waits in the other line as well.
     let bench = Bench::new().await;
     bench
