@@ -87,12 +87,16 @@ impl Workspace {
         }
         for again in 0..TRIES_MAX {
             let prepared = self.prepared(principal, &proposal, from).await?;
-            if dry_run {
-                return self.tried(principal, prepared).await;
-            }
-            match self.submit(principal, prepared).await {
+            let answer = match dry_run {
+                true => self.tried(principal, prepared).await,
+                false => self
+                    .submit(principal, prepared)
+                    .await
+                    .map(BranchMerge::Done),
+            };
+            match answer {
                 Err(problem) if problem.detail == LINE_MOVED => look_again_after(again).await,
-                answer => return answer.map(BranchMerge::Done),
+                answer => return answer,
             }
         }
         Err(busy())
@@ -141,14 +145,16 @@ impl Workspace {
             own.continues = self.continued(&target, from).await?;
             // What the other line merged already it was asked about already.
             let waits = source.conflicts.iter();
-            let seen = common.seen[0].unwrap_or(Version::ZERO);
+            own.since = common.seen.map(|seen| seen.unwrap_or(Version::ZERO));
+            let [seen, _] = own.since;
             own.waits = waits.filter(|c| c.opened > seen).cloned().collect();
         }
         Ok(proposal)
     }
 
-    /// Returns the conflicts on which two lines may stand: those that wait anywhere, and those that
-    /// were settled on one of the two since they had that line in common.
+    /// Returns the conflicts on which two lines may stand: those that wait anywhere and that the line
+    /// which is merged into has not settled for itself, and those that were settled on one of the two
+    /// since they had that line in common.
     async fn disputes(
         &self,
         context: &Address,
@@ -156,33 +162,33 @@ impl Workspace {
         ends: &[LineVersion; 2],
     ) -> Result<Vec<Conflict>, Problem> {
         let shared = &self.shared;
-        let mut disputes: Vec<Conflict> = Vec::new();
-        for open in [true, false] {
-            let query = ConflictQuery {
-                context: Some(context.clone()),
-                limit: DISPUTES_MAX,
-                open,
-                ..ConflictQuery::default()
+        let mut query = ConflictQuery {
+            context: Some(context.clone()),
+            limit: DISPUTES_MAX,
+            open: true,
+            ..ConflictQuery::default()
+        };
+        let open = shared.store.conflicts(&shared.id, &query).await;
+        let mut disputes = open.map_err(store_problem)?;
+        query.open = false;
+        let ended = shared.store.conflicts(&shared.id, &query).await;
+        let mut ended = ended.map_err(store_problem)?;
+        ended.retain(|conflict| !conflict.is_open());
+        disputes.retain(|dispute| {
+            let settled_there = |conflict: &Conflict| {
+                let there = conflict.branch == ends[1].branch && conflict.path == dispute.path;
+                there && conflict.created_at >= dispute.created_at
             };
-            let known = shared.store.conflicts(&shared.id, &query).await;
-            disputes.extend(
-                known
-                    .map_err(store_problem)?
-                    .into_iter()
-                    .filter(|conflict| {
-                        let settled = |(end, seen): (&LineVersion, Option<Version>)| {
-                            let here = end.branch == conflict.branch;
-                            here && seen.is_some_and(|seen| conflict.closed > Some(seen))
-                        };
-                        match open {
-                            true => true,
-                            false => {
-                                !conflict.is_open() && ends.iter().zip(common.seen).any(settled)
-                            }
-                        }
-                    }),
-            );
-        }
+            !ended.iter().any(settled_there)
+        });
+        ended.retain(|conflict| {
+            let since = |(end, seen): (&LineVersion, Option<Version>)| {
+                let here = end.branch == conflict.branch;
+                here && seen.is_some_and(|seen| conflict.closed > Some(seen))
+            };
+            ends.iter().zip(common.seen).any(since)
+        });
+        disputes.extend(ended);
         Ok(disputes)
     }
 

@@ -269,6 +269,9 @@ pub struct Own {
     pub merges: Option<LineVersion>,
     /// The head's version when the node looked up what the call stands on.
     pub looked: Option<Version>,
+    /// The versions of the line that is merged, and of the other one, which both have in them; 0
+    /// where that is not known.
+    pub since: [Version; 2],
     /// What waits in the line that is merged.
     pub waits: Vec<Conflict>,
     /// The conflicts of the other line that earlier merges of the same line left: their own side is
@@ -295,6 +298,13 @@ impl LineVersion {
 }
 
 impl Proposal {
+    /// Returns since which versions the two lines that are merged went their own ways; 0 where that
+    /// is not known.
+    pub fn since(&self) -> [Version; 2] {
+        let own = self.own.as_ref();
+        own.map_or([Version::ZERO; 2], |own| own.since)
+    }
+
     /// Returns the line that is merged, where one is.
     pub fn merges(&self) -> Option<&LineVersion> {
         self.own.as_ref()?.merges.as_ref()

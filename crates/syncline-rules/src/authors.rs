@@ -13,6 +13,9 @@ const LINES_MAX: usize = 16;
 /// Bounds the merges that are followed, one by way of another.
 const DEPTH_MAX: usize = 16;
 
+/// Bounds the changes of an array that are looked at.
+const FOUND_MAX: usize = 4_096;
+
 /// The changes of a line, and of those that were merged into it, each newest first.
 #[derive(Debug, Default)]
 pub struct Authors<'a> {
@@ -53,6 +56,39 @@ impl<'a> Authors<'a> {
         self.find(self.line, place, 0)
     }
 
+    /// Returns all changes after a version that touched an array or what is in it: whose a certain
+    /// item is cannot be told by indexes, which others shift.
+    pub fn of_array(&self, array: &Pointer, since: Version) -> Vec<&'a Touch> {
+        let mut found = Vec::new();
+        let later = self.line.iter().take_while(|touch| touch.version > since);
+        self.collect(later, array, 0, &mut found);
+        found
+    }
+
+    fn collect(
+        &self,
+        touches: impl Iterator<Item = &'a Touch>,
+        array: &Pointer,
+        depth: usize,
+        found: &mut Vec<&'a Touch>,
+    ) {
+        for touch in touches.filter(|touch| touch.is_at(array)) {
+            let quiet = [Operation::Delete, Operation::Restore].contains(&touch.operation);
+            if quiet || touch.begins() || found.len() >= FOUND_MAX {
+                continue;
+            }
+            let before = found.len();
+            if let Some(at) = touch.merges.as_ref().filter(|_| depth < DEPTH_MAX) {
+                let touches = self.merged.get(&at.branch).copied().unwrap_or_default();
+                let touches = first_of(touches, at.version).iter();
+                self.collect(touches, array, depth + 1, found);
+            }
+            if found.len() == before {
+                found.push(touch);
+            }
+        }
+    }
+
     /// Returns the oldest change of the line that is known.
     pub fn oldest(&self) -> Option<&'a Touch> {
         self.line.last()
@@ -71,9 +107,7 @@ impl<'a> Authors<'a> {
                         let touches = self.merged.get(&at.branch)?;
                         self.find(first_of(touches, at.version), place, depth + 1)
                     });
-                    // Whoever begins a branch writes nothing.
-                    let begins = touch.operation == Operation::Create && touch.merges.is_some();
-                    return from.or(Some(touch).filter(|_| !begins));
+                    return from.or(Some(touch).filter(|touch| !touch.begins()));
                 }
                 _ => {}
             }

@@ -233,35 +233,56 @@ impl Meeting<'_> {
         conflicts.filter_map(revise).collect()
     }
 
-    /// Chooses a side where the strategy knows one.
+    /// Chooses a side where the strategy knows one. Where several may have set a side, all of them
+    /// must say the same.
     fn choose(&self, clash: &Decided, strategy: Strategy) -> Option<Choice> {
-        let wanted_by = self.wanted_by(&clash.path);
-        let set_by = self.set_by(&clash.path);
+        let [since_ours, since_theirs] = self.proposal.since();
+        let ours = self.may_have_set(&self.ours, &clash.path, since_ours);
+        let theirs = self.may_have_set(&self.theirs, &clash.path, since_theirs);
         match strategy {
             Strategy::LatestWins => {
-                let ours = wanted_by.map_or(self.proposal.hlc, |touch| Some(touch.hlc));
+                let clocks = ours.iter().map(|touch| Some(touch.hlc));
                 // A clock that runs ahead wins nothing by it.
-                let ours = ours.unwrap_or(self.now.hlc).min(self.now.hlc);
-                // Who set it may not be known any more: before all that is, or else with the head.
-                let latest = self.theirs.oldest().map(|touch| touch.hlc);
-                let latest = latest.unwrap_or(Hlc::at(self.head.updated_at));
-                match set_by {
-                    Some(theirs) if ours > theirs.hlc => Some(Choice::Ours),
-                    Some(_) => Some(Choice::Theirs),
-                    None => (ours > latest).then_some(Choice::Ours),
+                let own = |clock: Option<Hlc>| clock.unwrap_or(self.now.hlc).min(self.now.hlc);
+                let (earliest, latest) = bounds(clocks.map(own))
+                    .unwrap_or((own(self.proposal.hlc), own(self.proposal.hlc)));
+                match bounds(theirs.iter().map(|touch| touch.hlc)) {
+                    Some((_, theirs)) if earliest > theirs => Some(Choice::Ours),
+                    Some((theirs, _)) if latest <= theirs => Some(Choice::Theirs),
+                    Some(_) => None,
+                    // Nobody knows who set it: it was before all that is known, or with the head.
+                    None => {
+                        let known = self.theirs.oldest().map(|touch| touch.hlc);
+                        let known = known.unwrap_or(Hlc::at(self.head.updated_at));
+                        (earliest > known).then_some(Choice::Ours)
+                    }
                 }
             }
             Strategy::SourcePriority => {
                 let rank = |actor| self.kind.rank(actor, self.rules);
-                let ours = wanted_by.map_or(&self.proposal.actor, |touch| &touch.actor);
-                let theirs = set_by.map_or(&self.head.actor, |touch| &touch.actor);
-                match rank(ours).cmp(&rank(theirs)) {
-                    std::cmp::Ordering::Greater => Some(Choice::Ours),
-                    std::cmp::Ordering::Less => Some(Choice::Theirs),
-                    std::cmp::Ordering::Equal => None,
+                let own = rank(&self.proposal.actor);
+                let ranks = bounds(ours.iter().map(|touch| rank(&touch.actor)));
+                let (lowest, highest) = ranks.unwrap_or((own, own));
+                match bounds(theirs.iter().map(|touch| rank(&touch.actor))) {
+                    Some((_, theirs)) if lowest > theirs => Some(Choice::Ours),
+                    Some((theirs, _)) if highest < theirs => Some(Choice::Theirs),
+                    _ => None,
                 }
             }
             _ => None,
+        }
+    }
+
+    /// Returns who may have set a place of a line: one change, unless it lies in an array.
+    fn may_have_set<'t>(
+        &self,
+        authors: &Authors<'t>,
+        place: &Pointer,
+        since: Version,
+    ) -> Vec<&'t Touch> {
+        match array_around(&self.head.document, place) {
+            Some(array) => authors.of_array(&array, since),
+            None => authors.of_place(place).into_iter().collect(),
         }
     }
 
@@ -333,6 +354,29 @@ impl Meeting<'_> {
             settled_by: None,
         }
     }
+}
+
+/// Returns the least and the greatest.
+fn bounds<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<(T, T)> {
+    values.fold(None, |bounds, value| match bounds {
+        None => Some((value, value)),
+        Some((least, greatest)) => Some((value.min(least), value.max(greatest))),
+    })
+}
+
+/// Returns the outermost array that a place lies in.
+fn array_around(document: &Document, place: &Pointer) -> Option<Pointer> {
+    let json = document.to_json();
+    let (mut part, mut value) = (Pointer::root(), Some(&json));
+    for token in place.tokens() {
+        match value {
+            Some(Json::Array(_)) => return Some(part),
+            Some(json) => value = json.get(token),
+            None => return None,
+        }
+        part.push(token.clone());
+    }
+    None
 }
 
 /// Bounds the sides that are recorded where both edits stayed.

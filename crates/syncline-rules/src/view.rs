@@ -89,6 +89,11 @@ impl Touch {
         }
     }
 
+    /// Says whether it began a branch, and so wrote nothing itself.
+    pub fn begins(&self) -> bool {
+        self.operation == Operation::Create && self.merges.is_some()
+    }
+
     /// Says whether it touched a place, something in it or something around it.
     pub fn is_at(&self, place: &Pointer) -> bool {
         let meets = |p: &Pointer| p.starts_with(place) || place.starts_with(p);

@@ -594,6 +594,23 @@ async fn p4_a_dispute_is_decided_by_nobody_who_only_merges() {
         Outcome::Conflict
     );
 
+    // A line that settled it for itself is not asked again, though it waits elsewhere still.
+    let bench = Bench::forked(r#"{"x":0}"#, &["a", "b"]).await;
+    bench.set("a", r#"{"x":4}"#).await;
+    bench.set("main", r#"{"x":5}"#).await;
+    bench.merge_line("main", "a").await;
+    bench.set("b", r#"{"x":5}"#).await;
+    assert_eq!(bench.merge_line("a", "b").await.outcome, Outcome::Conflict);
+    let here = bench
+        .waiting()
+        .await
+        .into_iter()
+        .find(|c| c.branch == branch("b"));
+    bench.choose("b", &here.unwrap(), "theirs").await;
+    bench.set("a", r#"{"y":1}"#).await;
+    assert_eq!(bench.merge_line("a", "b").await.outcome, Outcome::Merged);
+    assert_eq!(bench.shows("b").await, json(r#"{"x":5,"y":1}"#));
+
     // What one line chose anew is carried over to another that chose nothing.
     let bench = Bench::forked(r#"{"x":0}"#, &["a", "b"]).await;
     bench.set("b", r#"{"x":1}"#).await;

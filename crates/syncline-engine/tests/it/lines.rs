@@ -1,7 +1,7 @@
 //! Concurrent writes, conflicts, branches and history, through the engine.
 
 use syncline_api::Code;
-use syncline_engine::{BranchMerge, Principal, When};
+use syncline_engine::{BranchMerge, Principal, Ranks, Settings, When};
 use syncline_model::change::Outcome;
 use syncline_model::conflict::{ConflictKind, ConflictState};
 use syncline_model::ids::{BranchName, Kind, Name, Seq, Version};
@@ -404,6 +404,38 @@ async fn blame_tells_what_a_value_stood_against_since() {
     let won = (late, Some("latest_wins".to_owned()), vec![Json::from(2)]);
     assert_eq!(blame("/data/items/1/n").await, won);
     assert_eq!(blame("/data/items[id=a]/n").await, won);
+}
+
+/// Indexes do not tell whose an item is: where those who touched the array have other ranks, the
+/// clash waits.
+#[tokio::test]
+async fn p4_ranks_do_not_guess_in_arrays() {
+    let ranks = ["top", "hi", "mid", "low"].iter().zip([20, 10, 5, 1]);
+    let ranks = ranks.map(|(agent, rank)| (format!("agent/{agent}"), rank));
+    let mut settings = Settings::default();
+    settings.rules.ranks = Ranks(ranks.collect());
+    settings.rules.strategy = syncline_model::conflict::Strategy::SourcePriority;
+    let bench = Bench::with(settings).await;
+    let by = |agent: &str, base: &str, items: &str| {
+        let body = format!(r#"{{"data":{{"items":{items}}}}}"#);
+        let mut proposal = based(bench.proposal(TASK, Operation::Merge, &body), base);
+        proposal.actor.agent = Some(Name::parse(agent).unwrap());
+        proposal
+    };
+    let first = r#"[{"id":"a","n":1},{"id":"b","n":1}]"#;
+    bench
+        .create(TASK, &format!(r#"{{"data":{{"items":{first}}}}}"#))
+        .await;
+    let high = by("hi", "1", r#"[{"id":"a","n":1},{"id":"b","n":10}]"#);
+    bench.submit(high).await.unwrap();
+    let low = r#"[{"id":"z","n":0},{"id":"a","n":1},{"id":"b","n":10}]"#;
+    bench.submit(by("low", "2", low)).await.unwrap();
+    let mid = by("mid", "1", r#"[{"id":"a","n":1},{"id":"b","n":5}]"#);
+    let met = bench.submit(mid).await.unwrap();
+    assert_eq!(met.outcome, Outcome::Conflict);
+    // Above all of them there is nothing to guess.
+    let top = by("top", "1", r#"[{"id":"a","n":1},{"id":"b","n":20}]"#);
+    assert_eq!(bench.submit(top).await.unwrap().outcome, Outcome::Merged);
 }
 
 /// An item is whose who wrote it, wherever others moved it, and on whichever line.
