@@ -333,7 +333,7 @@ pub(crate) fn read_json(node: &Node, bytes: &[u8], more: usize) -> Result<Json, 
     };
     let read = aside(bytes.len(), || Json::parse(bytes, &limits));
     read.map_err(|error| match error.kind {
-        JsonErrorKind::TooDeep { .. } => Problem::new(Code::TooLarge, error.to_string())
+        JsonErrorKind::TooDeep { .. } => Problem::new(Code::BadJson, error.to_string())
             .at(error.pointer)
             .hint("split it into several contexts")
             .limit(document_depth_max as u64, "max_document_depth"),

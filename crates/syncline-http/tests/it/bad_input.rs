@@ -22,7 +22,7 @@ async fn unharmed(node: &Node) {
 async fn a_limit_that_bites_is_named() {
     let node = Node::start().await;
     let deep = format!("{{\"data\":{}1{}}}", "[".repeat(80), "]".repeat(80));
-    let deep = node.put(A, &[], &deep).await.problem(413, "too_large");
+    let deep = node.put(A, &[], &deep).await.problem(400, "bad_json");
     assert_eq!(deep.get("limit"), Some(&Json::from(64)));
     assert_eq!(text(&deep, "setting"), "max_document_depth");
     // What may be wrapped round a document does not count as its depth, and the setting holds.
@@ -52,7 +52,7 @@ async fn json_is_read_strictly() {
         ("\u{feff}{}", 400, "bad_json"),
         ("{\"title\":\"\\ud800\"}", 400, "bad_json"),
         ("{\"title\":\"a\nb\"}", 400, "bad_json"),
-        (&deep, 413, "too_large"),
+        (&deep, 400, "bad_json"),
         ("[]", 422, "invalid"),
         ("null", 422, "invalid"),
         ("\"x\"", 422, "invalid"),

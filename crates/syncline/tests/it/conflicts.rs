@@ -49,7 +49,7 @@ fn only_conflict(node: &Node) -> String {
 fn a_clash_is_told_listed_shown_and_settled() {
     let (node, said) = clashed();
     let id = only_conflict(&node);
-    let short = format!("{}…{}", &id[..4], &id[id.len() - 4..]);
+    let short = format!("{}…{}", &id[..13], &id[id.len() - 4..]);
     assert_eq!(
         said.out,
         format!(
@@ -273,7 +273,7 @@ fn a_watcher_sees_where_it_clashes() {
     let seen = node.ok(&["watch", "--since", &cursor, "--count", "4"]);
     let lines: Vec<_> = seen.lines().collect();
     assert_eq!(lines.len(), 4, "{seen}");
-    let short = format!("{}…{}", &id[..4], &id[id.len() - 4..]);
+    let short = format!("{}…{}", &id[..13], &id[id.len() - 4..]);
     assert!(
         lines[2].contains(" × ~ ") && lines[2].ends_with(&format!("conflict {short}")),
         "{seen}"
