@@ -10,7 +10,7 @@ use syncline_model::conflict::ConflictId;
 use syncline_model::ids::{Address, Seq, Version};
 use syncline_model::json::{Json, Pointer};
 use syncline_model::proposal::{LineVersion, Operation};
-use syncline_rules::{Principal, Subject, began_from, visible};
+use syncline_rules::{Principal, Subject, array_around, began_from, visible};
 
 use crate::load::version_as_head;
 use crate::reads::{When, not_found};
@@ -65,14 +65,15 @@ impl Workspace {
             beat: Vec::new(),
             reopened: HashSet::new(),
         };
-        let (stable, shifts) = fixed_part(&document, &place);
+        let array = array_around(&document, &place);
+        let (stable, shifts) = (array.as_ref().unwrap_or(&place), array.is_some());
         let context = line.of_line().0;
         let (mut line, mut below) = (line.clone(), None);
         let (mut checked, mut hops) = (0, 0);
         let entry = loop {
             let set = |change: &Change| {
                 contest.hear(change);
-                let here = |p: &Pointer| p.starts_with(&stable) || stable.starts_with(p);
+                let here = |p: &Pointer| p.starts_with(stable) || stable.starts_with(p);
                 matches!(change.effect, Effect::Snapshot(_)) || change.touched().any(here)
             };
             let found = self.find_below(&line, below, Version(1), set).await?;
@@ -188,20 +189,6 @@ impl Workspace {
             false => Err(gone()),
         }
     }
-}
-
-/// Returns the part of a place that leads to no item of an array, and whether more follows.
-fn fixed_part(document: &Json, place: &Pointer) -> (Pointer, bool) {
-    let (mut part, mut value) = (Pointer::root(), Some(document));
-    for token in place.tokens() {
-        match value {
-            Some(Json::Array(_)) => return (part, true),
-            Some(json) => value = json.get(token),
-            None => {}
-        }
-        part.push(token.clone());
-    }
-    (part, false)
 }
 
 /// Reads a path as it is meant in a document: a plain JSON Pointer counts as one wherever it leads

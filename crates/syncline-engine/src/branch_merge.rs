@@ -26,7 +26,7 @@ use syncline_store::ConflictQuery;
 use crate::asked::TOUCHES_MAX;
 use crate::common::Common;
 use crate::deciding::NEEDS_MAX;
-use crate::lines::{TRIES_MAX, busy, look_again_after, own, parsed};
+use crate::lines::{TRIES_MAX, busy, check_not_built_in, look_again_after, own, parsed};
 use crate::load::store_problem;
 use crate::outcome::Settled;
 use crate::reads::When;
@@ -81,10 +81,7 @@ impl Workspace {
             let detail = "a merge of lines has no base of the caller's: it starts from what they have in common";
             return Err(Problem::new(Code::Invalid, detail).at(Pointer::from_static("/base")));
         }
-        if proposal.context.is_built_in() {
-            let detail = "kinds that begin with syncline_ are the node's own";
-            return Err(Problem::new(Code::Invalid, detail));
-        }
+        check_not_built_in(&proposal.context)?;
         for again in 0..TRIES_MAX {
             let prepared = self.prepared(principal, &proposal, from).await?;
             let answer = match dry_run {

@@ -17,7 +17,7 @@ use syncline_rules::{
 use syncline_store::ConflictQuery;
 
 use crate::asked::declared_in;
-use crate::lines::parsed;
+use crate::lines::{parsed, the_nodes_own};
 use crate::load::store_problem;
 use crate::reads::{LOAD_AT_ONCE, PAGE_BYTES_MAX, When};
 use crate::workspace::Workspace;
@@ -313,8 +313,7 @@ impl Workspace {
 /// The node's own kinds are not declared: a schema could make them unreadable.
 fn check_declarable(kind: &Kind) -> Result<(), Problem> {
     if schema_address(kind).id().starts_with("syncline_") {
-        let detail = "kinds that begin with syncline_ are the node's own";
-        return Err(Problem::new(Code::Invalid, detail));
+        return Err(the_nodes_own());
     }
     Ok(())
 }

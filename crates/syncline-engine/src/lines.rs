@@ -149,10 +149,7 @@ impl Workspace {
         if let Some(from) = from {
             sent.insert("from", Json::from(from.0));
         }
-        if proposal.context.is_built_in() {
-            let detail = "kinds that begin with syncline_ are the node's own";
-            return Err(Problem::new(Code::Invalid, detail));
-        }
+        check_not_built_in(&proposal.context)?;
         let sent = Json::Object(sent);
         if let Some(receipt) = self
             .heard_before(&mut proposal, Operation::Create, sent)
@@ -211,10 +208,7 @@ impl Workspace {
         {
             return Ok(receipt);
         }
-        if proposal.context.is_built_in() {
-            let detail = "kinds that begin with syncline_ are the node's own";
-            return Err(Problem::new(Code::Invalid, detail));
-        }
+        check_not_built_in(&proposal.context)?;
         for again in 0..TRIES_MAX {
             let prepared = self.undoing(principal, proposal.clone()).await?;
             match self.submit(principal, prepared).await {
@@ -295,6 +289,20 @@ impl Workspace {
             Settled::Bulk => Err(reused(proposal.id)),
         }
     }
+}
+
+/// Refuses what the node's own kinds do not take.
+pub(crate) fn check_not_built_in(context: &Address) -> Result<(), Problem> {
+    match context.is_built_in() {
+        true => Err(the_nodes_own()),
+        false => Ok(()),
+    }
+}
+
+/// Says that a kind is not the caller's to write.
+pub(crate) fn the_nodes_own() -> Problem {
+    let detail = "kinds that begin with syncline_ are the node's own";
+    Problem::new(Code::Invalid, detail)
 }
 
 /// Waits until what moved a line may be seen: it is once it is durable.

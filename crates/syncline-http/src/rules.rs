@@ -3,14 +3,12 @@
 use http::StatusCode;
 use syncline_api::{Code, Problem};
 use syncline_engine::{Then, WORKSPACE_RULES, WorkspaceRules, rules_address};
-use syncline_model::change::{Outcome, Receipt};
-use syncline_model::ids::Version;
 use syncline_model::json::{Fields, Json, JsonWriter, Object, Pointer};
 use syncline_model::proposal::Operation;
 
 use crate::answer;
 use crate::ask::{Answer, Ask, JSON};
-use crate::contexts::view;
+use crate::schemas::answered;
 
 /// `GET /v1/rules`
 pub(crate) async fn get(ask: Ask) -> Answer {
@@ -76,7 +74,7 @@ pub(crate) async fn put(mut ask: Ask) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let proposal = ask.proposal_for(rules_address(), Operation::Replace, Json::Null)?;
     let receipt = workspace.put_rules(&principal, &declared, proposal).await?;
-    answered(&ask, &receipt).await
+    answered(&ask, "/v1/rules".to_owned(), &receipt).await
 }
 
 /// `DELETE /v1/rules`
@@ -85,17 +83,7 @@ pub(crate) async fn remove(mut ask: Ask) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let proposal = ask.proposal_for(rules_address(), Operation::Delete, Json::Null)?;
     let receipt = workspace.remove_rules(&principal, proposal).await?;
-    answered(&ask, &receipt).await
-}
-
-async fn answered(ask: &Ask, receipt: &Receipt) -> Answer {
-    let (workspace, principal) = (ask.workspace()?, ask.principal()?);
-    let created = receipt.outcome == Outcome::Applied && receipt.version == Some(Version(1));
-    let view = view(&workspace, &principal, receipt).await;
-    Ok(answer::receipt_at(
-        &view,
-        created.then(|| "/v1/rules".to_owned()),
-    ))
+    answered(&ask, "/v1/rules".to_owned(), &receipt).await
 }
 
 /// Reads what is declared; what a reader was shown beside it is ignored when it comes back.

@@ -76,7 +76,7 @@ pub(crate) async fn put(mut ask: Ask) -> Answer {
     let receipt = workspace
         .put_schema(&principal, &kind, &declared, proposal)
         .await?;
-    answered(&ask, &kind, &receipt).await
+    answered(&ask, format!("/v1/schemas/{kind}"), &receipt).await
 }
 
 /// `DELETE /v1/schemas/{kind}`
@@ -86,14 +86,14 @@ pub(crate) async fn remove(mut ask: Ask) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let proposal = ask.proposal_for(schema_address(&kind), Operation::Delete, Json::Null)?;
     let receipt = workspace.remove_schema(&principal, &kind, proposal).await?;
-    answered(&ask, &kind, &receipt).await
+    answered(&ask, format!("/v1/schemas/{kind}"), &receipt).await
 }
 
-async fn answered(ask: &Ask, kind: &Kind, receipt: &Receipt) -> Answer {
+/// Answers what came of a declaration, which stands at a place.
+pub(crate) async fn answered(ask: &Ask, place: String, receipt: &Receipt) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let created = receipt.outcome == Outcome::Applied && receipt.version == Some(Version(1));
     let view = view(&workspace, &principal, receipt).await;
-    let place = format!("/v1/schemas/{kind}");
     Ok(answer::receipt_at(&view, created.then_some(place)))
 }
 

@@ -34,6 +34,7 @@ pub use document::propose;
 pub use filter::{Answer, Clause, Facts, Index, Matcher, Wrong};
 pub use hierarchy::{ANCESTORS_MAX, place_of};
 pub use kinds::{KindRules, SCHEMA_KIND, schema_address};
+pub use merging::array_around;
 pub use retention::{Aged, KEEP_ALL_DAYS_MIN, Retention, Then};
 pub use scope::{Verdict, judge, place_in};
 pub use settle::conflict_sides;

@@ -280,7 +280,7 @@ impl Meeting<'_> {
         place: &Pointer,
         since: Version,
     ) -> Vec<&'t Touch> {
-        match array_around(&self.head.document, place) {
+        match array_around(&self.head.document.to_json(), place) {
             Some(array) => authors.of_array(&array, since),
             None => authors.of_place(place).into_iter().collect(),
         }
@@ -365,9 +365,8 @@ fn bounds<T: Ord + Copy>(values: impl Iterator<Item = T>) -> Option<(T, T)> {
 }
 
 /// Returns the outermost array that a place lies in.
-fn array_around(document: &Document, place: &Pointer) -> Option<Pointer> {
-    let json = document.to_json();
-    let (mut part, mut value) = (Pointer::root(), Some(&json));
+pub fn array_around(document: &Json, place: &Pointer) -> Option<Pointer> {
+    let (mut part, mut value) = (Pointer::root(), Some(document));
     for token in place.tokens() {
         match value {
             Some(Json::Array(_)) => return Some(part),

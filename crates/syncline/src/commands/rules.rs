@@ -3,7 +3,6 @@
 use std::str::FromStr as _;
 
 use clap::{Args, Subcommand};
-use syncline_api::ReceiptView;
 use syncline_client::Write;
 use syncline_engine::{Ranks, WORKSPACE_RULES, rules_address};
 use syncline_model::conflict::Strategy;
@@ -12,11 +11,12 @@ use syncline_model::json::{Json, Object};
 use syncline_model::proposal::Precondition;
 
 use super::log;
-use super::schema::{Retention, parse_retention};
-use super::write::{NoteArgs, receipt_json};
+use super::schema::{Retention, declared, parse_retention};
+use super::write::NoteArgs;
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
 use crate::run::Run;
+use crate::settings::rank;
 
 /// Say how clashes are resolved in this workspace, and how long things wait and are kept.
 ///
@@ -115,7 +115,7 @@ pub async fn run(args: &RulesArgs, run: &Run) -> Result {
         RulesVerb::Rm(args) => {
             let write = args.note.to_write()?;
             let removed = run.client()?.remove_rules(&write).await?;
-            changed(run, &removed)
+            declared(run, "rules", &removed)
         }
         RulesVerb::Set(args) => set(args, run).await,
         RulesVerb::Show(_) => {
@@ -141,7 +141,7 @@ async fn set(args: &SetArgs, run: &Run) -> Result {
     }
     let client = run.client()?;
     let before = client.rules().await?;
-    let declared = overlaid(&before, args);
+    let rules = overlaid(&before, args);
     // Nobody else's declaration is overwritten unseen.
     let etag = before.get("etag").and_then(Json::as_str);
     let precondition = match etag.and_then(|etag| Etag::parse(etag).ok()) {
@@ -152,8 +152,8 @@ async fn set(args: &SetArgs, run: &Run) -> Result {
         precondition,
         ..args.note.to_write()?
     };
-    let receipt = client.put_rules(&Json::Object(declared), &write).await?;
-    changed(run, &receipt)
+    let receipt = client.put_rules(&Json::Object(rules), &write).await?;
+    declared(run, "rules", &receipt)
 }
 
 /// Returns what was declared before with what is declared now.
@@ -188,20 +188,6 @@ fn overlaid(before: &Json, args: &SetArgs) -> Object {
         declared.insert("retention", retention.to_json());
     }
     declared
-}
-
-fn changed(run: &Run, receipt: &ReceiptView) -> Result {
-    if run.output.is_json() {
-        return run.output.document(&receipt_json(receipt));
-    }
-    let version = receipt.version.map(|version| format!("v{version}"));
-    run.output.line(
-        Line::new()
-            .styled(Style::Cyan, "rules")
-            .text("  ")
-            .styled(Style::Bold, version.unwrap_or_default())
-            .text(format!("  {}", receipt.outcome.as_str())),
-    )
 }
 
 /// Shows a line for each rule: what holds, and whether the workspace or the node says so.
@@ -247,13 +233,11 @@ fn parse_rank(text: &str) -> Result<(String, Option<i64>), String> {
     let wrong = || {
         "a rank looks like person/ana=10, of a person, service, agent, provider or node".to_owned()
     };
-    let (source, rank) = text.split_once('=').ok_or_else(wrong)?;
-    let rank = match rank {
-        "" => None,
-        rank => Some(rank.parse().map_err(|_| wrong())?),
-    };
-    match Ranks::is_source(source) {
-        true => Ok((source.to_owned(), rank)),
-        false => Err(wrong()),
+    match text.strip_suffix('=') {
+        Some(source) if Ranks::is_source(source) => Ok((source.to_owned(), None)),
+        Some(_) => Err(wrong()),
+        None => rank(text)
+            .map(|(source, rank)| (source, Some(rank)))
+            .ok_or_else(wrong),
     }
 }

@@ -152,7 +152,7 @@ pub async fn run(args: &SchemaArgs, run: &Run) -> Result {
         SchemaVerb::Rm(args) => {
             let write = args.note.to_write()?;
             let removed = run.client()?.remove_schema(&args.kind, &write).await?;
-            show(run, &args.kind, &removed)
+            declared(run, &format!("schema {}", args.kind), &removed)
         }
         SchemaVerb::Show(args) => {
             let declared = run.client()?.schema(&args.kind, args.version).await?;
@@ -182,17 +182,18 @@ async fn add(args: &AddArgs, run: &Run) -> Result {
     let declared = Json::Object(declared);
     let client = run.client()?;
     let receipt = client.put_schema(&args.kind, &declared, &write).await?;
-    show(run, &args.kind, &receipt)
+    self::declared(run, &format!("schema {}", args.kind), &receipt)
 }
 
-fn show(run: &Run, kind: &Kind, receipt: &ReceiptView) -> Result {
+/// Shows what came of a declaration.
+pub fn declared(run: &Run, what: &str, receipt: &ReceiptView) -> Result {
     if run.output.is_json() {
         return run.output.document(&receipt_json(receipt));
     }
     let version = receipt.version.map(|version| format!("v{version}"));
     run.output.line(
         Line::new()
-            .styled(Style::Cyan, format!("schema {kind}"))
+            .styled(Style::Cyan, what)
             .text("  ")
             .styled(Style::Bold, version.unwrap_or_default())
             .text(format!("  {}", receipt.outcome.as_str())),
