@@ -8,7 +8,7 @@ use syncline_model::conflict::ConflictId;
 use syncline_model::document::DocumentHash;
 use syncline_model::ids::{Address, BranchName, ChangeId, Seq, Version};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer};
-use syncline_model::proposal::{Actor, Priority};
+use syncline_model::proposal::{Actor, LineVersion, Priority};
 use syncline_model::time::{Hlc, Timestamp};
 
 /// What a subscription is sent of a change.
@@ -134,7 +134,8 @@ impl ChangeView<'_> {
         if let Some(branch) = &change.branch {
             w.field_str("branch", branch.as_str());
         }
-        if let Some(parent) = change.place.parent() {
+        let parent = change.place.parent();
+        if let Some(parent) = parent.filter(|parent| **parent != Address::global_main()) {
             w.field_str("parent", parent.as_str());
         }
         if let Some(project) = &change.place.project {
@@ -153,6 +154,13 @@ impl ChangeView<'_> {
         }
         if let Some(base) = change.base {
             w.field_u64("base", base.0);
+        }
+        if let Some(merged) = &change.merges {
+            w.key("merges");
+            w.begin_object();
+            w.field_str("branch", merged.name());
+            w.field_u64("version", merged.version.0);
+            w.end_object();
         }
         if let Some(bulk) = change.bulk {
             w.field_str("bulk", &bulk.to_string());
@@ -267,6 +275,8 @@ pub struct WireChange {
     pub from: Version,
     /// What the writer had seen, if it said so.
     pub base: Option<Version>,
+    /// The line that it merged, as it was then.
+    pub merges: Option<LineVersion>,
     /// The bulk that it is a part of.
     pub bulk: Option<ChangeId>,
     /// Who wrote it.
@@ -301,6 +311,10 @@ impl WireChange {
     /// Reads a change that a node sent; what is not known is ignored.
     pub fn read(value: &Json, at: &Pointer) -> Result<WireChange, FieldError> {
         let mut f = Fields::new(value, at)?;
+        let context = f.required_parse("context", Address::parse)?;
+        let top = Address::global_main();
+        let parent = f.parse("parent", Address::parse)?;
+        let parent = parent.or_else(|| (context != top).then_some(top));
         let changed = f.array("changed")?.unwrap_or_default();
         let pointer = |v: &Json| v.as_str().and_then(|text| Pointer::parse(text).ok());
         Ok(WireChange {
@@ -308,14 +322,15 @@ impl WireChange {
             seq: f.u64("seq")?.map(Seq),
             cursor: f.string("cursor")?.map(str::to_owned),
             kind: f.required_parse("type", ChangeType::from_str)?,
-            context: f.required_parse("context", Address::parse)?,
+            context,
             branch: f.parse("branch", BranchName::parse)?,
-            parent: f.parse("parent", Address::parse)?,
+            parent,
             project: f.parse("project", Address::parse)?,
             labels: f.object("labels")?.cloned().unwrap_or_default(),
             version: Version(f.required_u64("version")?),
             from: Version(f.u64("from")?.unwrap_or(0)),
             base: f.u64("base")?.map(Version),
+            merges: read_merges(&mut f)?,
             bulk: f.parse("bulk", ChangeId::parse)?,
             actor: read_actor(f.required("actor")?, &at.child("actor"))?,
             hlc: f.parse("hlc", Hlc::parse)?.unwrap_or_default(),
@@ -335,6 +350,19 @@ impl WireChange {
             hash: f.parse("hash", parse_hash)?,
         })
     }
+}
+
+fn read_merges(f: &mut Fields<'_>) -> Result<Option<LineVersion>, FieldError> {
+    let at = f.at("merges");
+    let Some(merged) = f.optional("merges") else {
+        return Ok(None);
+    };
+    let mut merged = Fields::new(merged, &at)?;
+    let branch = merged.required_parse("branch", BranchName::parse)?;
+    Ok(Some(LineVersion {
+        branch: (branch.as_str() != "main").then_some(branch),
+        version: Version(merged.required_u64("version")?),
+    }))
 }
 
 fn read_ids(ids: Option<&[Json]>) -> Vec<ConflictId> {

@@ -25,9 +25,10 @@ pub use filter::{
 };
 pub use message::{
     BulkMode, COALESCE_MS_MAX, ClientMessage, ErrorMessage, FIELDS_MAX, From, Hello, ID_LENGTH_MAX,
-    Resync, ServerMessage, Submit, Subscribe, Welcome, write_begin, write_change_message,
-    write_end, write_enter, write_error, write_heartbeat, write_lagging, write_leave, write_line,
-    write_receipts, write_reset, write_snapshot, write_subscribed, write_welcome,
+    Resync, ServerMessage, Submit, Subscribe, Welcome, change_opening, write_begin,
+    write_change_message, write_end, write_enter, write_error, write_heartbeat, write_lagging,
+    write_leave, write_line, write_receipts, write_reset, write_snapshot, write_subscribed,
+    write_welcome,
 };
 pub use problem::{Code, Misfits, Problem, ResetReason, Sides};
 pub use proposal::{

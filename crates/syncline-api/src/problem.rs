@@ -273,8 +273,8 @@ pub struct Problem {
     pub pointer: Option<Pointer>,
     /// What to do about it.
     pub hint: Option<String>,
-    /// The limit that was met, and the setting that holds it.
-    pub limit: Option<Box<(u64, String)>>,
+    /// The limit that was met, and the setting that holds it; some can be set by nobody.
+    pub limit: Option<Box<(u64, Option<String>)>>,
     /// Why a cursor was reset.
     pub reason: Option<ResetReason>,
     /// When to try again.
@@ -322,7 +322,14 @@ impl Problem {
     /// Names the limit and its setting.
     #[must_use]
     pub fn limit(mut self, limit: u64, setting: &str) -> Problem {
-        self.limit = Some(Box::new((limit, setting.to_owned())));
+        self.limit = Some(Box::new((limit, Some(setting.to_owned()))));
+        self
+    }
+
+    /// Names a limit that no setting holds.
+    #[must_use]
+    pub fn fixed_limit(mut self, limit: u64) -> Problem {
+        self.limit = Some(Box::new((limit, None)));
         self
     }
 
@@ -366,7 +373,9 @@ impl Problem {
         }
         if let Some((limit, setting)) = self.limit.as_deref() {
             w.field_u64("limit", *limit);
-            w.field_str("setting", setting);
+            if let Some(setting) = setting {
+                w.field_str("setting", setting);
+            }
         }
         if let Some(reason) = self.reason {
             w.field_str("reason", reason.as_str());
@@ -425,8 +434,9 @@ impl Problem {
         );
         problem.pointer = f.parse("pointer", Pointer::parse)?;
         problem.hint = f.string("hint")?.map(str::to_owned);
-        if let (Some(limit), Some(setting)) = (f.u64("limit")?, f.string("setting")?) {
-            problem.limit = Some(Box::new((limit, setting.to_owned())));
+        let setting = f.string("setting")?.map(str::to_owned);
+        if let Some(limit) = f.u64("limit")? {
+            problem.limit = Some(Box::new((limit, setting)));
         }
         problem.reason = f.string("reason")?.and_then(ResetReason::parse);
         problem.retry_after_ms = f.u64("retry_after_ms")?;

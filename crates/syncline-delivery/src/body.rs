@@ -11,6 +11,7 @@ use syncline_model::ids::Version;
 use syncline_model::json::{Json, JsonWriter};
 
 use crate::feed::Feed;
+use crate::item::Body;
 use crate::sent::Form;
 
 /// A patch that is so much longer than the document is not sent in its place.
@@ -30,13 +31,13 @@ impl Feed {
         self.version(&line, change.version).await
     }
 
-    /// Returns the wire change in the form that its reader needs; nothing if nothing that it is
-    /// shown changed.
+    /// Returns the wire change in the form that its reader needs, and by how many bytes a patch in it
+    /// is less than the document; nothing if nothing that it is shown changed.
     pub(crate) async fn body(
         &self,
         entry: &Arc<Entry>,
         form: Form,
-    ) -> Result<Option<FormBody>, Problem> {
+    ) -> Result<Option<(Body, Option<usize>)>, Problem> {
         let base = match form {
             _ if self.mode != Mode::Delta => FormBase::Own,
             Form::Own => FormBase::Own,
@@ -47,10 +48,11 @@ impl Feed {
         // for each reader: what was made for one is not handed to another.
         let has_document = self.mode == Mode::Snapshot || base != FormBase::Own;
         if !self.shape.mask.is_whole() || (has_document && !self.shape.all) {
-            return Box::pin(self.made(entry, form)).await;
+            return Ok(Box::pin(self.made(entry, form)).await?.map(of_form));
         }
         if self.mode == Mode::Delta && base == FormBase::Own && !self.old {
-            return Ok(Some(self.own(entry)));
+            let with_seq = self.shape.all;
+            return Ok(Some((Body::Own { with_seq }, entry.saved())));
         }
         let key = FormKey {
             position: entry.position(),
@@ -61,7 +63,8 @@ impl Feed {
         };
         // Boxed: it is large, and the plain form, which most get, does without it.
         let make = Box::pin(self.made(entry, form));
-        self.workspace.forms().shared(key, make).await
+        let shared = self.workspace.forms().shared(key, make).await?;
+        Ok(shared.map(of_form))
     }
 
     async fn made(&self, entry: &Arc<Entry>, form: Form) -> Result<Option<FormBody>, Problem> {
@@ -202,6 +205,10 @@ impl Feed {
         view.write(&mut w);
         w.into_string().into()
     }
+}
+
+fn of_form(form: FormBody) -> (Body, Option<usize>) {
+    (Body::Made(form.text), form.saved)
 }
 
 fn whole_body(text: Arc<str>) -> FormBody {

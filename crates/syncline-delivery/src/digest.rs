@@ -152,7 +152,7 @@ impl Digester {
                     let items = parts.iter().flat_map(|(_, items)| items);
                     items
                         .filter_map(entry_of)
-                        .map(|e| e.change.line())
+                        .map(|e| e.change.line().into_owned())
                         .collect::<Vec<_>>()
                 };
                 let mut left = changes(&parts[count..]);
@@ -276,7 +276,7 @@ fn within(parts: &[Part], contexts_max: usize) -> usize {
     let mut lines = HashSet::new();
     let fits = |(_, items): &&Part| {
         let entries = items.iter().filter_map(entry_of);
-        lines.extend(entries.map(|entry| entry.change.line()));
+        lines.extend(entries.map(|entry| entry.change.line().into_owned()));
         lines.len() <= contexts_max
     };
     let fitting = parts.iter().take_while(fits).count();
@@ -300,7 +300,7 @@ fn lines<'a>(items: impl Iterator<Item = &'a Item>) -> Vec<Line> {
             continue;
         };
         let change = &entry.change;
-        let name = change.line();
+        let name = change.line().into_owned();
         let index = *at.entry(name.clone()).or_insert_with(|| {
             all.push(Line {
                 line: name,

@@ -96,6 +96,9 @@ impl<T> Held<T> {
 
     /// Takes out what waits of a context: something of it passes that makes it one with that.
     pub fn release(&mut self, line: &Address) -> Option<Waiting<T>> {
+        if self.is_empty() {
+            return None;
+        }
         let waiting = self.lines.remove(line)?;
         self.order.remove(&waiting.first);
         self.bytes -= waiting.weight;

@@ -10,13 +10,22 @@ use syncline_model::json::JsonWriter;
 
 use crate::mask::Mask;
 
+/// The bytes of a change. Subscriptions that get the same form share them.
+#[derive(Clone, Debug)]
+pub(crate) enum Body {
+    /// As the record has it, with its place in the log or without.
+    Own { with_seq: bool },
+    /// Another form.
+    Made(Arc<str>),
+}
+
 /// A change for one subscription.
 #[derive(Clone, Debug)]
 pub struct ChangeItem {
     /// Its record; of several that became one, the newest.
     pub entry: Arc<Entry>,
-    /// The wire change, encoded. Subscriptions that get the same form share the bytes.
-    pub body: Arc<str>,
+    /// The wire change, encoded.
+    pub(crate) body: Body,
     /// Where it has a patch: by how many bytes that is less than the document.
     pub saved: Option<usize>,
     /// The cursor to keep instead of the change's own, where that would skip what waits or go back
@@ -25,6 +34,14 @@ pub struct ChangeItem {
 }
 
 impl ChangeItem {
+    /// Returns the wire change, encoded.
+    pub fn body(&self) -> &str {
+        match &self.body {
+            Body::Own { with_seq } => self.entry.delta_json(*with_seq),
+            Body::Made(text) => text,
+        }
+    }
+
     /// Returns the cursor that a reader keeps; a part of a bulk has none.
     pub fn cursor(&self) -> Option<&str> {
         match (&self.resume, self.entry.change.bulk) {
@@ -100,7 +117,7 @@ impl Item {
                 .iter()
                 .map(|head| head.document.weight() + 400)
                 .sum(),
-            Item::Change(change) => change.body.len() + 60,
+            Item::Change(change) => change.body().len() + 60,
             Item::Enter { head, .. } => head.document.weight() + 460,
             _ => 120,
         }

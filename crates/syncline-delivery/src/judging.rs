@@ -29,12 +29,14 @@ impl Feed {
     pub(crate) async fn take(&mut self, entry: Arc<Entry>, page: &mut Page) -> Result<(), Problem> {
         if !page.continues(&entry) {
             self.end_bulk(page);
-            let now = if self.skims {
-                Duration::ZERO
-            } else {
-                self.now()
-            };
-            self.tell_due(now, page).await?;
+            if !self.held.is_empty() {
+                let now = if self.skims {
+                    Duration::ZERO
+                } else {
+                    self.now()
+                };
+                self.tell_due(now, page).await?;
+            }
         }
         let before = self.at;
         self.at = entry.position();
@@ -107,7 +109,7 @@ impl Feed {
                 seq: entry.seq,
                 from: change.from,
                 weight: entry.weight(),
-                change: entry,
+                change: entry.clone(),
             };
             let due = self.now() + self.coalesce.unwrap_or_default();
             self.held.hold(&line, arrival, due);
@@ -247,7 +249,7 @@ impl Feed {
         if form == Form::Known {
             return Ok(());
         }
-        let Some(body) = self.body(&entry, form).await? else {
+        let Some((body, saved)) = self.body(&entry, form).await? else {
             return Ok(());
         };
         match change.effect {
@@ -257,8 +259,8 @@ impl Feed {
         let resume = self.resume_of(&entry);
         page.push(Item::Change(ChangeItem {
             entry,
-            body: body.text,
-            saved: body.saved,
+            body,
+            saved,
             resume,
         }));
         Ok(())

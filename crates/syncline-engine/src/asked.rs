@@ -32,7 +32,7 @@ impl Committer {
         let flight = self.flight.as_ref().map(|f| &f.decided.batch.changes);
         let batches = [Some(&self.open.batch.changes), flight];
         let decided = batches.into_iter().flatten().flat_map(|b| b.iter().rev());
-        let of_line = |change: &&Change| change.version > after && change.line() == *line;
+        let of_line = |change: &&Change| change.version > after && *change.line() == *line;
         let mut touches: Vec<_> = decided.filter(of_line).map(Touch::of).collect();
         let shared = &self.shared;
         // Most are among the recent records; those before them are asked of the store.

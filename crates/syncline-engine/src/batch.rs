@@ -243,7 +243,7 @@ pub fn writes_body(cached: &CachedHead) -> bool {
 /// Makes the row of a version's index.
 pub fn version_row(change: &Change, seq: Seq, snapshot: Option<Arc<[u8]>>) -> VersionRow {
     VersionRow {
-        address: change.line(),
+        address: change.line().into_owned(),
         version: change.version,
         seq,
         committed_at: change.committed_at,

@@ -380,7 +380,7 @@ impl Committer {
             shared.note_met(&change.detected);
             shared.note_grown(&change);
             // Of several changes of one context all are taken to leave what the last did.
-            let head = batch.heads.get(&change.line());
+            let head = batch.heads.get(&*change.line());
             let bytes = head.map_or(0, |cached| cached.weight);
             shared.entry(header.seq, header.hash.tag(), change, bytes)
         });

@@ -442,7 +442,7 @@ impl Committer {
         let flight = self.flight.as_ref().map(|f| &f.decided.batch.changes);
         let batches = [Some(&self.open.batch.changes), flight];
         let mut changes = batches.into_iter().flatten().flatten();
-        let change = changes.find(|change| change.id == *id && change.line() == *address)?;
+        let change = changes.find(|change| change.id == *id && *change.line() == *address)?;
         let merged = change.outcome != Outcome::Applied;
         Some((change.clone(), change.base?)).filter(|_| merged)
     }

@@ -161,9 +161,9 @@ impl Workspace {
         let rows = shared.store.branches(&shared.id, &proposal.context).await;
         if rows.map_err(store_problem)?.len() >= BRANCHES_MAX {
             let detail = format!("a context has at most {BRANCHES_MAX} branches, deleted ones too");
-            return Err(
-                Problem::new(Code::TooLarge, detail).limit(BRANCHES_MAX as u64, "max_branches")
-            );
+            return Err(Problem::new(Code::TooLarge, detail)
+                .hint("the name of a deleted one can be used again")
+                .fixed_limit(BRANCHES_MAX as u64));
         }
         let context = proposal.context.clone();
         let when = from.map_or(When::Head, When::Version);
@@ -235,7 +235,8 @@ impl Workspace {
                 None => actor.id.to_string(),
             };
             let detail = format!("{who} has changed nothing of {}", named(&line));
-            return Err(Problem::new(Code::NotFound, detail));
+            return Err(Problem::new(Code::NotFound, detail)
+                .hint("`syncline log` shows who changed what; what was thinned cannot be undone"));
         };
         let version = entry.change.version;
         // What lies before is of an earlier life, which was ended on purpose.

@@ -289,7 +289,7 @@ impl Tail {
         };
         let skip = usize::try_from(seq.next().0.checked_sub(first.0)?).ok()?;
         let mut since = recent.entries.iter().skip(skip);
-        Some(since.any(|(entry, _)| entry.change.line() == *address))
+        Some(since.any(|(entry, _)| *entry.change.line() == *address))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Recent> {

@@ -13,7 +13,7 @@ use syncline_model::ids::{ChangeId, Epoch, Seq, WorkspaceId};
 use syncline_model::proposal::{Proposal, bulk_digest};
 use syncline_model::time::Timestamp;
 use syncline_rules::Principal;
-use syncline_store::Store;
+use syncline_store::{Store, StoreError};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::aside::aside;
@@ -207,11 +207,17 @@ impl Shared {
         until: Seq,
         limit: usize,
     ) -> Result<Vec<Arc<Entry>>, Problem> {
-        let records = self
-            .store
-            .records(&self.id, after, until, limit, READ_BYTES_MAX)
-            .await
-            .map_err(store_problem)?;
+        let mut limit = limit;
+        let records = loop {
+            let read = self
+                .store
+                .records(&self.id, after, until, limit, READ_BYTES_MAX);
+            match read.await {
+                // What lies before it is sound; who reads on hears of it.
+                Err(StoreError::Rot(_)) if limit > 1 => limit /= 2,
+                read => break read.map_err(store_problem)?,
+            }
+        };
         let mut entries = Vec::with_capacity(records.len());
         let mut bytes = 0;
         for record in &records {
@@ -221,7 +227,6 @@ impl Shared {
             }
             let change = match record.open() {
                 Ok(change) => change,
-                // What lies before it is sound; who reads on hears of it.
                 Err(_) if !entries.is_empty() => break,
                 Err(rot) => return Err(rotten(&*self.store, &rot)),
             };
@@ -579,7 +584,7 @@ fn refused_whole(bulk: Bulk, answers: &Answers) -> Option<Problem> {
     let Some(Err(problem)) = answers.first() else {
         return None;
     };
-    let limit = problem.limit.as_ref().map(|limit| limit.1.as_str());
+    let limit = problem.limit.as_ref().and_then(|limit| limit.1.as_deref());
     let whole = match bulk {
         _ if limit == Some(BULK_HEADS) => true,
         Bulk::Named(id) => *problem == reused(id),

@@ -16,7 +16,7 @@ use syncline_api::{
 use syncline_engine::{Principal, Workspace, aside};
 use syncline_model::etag::Etag;
 use syncline_model::ids::{Address, BranchName, ChangeId, Name, WorkspaceId};
-use syncline_model::json::{Json, JsonErrorKind, Limits, Pointer};
+use syncline_model::json::{Json, JsonErrorKind, Limits, Object, Pointer};
 use syncline_model::proposal::{Actor, Base, Operation, Precondition, Proposal};
 
 use crate::doors::Node;
@@ -247,6 +247,16 @@ impl Ask {
         let bytes = self.bytes().await?;
         let json = read_json(&self.node, &bytes, 0)?;
         Ok((kind, json))
+    }
+
+    /// Reads a JSON body all of whose members may be left out; so may the body.
+    pub async fn json_if_any(&mut self) -> Result<Json, Problem> {
+        let bytes = self.bytes().await?;
+        if bytes.iter().all(u8::is_ascii_whitespace) {
+            return Ok(Json::Object(Object::new()));
+        }
+        self.content_type(&[JSON])?;
+        read_json(&self.node, &bytes, 0)
     }
 
     /// Reads a body that says nothing: none, or an empty object.

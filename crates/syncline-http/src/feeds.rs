@@ -484,13 +484,13 @@ pub(crate) fn write_item(w: &mut JsonWriter, item: &Item, shape: &Shape) {
 
 /// Writes a change; where its own cursor is not the one to keep, `resume` is, and comes first.
 fn write_change_item(w: &mut JsonWriter, change: &ChangeItem) {
-    let members = change.body.strip_prefix('{');
+    let members = change.body().strip_prefix('{');
     match (&change.resume, members) {
         (Some(resume), Some(members)) if change.cursor().is_some() => {
             let resume = Json::from(resume.as_str()).to_text();
             w.raw(&format!("{{\"resume\":{resume},{members}"));
         }
-        _ => w.raw(&change.body),
+        _ => w.raw(change.body()),
     }
 }
 

@@ -132,7 +132,7 @@ fn write_compaction(w: &mut JsonWriter, done: &Compaction) {
 /// `POST /v1/compact`
 pub(crate) async fn compact(mut ask: Ask) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
-    let (_, body) = ask.json(&[JSON]).await?;
+    let body = ask.json_if_any().await?;
     let mut fields = Fields::new(&body, &Pointer::root())?;
     let dry_run = fields.bool("dry_run")?.unwrap_or(false);
     fields.finish()?;

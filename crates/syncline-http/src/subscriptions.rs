@@ -390,7 +390,7 @@ pub(crate) async fn nack(mut ask: Ask) -> Answer {
 
 /// `POST /v1/subscriptions/{name}/extend`
 pub(crate) async fn extend(mut ask: Ask) -> Answer {
-    let (_, body) = ask.json(&[JSON]).await?;
+    let body = ask.json_if_any().await?;
     let mut fields = Fields::new(&body, &Pointer::root())?;
     let consumer = ask.consumer(fields.string("consumer")?)?;
     let place = optional_place(&ask, &mut fields)?;

@@ -97,7 +97,9 @@ pub(crate) fn describe(problem: &Problem) -> (Vec<String>, Object) {
     }
     if let Some((limit, setting)) = problem.limit.as_deref() {
         say("limit", Json::from(*limit));
-        say("setting", Json::from(setting.as_str()));
+        if let Some(setting) = setting {
+            say("setting", Json::from(setting.as_str()));
+        }
     }
     if let Some(reason) = problem.reason {
         say("reason", Json::from(reason.as_str()));

@@ -1,5 +1,6 @@
 //! A change: one committed step of one context, with what was asked and what came of it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -221,8 +222,11 @@ pub struct Change {
 
 impl Change {
     /// Returns the key of the line of versions that it is on.
-    pub fn line(&self) -> Address {
-        self.context.line(self.branch.as_ref())
+    pub fn line(&self) -> Cow<'_, Address> {
+        match &self.branch {
+            Some(branch) => Cow::Owned(self.context.line(Some(branch))),
+            None => Cow::Borrowed(&self.context),
+        }
     }
 
     /// Returns the conflicts that it left open: new ones, those it opened again, and those of

@@ -55,7 +55,7 @@ pub fn check_supported(proposal: &Proposal) -> Refused<()> {
                 format!("a message has at most {MESSAGE_LENGTH_MAX} characters"),
             )
             .at(at("message"))
-            .limit(MESSAGE_LENGTH_MAX as u64, "message_length_max"),
+            .fixed_limit(MESSAGE_LENGTH_MAX as u64),
         ),
         _ => Ok(()),
     }
@@ -369,7 +369,10 @@ pub fn sides(
     };
     let base = base.map(|(version, document)| {
         let mut side = document.object().clone();
-        side.insert("version", Json::from(version.0));
+        // What two lines have in common need not be a version of either.
+        if proposal.merges().is_none() {
+            side.insert("version", Json::from(version.0));
+        }
         Json::Object(side)
     });
     let theirs = theirs.map(|head| {

@@ -135,7 +135,7 @@ impl Parts<'_> {
             hash,
         };
         let head = Head {
-            address: change.line(),
+            address: change.line().into_owned(),
             version: change.version,
             seq: Seq::ZERO,
             change: proposal.id,

@@ -523,7 +523,7 @@ impl Store for MemoryStore {
                 break;
             };
             match state.readable(seq) {
-                Err(_) if !records.is_empty() => break,
+                Err(StoreError::Read(_)) if !records.is_empty() => break,
                 readable => readable?,
             }
             bytes += record.body.len();

@@ -138,10 +138,9 @@ pub fn follows() -> Vec<Follow> {
             TOLD,
         )
     };
-    // Redis alone syncs before it tells anyone, as we do; the others store nothing.
-    let many: &[(Peer, f64)] = &[(Peer::Redis, 1.0)];
+    let many: &[(Peer, f64)] = &[(Peer::Nchan, 1.0)];
     let deliver = Follow {
-        rate_min: Some(300_000.0),
+        rate_min: Some(1_000_000.0),
         faster_min: &[(Peer::Redis, 1.0), (Peer::Nats, 1.0)],
         ..row(
             "deliver-1000".to_owned(),

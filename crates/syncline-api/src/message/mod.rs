@@ -11,9 +11,9 @@ use syncline_model::json::{FieldError, Fields, JsonWriter, Pointer};
 
 pub use client::{BulkMode, ClientMessage, Hello, ID_LENGTH_MAX, Resync, Submit};
 pub use server::{
-    ServerMessage, Welcome, write_begin, write_change_message, write_end, write_enter,
-    write_heartbeat, write_lagging, write_leave, write_line, write_receipts, write_reset,
-    write_snapshot, write_subscribed, write_welcome,
+    ServerMessage, Welcome, change_opening, write_begin, write_change_message, write_end,
+    write_enter, write_heartbeat, write_lagging, write_leave, write_line, write_receipts,
+    write_reset, write_snapshot, write_subscribed, write_welcome,
 };
 pub use subscribe::{COALESCE_MS_MAX, FIELDS_MAX, From, Subscribe};
 

@@ -280,19 +280,27 @@ pub fn write_subscribed(
     w.end_object();
 }
 
-/// Writes `change` round a change that was encoded before; `resume` is the cursor to keep instead
-/// of the change's own.
+/// Returns what each `change` of a subscription begins with.
+pub fn change_opening(sub: &str) -> String {
+    let mut w = JsonWriter::new();
+    w.begin_object();
+    w.field_str("type", "change");
+    w.field_str("sub", sub);
+    w.key("n");
+    w.into_string()
+}
+
+/// Writes `change` round a change that was encoded before. `opening` is the subscription's
+/// ([`change_opening`]); `resume` is the cursor to keep instead of the change's own.
 pub fn write_change_message(
     w: &mut JsonWriter,
-    sub: &str,
+    opening: &str,
     n: u64,
     change: &str,
     resume: Option<&str>,
 ) {
-    w.begin_object();
-    w.field_str("type", "change");
-    w.field_str("sub", sub);
-    w.field_u64("n", n);
+    w.begun(opening);
+    w.u64(n);
     w.field_raw("change", change);
     optional(w, "resume", resume);
     w.end_object();

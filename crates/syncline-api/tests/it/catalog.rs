@@ -3,9 +3,9 @@
 use syncline_api::catalog::{Kind, MESSAGES, Member, MessageType, Sender};
 use syncline_api::{
     ClientMessage, Code, ContextView, ErrorMessage, Mode, Problem, ReceiptOrProblem, ResetReason,
-    Welcome, write_begin, write_change, write_change_message, write_end, write_enter, write_error,
-    write_heartbeat, write_lagging, write_leave, write_receipts, write_reset, write_snapshot,
-    write_subscribed, write_welcome,
+    Welcome, change_opening, write_begin, write_change, write_change_message, write_end,
+    write_enter, write_error, write_heartbeat, write_lagging, write_leave, write_receipts,
+    write_reset, write_snapshot, write_subscribed, write_welcome,
 };
 use syncline_model::ids::BranchName;
 use syncline_model::json::{Json, JsonWriter, Object, Pointer};
@@ -125,7 +125,7 @@ fn written() -> Vec<(&'static str, Write)> {
                 Box::new(move |w| {
                     let change =
                         text(|w| write_change(w, &change(), None, None, Mode::Thin, false, false));
-                    write_change_message(w, "s", 1, &change, maybe("c"));
+                    write_change_message(w, &change_opening("s"), 1, &change, maybe("c"));
                 }),
             ),
             (

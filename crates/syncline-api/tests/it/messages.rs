@@ -6,9 +6,9 @@ use proptest::prelude::*;
 use syncline_api::{
     BulkMode, ClientMessage, Code, Condition, ContextView, ErrorMessage, From, Hello, Mode,
     Problem, ReceiptOrProblem, ResetReason, Resync, Scope, ScopeTerm, ServerMessage, Submit,
-    Subscribe, Welcome, write_begin, write_change, write_change_message, write_end, write_enter,
-    write_error, write_heartbeat, write_lagging, write_leave, write_receipts, write_reset,
-    write_snapshot, write_subscribed, write_welcome,
+    Subscribe, Welcome, change_opening, write_begin, write_change, write_change_message, write_end,
+    write_enter, write_error, write_heartbeat, write_lagging, write_leave, write_receipts,
+    write_reset, write_snapshot, write_subscribed, write_welcome,
 };
 use syncline_model::document::DocumentHash;
 use syncline_model::ids::{BranchName, Name, Version, WorkspaceId};
@@ -424,7 +424,7 @@ fn a_nodes_messages_are_written_and_read() {
 #[test]
 fn a_change_is_passed_on_as_it_was_encoded() {
     let encoded = text(|w| write_change(w, &change(), None, Some("c"), Mode::Delta, false, false));
-    let message = text(|w| write_change_message(w, "s\"1", 7, &encoded, None));
+    let message = text(|w| write_change_message(w, &change_opening("s\"1"), 7, &encoded, None));
     assert_eq!(
         message,
         format!(r#"{{"type":"change","sub":"s\"1","n":7,"change":{encoded}}}"#)

@@ -191,7 +191,7 @@ impl Reader {
         let workspace = self.workspace.id();
         let (entry, message) = match item {
             Item::Change(item) => {
-                let message = event::of_change(workspace, &item.entry, &item.body);
+                let message = event::of_change(workspace, &item.entry, item.body());
                 (item.entry, message)
             }
             Item::Enter { head, entry, .. } => {

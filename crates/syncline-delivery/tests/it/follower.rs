@@ -142,8 +142,8 @@ impl Follower {
             Item::Leave { entry, cursor } => {
                 let line = entry.change.line();
                 self.in_order(entry.seq);
-                self.held.remove(&line);
-                self.gone_unsaid.remove(&line);
+                self.held.remove(&*line);
+                self.gone_unsaid.remove(&*line);
                 self.cursor = cursor.or(self.cursor.take());
             }
             Item::Begin { .. } => self.in_bulk = true,

@@ -39,7 +39,7 @@ impl Shared {
         if change.version.0 % GROWN_VERSIONS == 1 && change.version > Version(1) {
             let grown = Grown {
                 workspace: self.id.clone(),
-                line: change.line(),
+                line: change.line().into_owned(),
             };
             // Where there is no room, the daily run finds it.
             let _ = self.grown.try_send(grown);

@@ -267,7 +267,8 @@ async fn p9_what_a_bulk_is_decided_on_is_bounded() {
         let problem = send(mode, bulk(0..5)).await.unwrap_err();
         assert_eq!(problem.code, Code::TooLarge);
         let limit = problem.limit.as_deref().cloned();
-        assert_eq!(limit, Some((1 << 20, "bulk_heads_bytes_max".to_owned())));
+        let setting = "bulk_heads_bytes_max".to_owned();
+        assert_eq!(limit, Some((1 << 20, Some(setting))));
     }
     assert_eq!(bench.workspace.tail(), tail);
     let few = bulk(0..3);

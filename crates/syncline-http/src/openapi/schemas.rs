@@ -353,7 +353,7 @@ const RECEIPT: [(&str, &str); 11] = [
     ("blind", "boolean"),
     ("bulk", "string"),
 ];
-const CHANGE: [(&str, &str); 28] = [
+const CHANGE: [(&str, &str); 29] = [
     ("id", "string"),
     ("seq", "integer"),
     ("cursor", "string"),
@@ -366,6 +366,7 @@ const CHANGE: [(&str, &str); 28] = [
     ("version", "integer"),
     ("from", "integer"),
     ("base", "integer"),
+    ("merges", "object"),
     ("bulk", "string"),
     ("actor", "object"),
     ("hlc", "string"),

@@ -308,7 +308,7 @@ fn write_item(
     }
     w.field_u64("delivery", delivery.into());
     match item {
-        Item::Change(change) => w.field_raw("change", &change.body),
+        Item::Change(change) => w.field_raw("change", change.body()),
         Item::Enter { head, .. } => {
             w.key("context");
             shape.write_context(w, head);

@@ -1,39 +1,30 @@
 //! An echo on the transport of `/v1/sync`, for suites that test a WebSocket and know no protocol
 //! above it.
 
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::body::Body;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
-use axum::routing::any;
-use http::Request;
+use axum::response::IntoResponse as _;
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio_tungstenite::tungstenite::Error as SocketError;
-use tower::ServiceExt as _;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message, Utf8Bytes};
 
-use super::configured;
+use super::wire::{Wire, accept};
 use crate::doors::DoorLimits;
 use crate::serve::connections;
 use crate::stall::Watched;
 
-/// RFC 6455, section 7.4.1.
-const PROTOCOL_ERROR: u16 = 1002;
-const NOT_UTF8: u16 = 1007;
-const TOO_LARGE: u16 = 1009;
-
 /// Sends each message back, on any path and without a key, until it is dropped.
 pub async fn serve_echo(listener: TcpListener, limits: DoorLimits) -> io::Result<()> {
     let bytes_max = limits.request_bytes_max;
-    let upgrade = move |upgrade: WebSocketUpgrade| async move {
-        configured(upgrade, bytes_max).on_upgrade(echo)
-    };
-    let router = Router::new().fallback(any(upgrade));
     let room = Arc::new(Semaphore::new(limits.connections_max));
     loop {
         let (stream, _) = listener.accept().await?;
@@ -42,11 +33,8 @@ pub async fn serve_echo(listener: TcpListener, limits: DoorLimits) -> io::Result
             continue;
         };
         let io = TokioIo::new(Watched::new(stream, limits.write_stall_max));
-        let router = router.clone();
-        let answer = service_fn(move |request: Request<Incoming>| {
-            router.clone().oneshot(request.map(Body::new))
-        });
-        let connection = connections(&limits).serve_connection(io, answer);
+        let service = service_fn(move |request| answer(request, bytes_max));
+        let connection = connections(&limits).serve_connection(io, service);
         tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 tracing::debug!(%error, "a connection broke");
@@ -56,32 +44,53 @@ pub async fn serve_echo(listener: TcpListener, limits: DoorLimits) -> io::Result
     }
 }
 
+async fn answer(
+    request: Request<Incoming>,
+    bytes_max: usize,
+) -> Result<Response<Body>, Infallible> {
+    let (mut parts, _) = request.into_parts();
+    Ok(match accept(&mut parts) {
+        Ok((upgrade, answer)) => {
+            tokio::spawn(async move {
+                if let Ok(upgraded) = upgrade.await {
+                    echo(Wire::new(upgraded, bytes_max).await).await;
+                }
+            });
+            answer
+        }
+        Err(why) => (StatusCode::BAD_REQUEST, why).into_response(),
+    })
+}
+
 /// Reads until the peer has closed; the transport itself answers pings and closes.
-async fn echo(mut socket: WebSocket) {
+async fn echo(mut socket: Wire) {
     while let Some(heard) = socket.recv().await {
-        let sent = match heard {
-            Ok(message @ (Message::Text(_) | Message::Binary(_))) => socket.send(message).await,
-            Ok(_) => Ok(()),
+        match heard {
+            Ok(Message::Text(text)) => socket.put_text(text.into()),
+            Ok(Message::Binary(bytes)) => socket.put_binary(bytes),
+            Ok(_) => continue,
             Err(error) => {
-                let reason = Utf8Bytes::from_static("");
-                let code = close_code(error);
-                let _ = socket
-                    .send(Message::Close(Some(CloseFrame { code, reason })))
-                    .await;
+                let close = CloseFrame {
+                    code: close_code(&error),
+                    reason: Utf8Bytes::from_static(""),
+                };
+                if socket.put_control(Message::Close(Some(close))).is_ok() {
+                    let _ = socket.flush().await;
+                }
                 return;
             }
-        };
-        if sent.is_err() {
+        }
+        if socket.flush().await.is_err() {
             return;
         }
     }
 }
 
-/// Says what is wrong with what the peer sent, as RFC 6455 counts it.
-fn close_code(error: axum::Error) -> u16 {
-    match error.into_inner().downcast_ref::<SocketError>() {
-        Some(SocketError::Utf8(_)) => NOT_UTF8,
-        Some(SocketError::Capacity(_)) => TOO_LARGE,
-        _ => PROTOCOL_ERROR,
+/// Says what is wrong with what the peer sent, as RFC 6455 counts it (section 7.4.1).
+fn close_code(error: &SocketError) -> CloseCode {
+    match error {
+        SocketError::Utf8(_) => CloseCode::Invalid,
+        SocketError::Capacity(_) => CloseCode::Size,
+        _ => CloseCode::Protocol,
     }
 }

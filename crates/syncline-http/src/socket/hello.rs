@@ -1,7 +1,6 @@
 //! The beginning of a connection: who is there, and for which workspace.
 
-use axum::extract::ws::{Message, WebSocket};
-use futures_util::SinkExt as _;
+use bytes::Bytes;
 use syncline_api::{
     ClientMessage, Code, ErrorMessage, Hello, Problem, Welcome, write_error, write_welcome,
 };
@@ -9,9 +8,11 @@ use syncline_engine::Principal;
 use syncline_model::ids::WorkspaceId;
 use syncline_model::json::{Json, JsonWriter, Object, Pointer};
 use syncline_model::proposal::Actor;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::frames::{FRAME_BYTES_MAX, FRAME_MESSAGES_MAX};
 use super::session::Session;
+use super::wire::Wire;
 use super::{Close, unreadable};
 use crate::ask::read_json;
 use crate::doors::Node;
@@ -22,7 +23,7 @@ pub(super) const INBOUND_MESSAGES_MAX: usize = 1_024;
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// Serves a connection from `hello` to its end.
-pub(super) async fn serve(mut socket: WebSocket, node: Node, caller: Option<Principal>) {
+pub(super) async fn serve(mut socket: Wire, node: Node, caller: Option<Principal>) {
     // What the greeting needs is freed after it: a connection waits for most of its life.
     let (session, rest) = match Box::pin(greet(&mut socket, node, caller)).await {
         Ok(Some(greeted)) => *greeted,
@@ -54,18 +55,20 @@ fn refuse(code: u16, problem: Problem) -> Box<Refusal> {
     })
 }
 
-fn error_frame(problem: &Problem) -> Message {
+fn error_frame(problem: &Problem) -> Bytes {
     let mut w = JsonWriter::new();
     write_error(&mut w, &ErrorMessage::from_problem(None, problem));
-    Message::Text(w.into_string().into())
+    w.into_string().into()
 }
 
-async fn say_goodbye(socket: &mut WebSocket, error: Option<Problem>, close: Close) {
+async fn say_goodbye(socket: &mut Wire, error: Option<Problem>, close: Close) {
     let goodbye = async {
         if let Some(problem) = error {
-            let _ = socket.feed(error_frame(&problem)).await;
+            socket.put_text(error_frame(&problem));
         }
-        let _ = socket.send(close.message()).await;
+        if socket.put_control(close.message()).is_ok() {
+            let _ = socket.flush().await;
+        }
         // The peer's own close frame ends it properly; what else it sends is of no use now.
         while let Some(Ok(_)) = socket.recv().await {}
     };
@@ -74,7 +77,7 @@ async fn say_goodbye(socket: &mut WebSocket, error: Option<Problem>, close: Clos
 
 /// Reads `hello` and answers it. Returns the messages that came in the same frame, too.
 async fn greet(
-    socket: &mut WebSocket,
+    socket: &mut Wire,
     node: Node,
     caller: Option<Principal>,
 ) -> Result<Option<Greeted>, Box<Refusal>> {
@@ -134,12 +137,12 @@ async fn greet(
     Ok(Some(Box::new((session, rest.collect()))))
 }
 
-async fn first_frame(socket: &mut WebSocket) -> Option<String> {
+async fn first_frame(socket: &mut Wire) -> Option<String> {
     loop {
         match socket.recv().await?.ok()? {
             Message::Text(text) => return Some(text.to_string()),
             Message::Binary(_) => return Some(String::new()),
-            Message::Ping(_) | Message::Pong(_) => {}
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
             Message::Close(_) => return None,
         }
     }

@@ -11,21 +11,23 @@ mod hello;
 mod session;
 mod submit;
 mod subs;
+mod wire;
 
-use axum::extract::FromRequestParts as _;
-use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocketUpgrade};
+use http::HeaderValue;
+use http::header::SEC_WEBSOCKET_PROTOCOL;
 use syncline_api::Problem;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 pub use echo::serve_echo;
 
+use self::wire::Wire;
 use crate::ask::{Answer, Ask};
 use crate::gate::{Caller, Peer};
 use crate::query::bad;
 
 /// The subprotocol that this node speaks.
 const SUBPROTOCOL: &str = "syncline.v1";
-/// Small, since most connections wait most of the time.
-const READ_BUFFER_BYTES: usize = 2 << 10;
 
 /// Why a connection is closed. Up to 4499 a client comes back; from 4500 on it does not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +56,7 @@ impl Close {
 
     fn message(self) -> Message {
         Message::Close(Some(CloseFrame {
-            code: self.code,
+            code: self.code.into(),
             reason: Utf8Bytes::from(self.reason),
         }))
     }
@@ -62,13 +64,18 @@ impl Close {
 
 /// `GET /v1/sync`
 pub(crate) async fn upgrade(mut ask: Ask) -> Answer {
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut ask.parts, &())
-        .await
-        .map_err(|error| bad(error.body_text()).hint("open it as a WebSocket"))?;
-    let offered: Vec<_> = upgrade.requested_protocols().cloned().collect();
-    if !offered.is_empty() && !offered.iter().any(|protocol| protocol == SUBPROTOCOL) {
-        return Err(bad("no subprotocol that is offered is known here")
-            .hint(format!("offer the subprotocol {SUBPROTOCOL}")));
+    let accepted = wire::accept(&mut ask.parts);
+    let (upgrade, mut answer) = accepted.map_err(|why| bad(why).hint("open it as a WebSocket"))?;
+    let offered = ask.parts.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let offered = offered.filter_map(|names| names.to_str().ok());
+    let mut offered = offered.flat_map(|names| names.split(',')).peekable();
+    if offered.peek().is_some() {
+        if !offered.any(|name| name.trim() == SUBPROTOCOL) {
+            return Err(bad("no subprotocol that is offered is known here")
+                .hint(format!("offer the subprotocol {SUBPROTOCOL}")));
+        }
+        let chosen = HeaderValue::from_static(SUBPROTOCOL);
+        answer.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, chosen);
     }
     let caller = ask
         .parts
@@ -78,19 +85,17 @@ pub(crate) async fn upgrade(mut ask: Ask) -> Answer {
     let peer = ask.parts.extensions.remove::<Peer>();
     let node = ask.node;
     let bytes_max = node.doors.limits.request_bytes_max;
-    let upgrade = configured(upgrade, bytes_max).protocols([SUBPROTOCOL]);
-    Ok(upgrade.on_upgrade(move |socket| async move {
-        hello::serve(socket, node, caller).await;
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(upgraded) => {
+                let socket = Wire::new(upgraded, bytes_max).await;
+                hello::serve(socket, node, caller).await;
+            }
+            Err(error) => tracing::debug!(%error, "a connection ended before it was a WebSocket"),
+        }
         drop(peer);
-    }))
-}
-
-/// Bounds what a connection may cost.
-fn configured(upgrade: WebSocketUpgrade, bytes_max: usize) -> WebSocketUpgrade {
-    upgrade
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .max_message_size(bytes_max)
-        .max_frame_size(bytes_max)
+    });
+    Ok(answer)
 }
 
 /// Says that a frame could not be read as ours.

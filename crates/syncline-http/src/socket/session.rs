@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use axum::extract::ws::{Message, WebSocket};
 use bytes::Bytes;
+use futures_util::Stream as _;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use futures_util::{Sink, Stream};
 use syncline_api::{
     ClientMessage, Code, ErrorMessage, Problem, Submit, Welcome, catalog, write_error,
     write_heartbeat,
@@ -21,13 +20,15 @@ use syncline_model::json::{Json, Pointer};
 use syncline_model::proposal::Actor;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use super::Close;
 use super::durables::{DurableSub, Said, Work};
-use super::frames::Frames;
+use super::frames::{Frame, Frames};
 use super::hello::{read_frame, unreadable_frame, write_answer};
 use super::submit::Submitter;
 use super::subs::Sub;
+use super::wire::Wire;
 use crate::doors::Node;
 
 /// A peer that was silent for so many heartbeats, pings included, is gone.
@@ -107,7 +108,7 @@ impl Session {
     }
 
     /// Runs until the connection ends; returns what the peer is to be told.
-    pub async fn run(mut self, socket: &mut WebSocket, first: Vec<Json>) -> Option<Close> {
+    pub async fn run(mut self, socket: &mut Wire, first: Vec<Json>) -> Option<Close> {
         let mut tail = self.workspace.tail_watch();
         let node = self.node.clone();
         let heartbeat = self.node.doors.limits.heartbeat;
@@ -183,24 +184,26 @@ impl Session {
     ///
     /// Reading and writing are polled in one place, since both need the socket, and a peer that
     /// writes much before it reads must still be read.
-    fn io<'a>(&'a mut self, socket: &'a mut WebSocket) -> impl Future<Output = Event> + 'a {
+    fn io<'a>(&'a mut self, socket: &'a mut Wire) -> impl Future<Output = Event> + 'a {
         std::future::poll_fn(move |cx| {
-            while !self.frames.is_empty() {
-                match Pin::new(&mut *socket).poll_ready(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(_)) => return Poll::Ready(Event::Gone(None)),
-                    Poll::Pending => break,
-                }
-                let Some(frame) = self.frames.pop() else {
-                    break;
-                };
-                if Pin::new(&mut *socket).start_send(frame).is_err() {
-                    return Poll::Ready(Event::Gone(None));
+            // One batch is on its way at a time: what comes meanwhile waits here, and is counted.
+            if !self.unflushed
+                && let Some(batch) = self.frames.take()
+            {
+                for frame in batch {
+                    match frame {
+                        Frame::Text(text) => socket.put_text(text),
+                        Frame::Control(message) => {
+                            if socket.put_control(message).is_err() {
+                                return Poll::Ready(Event::Gone(None));
+                            }
+                        }
+                    }
                 }
                 self.unflushed = true;
             }
-            if self.unflushed && self.frames.is_empty() {
-                match Pin::new(&mut *socket).poll_flush(cx) {
+            if self.unflushed {
+                match socket.poll_flush(cx) {
                     Poll::Ready(Ok(())) => {
                         self.unflushed = false;
                         return Poll::Ready(Event::Flushed);
@@ -222,7 +225,7 @@ impl Session {
                 return Poll::Ready(Event::Worked(work));
             }
             if self.may_read() {
-                match Pin::new(&mut *socket).poll_next(cx) {
+                match socket.poll_next(cx) {
                     Poll::Ready(Some(Ok(message))) => return Poll::Ready(Event::Frame(message)),
                     Poll::Ready(Some(Err(error))) => {
                         return Poll::Ready(Event::Gone(broken(&error)));
@@ -248,7 +251,7 @@ impl Session {
         let read = match message {
             Message::Text(text) => read_frame(&self.node, &text),
             Message::Binary(_) => Err(Problem::new(Code::BadJson, "frames are text")),
-            Message::Ping(_) | Message::Pong(_) => return Ok(()),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
             // The answer to a close frame is sent by the socket itself.
             Message::Close(_) => return Ok(()),
         };
@@ -371,7 +374,7 @@ impl Session {
     }
 
     /// Lets what was submitted be answered, then tells when to come back.
-    async fn say_stopping(&mut self, socket: &mut WebSocket) -> Close {
+    async fn say_stopping(&mut self, socket: &mut Wire) -> Close {
         self.waiting.clear();
         let deadline = Instant::now() + DRAIN;
         while !self.submits.is_empty() {
@@ -387,7 +390,7 @@ impl Session {
     }
 
     /// Sends what is composed, if the peer takes it in time.
-    async fn flush_for(&mut self, socket: &mut WebSocket, time: Duration) {
+    async fn flush_for(&mut self, socket: &mut Wire, time: Duration) {
         let deadline = Instant::now() + time;
         while self.unflushed || !self.frames.is_empty() {
             match tokio::time::timeout_at(deadline, self.io(socket)).await {
@@ -436,7 +439,7 @@ fn stop(node: &Node, frames: &mut Frames) -> Close {
 }
 
 /// Says what the peer is told when its bytes cannot be read.
-fn broken(error: &axum::Error) -> Option<Close> {
+fn broken(error: &SocketError) -> Option<Close> {
     tracing::debug!(%error, "a socket broke");
     Some(Close::new(Close::PROTOCOL, error.to_string()))
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use syncline_api::{
-    Code, ErrorMessage, Problem, Resync, Subscribe, write_begin, write_change_message, write_end,
-    write_enter, write_error, write_lagging, write_leave, write_reset, write_snapshot,
-    write_subscribed,
+    Code, ErrorMessage, Problem, Resync, Subscribe, change_opening, write_begin,
+    write_change_message, write_end, write_enter, write_error, write_lagging, write_leave,
+    write_reset, write_snapshot, write_subscribed,
 };
 use syncline_delivery::{Exclude, Feed, FeedRequest, Item, Shape, Turns};
 use syncline_engine::{When, aside};
@@ -26,6 +26,8 @@ const SLOW: Duration = Duration::from_secs(1);
 /// One subscription of the connection.
 pub(super) struct Sub {
     pub id: String,
+    /// What each of its changes begins with.
+    opening: String,
     pub feed: Feed,
     /// The log may have more for it.
     pub hungry: bool,
@@ -103,6 +105,7 @@ impl Session {
                 &self.principal,
                 &feed,
             ),
+            opening: change_opening(&id),
             id,
             feed,
             n: 0,
@@ -232,11 +235,13 @@ impl Session {
         sub.hungry = !items.is_empty() || sub.feed.is_hungry();
         sub.hungry &= !sub.feed.is_over();
         let bytes = items.iter().map(Item::weight).sum();
+        self.frames.expect(bytes);
         aside(bytes, || {
             for item in items {
                 push_item(&mut self.frames, sub, &item);
             }
         });
+        self.frames.expect(0);
     }
 
     /// Tells why a subscription that could not be read on is over; the others go on.
@@ -295,7 +300,7 @@ fn push_item(frames: &mut Frames, sub: &mut Sub, item: &Item) {
             write_snapshot(w, Some(id), None, write, *last, cursor.as_deref());
         }
         Item::Change(change) => {
-            write_change_message(w, id, n, &change.body, change.resume.as_deref());
+            write_change_message(w, &sub.opening, n, change.body(), change.resume.as_deref());
         }
         Item::Enter { head, cursor, .. } => {
             let write = |w: &mut _| shape.write_context(w, head);

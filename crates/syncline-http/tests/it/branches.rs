@@ -161,6 +161,13 @@ async fn a_branch_is_merged_again_and_again() {
     let tried = merge(&node, &[], r#"{"from_branch":"try/1","dry_run":true}"#).await;
     assert_eq!(tried.get("clean"), Some(&Json::from(false)));
     assert_eq!(tried.get("clashes"), Some(&json(r#"["/data/x"]"#)));
+    // What the lines have in common is a version of neither.
+    let strategy = [("syncline-strategy", "user_choice")];
+    let refused = node.post(&format!("{A}/merge"), &strategy, body).await;
+    let refused = refused.problem(409, "stale_base");
+    let version = |side: &str| refused.get(side).unwrap().get("version").cloned();
+    assert_eq!((version("base"), version("ours")), (None, None));
+    assert!(version("theirs").is_some());
     let clashed = merge(&node, &[], body).await;
     assert_eq!(text(&clashed, "outcome"), "conflict");
     assert_eq!(data(&node, A).await.get("x"), Some(&Json::from(6)));
@@ -180,6 +187,10 @@ async fn main_is_merged_into_a_branch() {
     let merged = merge(&node, &[], body).await;
     assert_eq!(text(&merged, "outcome"), "merged");
     assert_eq!(text(&merged, "branch"), "try/1");
+    let log = node.get(&format!("{A}/versions?branch=try/1")).await.ok();
+    let merges = log.json();
+    let merges = merges.pointer(&Pointer::from_static("/versions/0/merges"));
+    assert_eq!(merges, Some(&json(r#"{"branch":"main","version":2}"#)));
     assert_eq!(data(&node, ON_TRY).await, json(r#"{"x":1,"y":1}"#));
     assert_eq!(data(&node, A).await, json(r#"{"x":0,"y":1}"#));
     // What the branch then takes back stays so, in both directions.

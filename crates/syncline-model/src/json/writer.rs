@@ -239,6 +239,13 @@ impl JsonWriter {
         self.out.push_str(json);
     }
 
+    /// Writes a text that begins a value, up to where a value within it comes next. It may be of
+    /// another writer.
+    pub fn begun(&mut self, json: &str) {
+        self.raw(json);
+        self.comma = false;
+    }
+
     /// Writes a member with a string.
     pub fn field_str(&mut self, key: &str, text: &str) {
         self.key(key);

@@ -317,11 +317,11 @@ impl Reader {
             }
             Item::Change(change) => {
                 let cursor = change.cursor().map(str::to_owned);
-                let read = crate::raw::parse(change.body.as_bytes())
+                let read = crate::raw::parse(change.body().as_bytes())
                     .and_then(|json| WireChange::read(&json, &Pointer::root()).ok());
                 match read {
                     Some(wire) => self.change(world, change.entry.seq, &wire).await,
-                    None => self.wrong.push(format!("no change: {}", change.body)),
+                    None => self.wrong.push(format!("no change: {}", change.body())),
                 }
                 self.keep(world, cursor.as_deref());
             }
@@ -343,7 +343,7 @@ impl Reader {
                 let line = entry.change.line();
                 self.crossings += 1;
                 self.note(entry.seq, &line, None);
-                self.held.remove(&line);
+                self.held.remove(&*line);
                 self.keep(world, cursor.as_deref());
             }
             Item::Begin { .. } | Item::Lagging => {}

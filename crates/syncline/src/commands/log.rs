@@ -232,14 +232,18 @@ fn line(change: &WireChange, around: &Around) -> Line {
         .styled(Style::Yellow, marks.unwrap_or_default())
 }
 
-/// Says from where a change was merged, and what it settled.
+/// Says from where or which line a change was merged, and what it settled.
 fn notes(change: &WireChange, around: &Around) -> String {
     let mut notes = Vec::new();
-    if matches!(change.outcome, Outcome::Merged | Outcome::Conflict) {
-        notes.push(match change.base {
-            Some(base) => format!("merged from v{base}"),
-            None => "merged".to_owned(),
-        });
+    let merged = matches!(change.outcome, Outcome::Merged | Outcome::Conflict);
+    match (&change.merges, change.base) {
+        (Some(line), _) if change.kind == ChangeType::Create => {
+            notes.push(format!("from {} v{}", line.name(), line.version));
+        }
+        (Some(line), _) => notes.push(format!("merged {} v{}", line.name(), line.version)),
+        (None, Some(base)) if merged => notes.push(format!("merged from v{base}")),
+        (None, None) if merged => notes.push("merged".to_owned()),
+        (None, _) => {}
     }
     if !change.settled.is_empty() {
         notes.push(format!("settled {}", around.named(&change.settled)));

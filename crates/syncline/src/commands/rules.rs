@@ -59,8 +59,11 @@ pub struct LogArgs {
 
 /// Take back what is declared: the node's settings hold again.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  syncline rules rm")]
+#[command(after_help = "Examples:\n  syncline rules rm\n  syncline rules rm conflict_deadline_s")]
 pub struct RmArgs {
+    /// Only these, as `syncline rules show` names them.
+    #[arg(value_name = "RULE", value_parser = WORKSPACE_RULES)]
+    pub rules: Vec<String>,
     /// Why, and under which id.
     #[command(flatten)]
     pub note: NoteArgs,
@@ -112,11 +115,7 @@ pub async fn run(args: &RulesArgs, run: &Run) -> Result {
             };
             log::run(&versions, run).await
         }
-        RulesVerb::Rm(args) => {
-            let write = args.note.to_write()?;
-            let removed = run.client()?.remove_rules(&write).await?;
-            declared(run, "rules", &removed)
-        }
+        RulesVerb::Rm(args) => remove(args, run).await,
         RulesVerb::Set(args) => set(args, run).await,
         RulesVerb::Show(_) => {
             let rules = run.client()?.rules().await?;
@@ -142,28 +141,60 @@ async fn set(args: &SetArgs, run: &Run) -> Result {
     let client = run.client()?;
     let before = client.rules().await?;
     let rules = overlaid(&before, args);
-    // Nobody else's declaration is overwritten unseen.
+    let write = unless_moved(&before, &args.note)?;
+    let receipt = client.put_rules(&Json::Object(rules), &write).await?;
+    declared(run, "rules", &receipt)
+}
+
+async fn remove(args: &RmArgs, run: &Run) -> Result {
+    let client = run.client()?;
+    if args.rules.is_empty() {
+        let removed = client.remove_rules(&args.note.to_write()?).await?;
+        return declared(run, "rules", &removed);
+    }
+    let before = client.rules().await?;
+    let mut rules = declared_in(&before);
+    for name in &args.rules {
+        if rules.remove(name).is_none() {
+            return Err(Failure::usage_hint(
+                format!("{name} is not declared for this workspace"),
+                "`syncline rules show` says who says what",
+            ));
+        }
+    }
+    let write = unless_moved(&before, &args.note)?;
+    let receipt = match rules.is_empty() {
+        true => client.remove_rules(&write).await?,
+        false => client.put_rules(&Json::Object(rules), &write).await?,
+    };
+    declared(run, "rules", &receipt)
+}
+
+/// Returns a write that is refused where somebody else declared something since: nobody's
+/// declaration is overwritten unseen.
+fn unless_moved(before: &Json, note: &NoteArgs) -> Result<Write> {
     let etag = before.get("etag").and_then(Json::as_str);
     let precondition = match etag.and_then(|etag| Etag::parse(etag).ok()) {
         Some(etag) => Precondition::Match(vec![etag]),
         None => Precondition::NoneMatchAny,
     };
-    let write = Write {
+    Ok(Write {
         precondition,
-        ..args.note.to_write()?
-    };
-    let receipt = client.put_rules(&Json::Object(rules), &write).await?;
-    declared(run, "rules", &receipt)
+        ..note.to_write()?
+    })
+}
+
+/// Returns what the workspace itself declares.
+fn declared_in(before: &Json) -> Object {
+    let names = WORKSPACE_RULES.into_iter();
+    names
+        .filter_map(|name| Some((name, before.get(name)?.clone())))
+        .collect()
 }
 
 /// Returns what was declared before with what is declared now.
 fn overlaid(before: &Json, args: &SetArgs) -> Object {
-    let mut declared = Object::new();
-    for name in WORKSPACE_RULES {
-        if let Some(value) = before.get(name) {
-            declared.insert(name, value.clone());
-        }
-    }
+    let mut declared = declared_in(before);
     let words = [("strategy", args.strategy), ("fallback", args.fallback)];
     for (name, strategy) in words {
         if let Some(strategy) = strategy {

@@ -342,3 +342,30 @@ fn a_person_at_the_terminal_is_asked() {
     assert_eq!(node.ok(&["conflicts"]), "");
     assert_eq!(node.run(&["conflicts", "--each"]).code, 2);
 }
+
+#[test]
+fn one_rule_of_the_workspace_is_taken_back_alone() {
+    let node = Node::start();
+    node.ok(&[
+        "rules",
+        "set",
+        "--strategy",
+        "latest_wins",
+        "--deadline",
+        "60",
+    ]);
+    let declared = || {
+        let rules = node.run(&["rules", "show", "--json"]).json();
+        let named = ["strategy", "conflict_deadline_s"];
+        named.map(|name| rules.get(name).map(Json::to_text))
+    };
+    let latest_wins = Some(r#""latest_wins""#.to_owned());
+    assert_eq!(declared(), [latest_wins.clone(), Some("60".to_owned())]);
+    node.ok(&["rules", "rm", "conflict_deadline_s"]);
+    assert_eq!(declared(), [latest_wins, None]);
+    let said = node.run(&["rules", "rm", "conflict_deadline_s"]);
+    assert_eq!(said.code, 2, "{said:?}");
+    assert!(said.err.contains("is not declared"), "{said:?}");
+    node.ok(&["rules", "rm", "strategy"]);
+    assert_eq!(declared(), [None, None]);
+}

@@ -15,6 +15,14 @@ fn data(node: &Node, more: &[&str]) -> String {
     at(&node.run(&arguments).json(), "/data").to_text()
 }
 
+fn first_conflict(node: &Node) -> String {
+    let list = node.run(&["conflicts", "--json"]).json();
+    at(&list, "/conflicts/0/id")
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
+}
+
 #[test]
 fn a_branch_is_written_tried_and_merged() {
     let node = Node::start();
@@ -59,6 +67,9 @@ fn a_branch_is_written_tried_and_merged() {
     );
     node.ok(&["merge", "task/a", "try-b", "-m", "b it is"]);
     assert_eq!(data(&node, &[]), r#"{"n":2,"plan":"b"}"#);
+    let log = node.ok(&["log", "task/a"]);
+    let merge = log.lines().next().unwrap_or_default();
+    assert!(merge.ends_with("merged try-b v2"), "{log}");
 
     node.ok(&["patch", "task/a", "data.n=3", "--branch", "try-b"]);
     node.ok(&["patch", "task/a", "data.n=4"]);
@@ -71,6 +82,21 @@ fn a_branch_is_written_tried_and_merged() {
     let merged = node.run(&["merge", "task/a", "try-b", "--into", "main", "--strict"]);
     assert_eq!(merged.code, 1, "{merged:?}");
     assert_eq!(data(&node, &[]), r#"{"n":4,"plan":"b"}"#);
+    // What the lines have in common is a version of neither.
+    let shown = node.ok(&["conflicts", &first_conflict(&node)]);
+    let side = |name: &str| shown.lines().find(|line| line.trim().starts_with(name));
+    assert!(
+        side("base").is_some_and(|line| !line.contains(" v")),
+        "{shown}"
+    );
+    assert!(
+        side("theirs").is_some_and(|line| line.contains(" v4 ")),
+        "{shown}"
+    );
+    assert!(
+        side("ours").is_some_and(|line| line.contains("of try-b v3")),
+        "{shown}"
+    );
     let tried = node.run(&["merge", "task/a", "main", "--into", "try-b", "--dry-run"]);
     assert_eq!(tried.code, 1, "{tried:?}");
     assert_eq!(

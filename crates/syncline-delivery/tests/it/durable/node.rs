@@ -63,7 +63,7 @@ fn n(given: &Given) -> u64 {
     let Item::Change(change) = &given.items[0] else {
         panic!("a change")
     };
-    let patch = Json::parse(change.body.as_bytes(), &Default::default()).unwrap();
+    let patch = Json::parse(change.body().as_bytes(), &Default::default()).unwrap();
     patch.get("seq").unwrap().as_u64().unwrap()
 }
 

@@ -20,6 +20,9 @@ use crate::show;
 
 pub use which::find;
 
+/// How many are read at once.
+const PAGE: usize = 50;
+
 /// List the conflicts that wait, or show one with its three sides.
 ///
 /// On a terminal, the one that is shown can be settled at once; --each goes through all of them.
@@ -38,9 +41,9 @@ pub struct ConflictsArgs {
     /// Go through them one by one, and settle them.
     #[arg(long)]
     pub each: bool,
-    /// At most so many.
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub limit: usize,
+    /// At most so many: 50, and with --each all, unless you say.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
     /// Go on from an earlier answer's `next`.
     #[arg(long, value_name = "NEXT")]
     pub page: Option<String>,
@@ -62,11 +65,11 @@ pub async fn run(args: &ConflictsArgs, run: &Run) -> Result {
     let query = ConflictsQuery {
         context,
         open: Some(!args.all),
-        limit: Some(args.limit),
+        limit: args.limit.or(Some(PAGE)),
         page: args.page.clone(),
     };
     if args.each {
-        each(run, &client, query).await
+        each(run, &client, query, args.limit).await
     } else {
         list(run, &client, &query).await
     }
@@ -93,25 +96,39 @@ async fn one(run: &Run, client: &Client, id: &ConflictId) -> Result {
     Ok(())
 }
 
-async fn each(run: &Run, client: &Client, query: ConflictsQuery) -> Result {
+async fn each(
+    run: &Run,
+    client: &Client,
+    mut query: ConflictsQuery,
+    limit: Option<usize>,
+) -> Result {
     if !run.output.asks() {
         return Err(Failure::usage_hint(
             "--each asks what to do, and nobody is at the terminal",
             "list them with `syncline conflicts --json`, and end each with `syncline settle`",
         ));
     }
-    let query = ConflictsQuery {
-        open: Some(true),
-        ..query
-    };
-    for conflict in client.conflicts(&query).await?.conflicts {
-        let Ok(conflict) = Conflict::read(&conflict, &Pointer::root()) else {
-            continue;
-        };
-        let around = view::Around::of(client, &conflict).await;
-        view::show(run, &conflict, &around)?;
-        if ask::settle(run, client, conflict).await? == ask::Answered::Quit {
-            break;
+    query.open = Some(true);
+    // A limit bounds how many are asked about; what comes after a page does not move when
+    // something on it is settled.
+    let mut left = limit.unwrap_or(usize::MAX);
+    while left > 0 {
+        query.limit = Some(left.min(PAGE));
+        let page = client.conflicts(&query).await?;
+        for conflict in &page.conflicts {
+            let Ok(conflict) = Conflict::read(conflict, &Pointer::root()) else {
+                continue;
+            };
+            let around = view::Around::of(client, &conflict).await;
+            view::show(run, &conflict, &around)?;
+            if ask::settle(run, client, conflict).await? == ask::Answered::Quit {
+                return Ok(());
+            }
+        }
+        left -= page.conflicts.len().min(left);
+        match page.next {
+            Some(next) => query.page = Some(next),
+            None => break,
         }
     }
     Ok(())

@@ -28,6 +28,8 @@ pub struct Around {
     base: Option<Version>,
     /// The version that set what the head holds.
     theirs: Option<Version>,
+    /// The line that was merged, where the conflict comes of that.
+    ours: Option<String>,
     /// Where the same write did what it wanted.
     merged: Vec<String>,
 }
@@ -49,11 +51,22 @@ impl Around {
         let changed = changed.iter().filter_map(Json::as_str);
         let blamed = client.blame(context, branch, &conflict.path).await.ok();
         let version = |json: Option<&Json>| json.and_then(Json::as_u64).map(Version);
+        let merges = member("merges");
+        let line = merges.and_then(|line| line.get("branch")?.as_str());
+        let at = version(merges.and_then(|line| line.get("version")));
         Around {
-            base: version(member("base")),
+            // What two lines have in common need not be a version of either.
+            base: version(member("base")).filter(|_| merges.is_none()),
             theirs: version(blamed.as_ref().and_then(|blamed| blamed.get("version"))),
+            ours: line.zip(at).map(|(line, at)| format!("{line} v{at}")),
             merged: changed.map(str::to_owned).collect(),
         }
+    }
+
+    /// Says of which line the side is that waits; nothing where it is the head's own.
+    fn of_line(&self) -> String {
+        let line = self.ours.as_ref();
+        line.map_or_else(String::new, |line| format!("of {line}"))
     }
 }
 
@@ -84,7 +97,7 @@ fn in_columns(run: &Run, conflict: &Conflict, around: &Around) -> Result {
     let sides = [
         Side::base(conflict, around),
         Side::theirs(conflict, around, key("[t]")),
-        Side::ours(conflict, key("[o]")),
+        Side::ours(conflict, around, key("[o]")),
     ];
     let form = Form::of(conflict);
     let base = conflict.base.as_ref().map(|base| form.text(base));
@@ -115,7 +128,7 @@ struct Side<'a> {
     version: Option<Version>,
     who: String,
     value: Option<&'a Json>,
-    note: &'static str,
+    note: String,
     key: &'static str,
 }
 
@@ -126,7 +139,7 @@ impl<'a> Side<'a> {
             version: around.base,
             who: String::new(),
             value: conflict.base.as_ref(),
-            note: "",
+            note: String::new(),
             key: "",
         }
     }
@@ -137,22 +150,21 @@ impl<'a> Side<'a> {
             version: around.theirs,
             who: show::actor(&conflict.by_theirs),
             value: conflict.theirs.as_ref(),
-            note: if conflict.is_open() {
-                "is the head"
-            } else {
-                ""
+            note: match conflict.is_open() {
+                true => "is the head".to_owned(),
+                false => String::new(),
             },
             key,
         }
     }
 
-    fn ours(conflict: &'a Conflict, key: &'static str) -> Side<'a> {
+    fn ours(conflict: &'a Conflict, around: &Around, key: &'static str) -> Side<'a> {
         Side {
             name: "ours",
             version: None,
             who: show::actor(&conflict.by_ours),
             value: conflict.ours.as_ref(),
-            note: "",
+            note: around.of_line(),
             key,
         }
     }
@@ -291,7 +303,12 @@ fn in_words(run: &Run, conflict: &Conflict, around: &Around) -> Result {
             &conflict.theirs,
         ),
         (
-            format!("ours, what waits, by {}", show::actor(&conflict.by_ours)),
+            format!(
+                "ours, what waits, by {}{}{}",
+                show::actor(&conflict.by_ours),
+                if around.ours.is_some() { ", " } else { "" },
+                around.of_line()
+            ),
             &conflict.ours,
         ),
     ];

@@ -3,7 +3,7 @@
 use syncline_model::json::Json;
 
 /// What a change holds: an event's members.
-const KNOWN: [&str; 28] = [
+const KNOWN: [&str; 29] = [
     "actor",
     "base",
     "blind",
@@ -20,6 +20,7 @@ const KNOWN: [&str; 28] = [
     "hlc",
     "id",
     "labels",
+    "merges",
     "message",
     "old",
     "outcome",
@@ -103,12 +104,21 @@ impl Template {
                     match found {
                         Some(Json::String(text)) => out.push_str(text),
                         Some(value) => out.push_str(&value.to_text()),
+                        None if names == &["parent"] => out.push_str(default_parent(from)),
                         None => {}
                     }
                 }
             }
         }
         out
+    }
+}
+
+/// Returns what a change that names no parent has as its parent.
+fn default_parent(change: &Json) -> &'static str {
+    match change.get("context").and_then(Json::as_str) {
+        None | Some("global/main") => "",
+        Some(_) => "global/main",
     }
 }
 
@@ -143,6 +153,7 @@ mod tests {
         let json = Json::parse(text.as_bytes(), &Limits::default()).unwrap();
         for (template, expected) in [
             ("{context}", "task/a"),
+            ("{context} in {parent}", "task/a in global/main"),
             (
                 "{context} by {actor.agent}{branch}{changed.x}!",
                 "task/a by c!",
