@@ -195,3 +195,45 @@ async fn what_is_too_large_is_refused() {
     peer.send(LAST, b"x").await;
     peer.expect_close(1009).await;
 }
+
+/// Who sends pings and takes no pongs is read no further: what is owed to it must not pile up.
+#[tokio::test]
+async fn p9_unread_pongs_do_not_pile_up() {
+    const PINGS_MAX: u64 = 400_000;
+    let Peer(stream) = Peer::open().await;
+    let (read, mut write) = stream.into_split();
+    let frame = |n: u64| {
+        let mut frame = vec![LAST | PING, 0x80 | 120, 0, 0, 0, 0];
+        frame.extend(n.to_be_bytes().into_iter().cycle().take(120));
+        frame
+    };
+    let mut sent = 0;
+    let mut left = Vec::new();
+    while sent < PINGS_MAX {
+        if left.is_empty() {
+            left = (sent..sent + 1_000).flat_map(frame).collect();
+            sent += 1_000;
+        }
+        let wrote = tokio::time::timeout(Duration::from_secs(2), write.write(&left)).await;
+        let Ok(wrote) = wrote else { break };
+        left.drain(..wrote.unwrap());
+    }
+    assert!(sent < PINGS_MAX, "{sent} pings were read, and no pong taken");
+    // It is read on as it reads, and hears of the last one.
+    let rest = tokio::spawn(async move {
+        write.write_all(&left).await.unwrap();
+        write
+    });
+    let mut read = tokio::io::BufReader::new(read);
+    let mut last = None;
+    while last != Some(sent - 1) {
+        let mut pong = [0; 122];
+        let whole = tokio::time::timeout(Duration::from_secs(10), read.read_exact(&mut pong));
+        whole.await.unwrap().unwrap();
+        assert_eq!(pong[..2], [LAST | PONG, 120]);
+        let n = u64::from_be_bytes(pong[2..10].try_into().unwrap());
+        assert!(last < Some(n), "{n} after {last:?}");
+        last = Some(n);
+    }
+    rest.await.unwrap();
+}
