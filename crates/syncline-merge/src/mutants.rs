@@ -52,6 +52,8 @@ mutants! {
     DoublesKeys,
     /// An equal item that both sides added is there twice.
     DoublesItems,
+    /// Equal replacements of different items are one item.
+    SwallowsItems,
     /// An item that moved is another one.
     ForgetsMoves,
     /// What the later side moved stays where it was.

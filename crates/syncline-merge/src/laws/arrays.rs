@@ -179,7 +179,12 @@ fn adds_the_same(arrays: &Arrays<'_>) -> bool {
 pub(super) fn order(case: &Case) -> Result<(), String> {
     for_each_list(case, |arrays| {
         let moves_nothing = |side: &[Json]| shared(arrays.base, side) == shared(side, arrays.base);
-        let keeps = |side: &[Json]| shared(arrays.value, side) == shared(side, arrays.value);
+        // What stands there twice, as two replacements may, keeps its order somewhere.
+        let keeps = |side: &[Json]| {
+            let mut rest = arrays.value.iter();
+            let mut kept = shared(side, arrays.value).into_iter();
+            kept.all(|item| rest.any(|other| other == item))
+        };
         let earlier = !moves_nothing(arrays.later) || keeps(arrays.earlier);
         ensure(earlier, || {
             format!("the earlier order is lost: {:?}", arrays.value)
@@ -188,6 +193,19 @@ pub(super) fn order(case: &Case) -> Result<(), String> {
         ensure(!is_free || keeps(arrays.later), || {
             format!("the later order is lost: {:?}", arrays.value)
         })
+    })
+}
+
+/// What both sides added is there once, unless both put it in the place of something.
+pub(super) fn once(case: &Case) -> Result<(), String> {
+    for_each_list(case, |arrays| {
+        let only_adds = |side: &[Json]| arrays.base.iter().all(|item| side.contains(item));
+        if !only_adds(arrays.earlier) && !only_adds(arrays.later) {
+            return Ok(());
+        }
+        let mut seen = HashSet::new();
+        let twice = arrays.value.iter().find(|item| !seen.insert(*item));
+        ensure(twice.is_none(), || format!("{twice:?} is there twice"))
     })
 }
 
@@ -242,9 +260,11 @@ pub(super) fn sorted(case: &Case) -> Result<(), String> {
         let numbers: Option<Vec<_>> = items.iter().map(Json::as_number).collect();
         numbers.is_some_and(|numbers| numbers.is_sorted())
     };
+    let is_rising =
+        |items: &[Json]| is_sorted(items) && items.windows(2).all(|pair| pair[0] != pair[1]);
     for_each(case, |arrays| {
         let sides = [arrays.base, arrays.earlier, arrays.later];
-        let all = arrays.base.len() > 2 && sides.iter().all(|side| is_sorted(side));
+        let all = arrays.base.len() > 2 && sides.iter().all(|side| is_rising(side));
         ensure(!all || is_sorted(arrays.value), || {
             format!("{:?}", arrays.value)
         })
@@ -271,6 +291,33 @@ pub(super) fn overlaps(case: &Case) -> Result<(), String> {
     ensure(
         (merged.value.as_ref(), &rules) == (Some(&expected.0), &expected.1),
         || format!("{a} and {b}: {:?}", merged.value),
+    )
+}
+
+/// Two sides that replace different items of a list: both are replaced, be it by the same, or by
+/// what is there already.
+pub(super) fn replacements(case: &Case) -> Result<(), String> {
+    let mut dice = Dice::of(case);
+    let values = ["open", "done", "stuck"].map(Json::from);
+    let count = 2 + dice.index(5);
+    let base: Vec<Json> = (0..count).map(|_| values[dice.index(3)].clone()).collect();
+    let replaced = |side: &[Json], at: usize, step: usize| {
+        let mut side = side.to_vec();
+        let before = values.iter().position(|value| *value == side[at]);
+        side[at] = values[(before.unwrap_or(0) + step) % 3].clone();
+        side
+    };
+    let earlier_at = dice.index(count);
+    let later_at = (earlier_at + 1 + dice.index(count - 1)) % count;
+    let (one, other) = (1 + dice.index(2), 1 + dice.index(2));
+    let earlier = replaced(&base, earlier_at, one);
+    let later = replaced(&base, later_at, other);
+    let expected = Json::from(replaced(&earlier, later_at, other));
+    let sides = [&base, &earlier, &later].map(|side| Json::from(side.clone()).to_text());
+    let merged = Case::of(base.into(), earlier.into(), later.into()).merged();
+    ensure(
+        merged.is_clean() && merged.value.as_ref() == Some(&expected),
+        || format!("{sides:?}: {:?}, not {expected:?}", merged.value),
     )
 }
 

@@ -59,6 +59,7 @@ pub const LAWS: &[Law] = &[
     law("keyed paths read back and lead there", decided::keyed_paths),
     law("settling puts the choice in place", decided::settling),
     law("no item is lost or doubled", arrays::counts),
+    law("what both added is there once", arrays::once),
     law("each key is there once, unless deleted", arrays::keys),
     law("items keep their order", arrays::order),
     law(
@@ -67,6 +68,10 @@ pub const LAWS: &[Law] = &[
     ),
     law("sorted stays sorted", arrays::sorted),
     law("edits at different places are all there", arrays::places),
+    law(
+        "replacements of different items are both there",
+        arrays::replacements,
+    ),
     law("two replacements of one item clash", arrays::overlaps),
     law("what passes a bound clashes whole", arrays::bounds),
     law("edits of different lines are both kept", texts::lines),

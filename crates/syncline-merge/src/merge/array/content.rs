@@ -1,8 +1,8 @@
 //! Items without keys: equal ones are one item, edited ones are found by what stayed the same.
 
-use super::Matching;
 use super::identify::{Ids, u32_of};
 use super::similar::{Budget, Choice, is_similar};
+use super::{Matching, added};
 use crate::diff::matches;
 use crate::mutants::{Mutant, is_active};
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -22,14 +22,30 @@ pub(super) fn identify(sides: [&[Json]; 3], matching: Matching<'_>) -> Ids {
     }
     let earlier = against_base(sides, &classes, 1, matching);
     let later = against_base(sides, &classes, 2, matching);
-    let mut new = New::default();
+    let is_one = matching != Matching::Append && !is_active(Mutant::DoublesItems);
+    let shared = match is_one {
+        true => added::shared(&classes, &earlier, &later),
+        false => vec![None; sides[2].len()],
+    };
     let base_len = sides[0].len();
-    let earlier_ids = new.ids(&classes, 1, &earlier, base_len, matching);
-    let later_ids = new.ids(&classes, 2, &later, base_len, matching);
+    let mut count = base_len;
+    let mut id = |known: Option<u32>| {
+        known.unwrap_or_else(|| {
+            count += 1;
+            u32_of(count - 1)
+        })
+    };
+    let earlier_ids: Vec<u32> = earlier.from_base.iter().map(|known| id(*known)).collect();
+    let later_ids = later.from_base.iter().zip(shared);
+    let later_ids = later_ids.map(|(known, shared)| {
+        let shared = shared.map(|item| earlier_ids[item]);
+        id(known.or(shared))
+    });
+    let later_ids: Vec<u32> = later_ids.collect();
     let overlap = overlaps([&earlier, &later], [&earlier_ids, &later_ids], base_len);
     Ids {
         sides: [(0..u32_of(base_len)).collect(), earlier_ids, later_ids],
-        count: base_len + new.count,
+        count,
         overlap,
     }
 }
@@ -68,19 +84,36 @@ fn by_occurrence(classes: &[Vec<u32>; 3]) -> Ids {
 }
 
 /// How a side came from the base.
-struct Against {
+pub(super) struct Against {
     /// For each item of the side, the item of the base that it is.
-    from_base: Vec<Option<u32>>,
+    pub(super) from_base: Vec<Option<u32>>,
     /// For each item of the side, the last item before it that did not move.
-    gap: Vec<u32>,
+    pub(super) gap: Vec<u32>,
     /// What was replaced by what, where that is not one item edited.
-    hunks: Vec<Hunk>,
+    pub(super) hunks: Vec<Hunk>,
+}
+
+impl Against {
+    /// Says for each item of the side whether it is new and replaced nothing.
+    pub(super) fn inserted(&self) -> Vec<bool> {
+        let mut inserted: Vec<bool> = self.from_base.iter().map(Option::is_none).collect();
+        let replaced = self.hunks.iter().flat_map(|hunk| &hunk.added);
+        replaced.for_each(|&item| inserted[item] = false);
+        inserted
+    }
 }
 
 /// Items of the base that were replaced by items of a side.
-struct Hunk {
-    removed: Vec<usize>,
-    added: Vec<usize>,
+pub(super) struct Hunk {
+    pub(super) removed: Vec<usize>,
+    pub(super) added: Vec<usize>,
+}
+
+impl Hunk {
+    /// Says whether each item was replaced by the one at its place.
+    pub(super) fn is_one_by_one(&self) -> bool {
+        self.removed.len() == self.added.len()
+    }
 }
 
 fn against_base(
@@ -90,7 +123,7 @@ fn against_base(
     matching: Matching<'_>,
 ) -> Against {
     let (base, own) = (&classes[0], &classes[side]);
-    let anchors = matches(base, own);
+    let anchors = staying(base, own);
     let mut from_base = vec![None; own.len()];
     let mut is_kept = vec![false; base.len()];
     for &(i, j) in &anchors {
@@ -135,6 +168,23 @@ fn against_base(
         (i, j) = (anchor_i + 1, anchor_j + 1);
     }
     against
+}
+
+/// Pairs items that stayed. Ends that are equal stay whatever lies between: else an item that was
+/// replaced by what stands beside it, or by what only one side has, would be taken for two edits.
+fn staying(base: &[u32], own: &[u32]) -> Vec<(usize, usize)> {
+    let common = |pairs: &mut dyn Iterator<Item = (&u32, &u32)>| {
+        let equal = pairs.take_while(|(old, new)| old == new);
+        equal.count()
+    };
+    let tail = common(&mut base.iter().rev().zip(own.iter().rev()));
+    let (base_end, own_end) = (base.len() - tail, own.len() - tail);
+    let head = common(&mut base[..base_end].iter().zip(&own[..own_end]));
+    let between = matches(&base[head..base_end], &own[head..own_end]);
+    let between = between.into_iter().map(|(i, j)| (head + i, head + j));
+    let tail = (0..tail).map(|n| (base_end + n, own_end + n));
+    let head = (0..head).map(|n| (n, n));
+    head.chain(between).chain(tail).collect()
 }
 
 /// Pairs equal items that are left on both sides, wherever they are.
@@ -188,54 +238,7 @@ fn edited(
     pairs
 }
 
-/// New items of both sides by class, and what tells repeated ones apart.
-#[derive(Default)]
-struct New {
-    known: HashMap<(u32, u32, u32), u32>,
-    count: usize,
-}
-
-impl New {
-    /// Numbers the items of one side: those of the base by their place there, new ones behind.
-    fn ids(
-        &mut self,
-        classes: &[Vec<u32>; 3],
-        side: usize,
-        against: &Against,
-        base_len: usize,
-        matching: Matching<'_>,
-    ) -> Vec<u32> {
-        let mut seen: HashMap<(u32, u32), u32> = HashMap::new();
-        let in_base: HashSet<u32> = classes[0].iter().copied().collect();
-        let mut id = |j: usize| {
-            if let Some(known) = against.from_base[j] {
-                return known;
-            }
-            let class = classes[side][j];
-            // What the base has too may be meant twice, so it is the same only at the same place.
-            let gap = if in_base.contains(&class) {
-                against.gap[j]
-            } else {
-                START
-            };
-            let occurrence = seen.entry((class, gap)).or_insert(0);
-            let key = (class, gap, *occurrence);
-            *occurrence += 1;
-            let next = u32_of(base_len + self.count);
-            if matching == Matching::Append || is_active(Mutant::DoublesItems) {
-                self.count += 1;
-                return next;
-            }
-            *self.known.entry(key).or_insert_with(|| {
-                self.count += 1;
-                next
-            })
-        };
-        (0..classes[side].len()).map(&mut id).collect()
-    }
-}
-
-/// What a hunk adds that the other side adds too, and what it alone adds.
+/// What stands for an item that was replaced: what the other side adds too, and what it does not.
 #[derive(Clone, Copy, Default)]
 struct Additions {
     shared: bool,
@@ -248,13 +251,21 @@ fn overlaps(sides: [&Against; 2], ids: [&[u32]; 2], base_len: usize) -> bool {
         let other: HashSet<u32> = ids[1 - side].iter().copied().collect();
         let mut at = vec![None; base_len];
         for hunk in &sides[side].hunks {
-            let is_shared = |&&j: &&usize| other.contains(&ids[side][j]);
-            let shared = hunk.added.iter().filter(is_shared).count();
-            let additions = Additions {
-                shared: shared > 0,
-                own: shared < hunk.added.len(),
+            let additions = |added: &[usize]| {
+                let is_shared = |&&j: &&usize| other.contains(&ids[side][j]);
+                let shared = added.iter().filter(is_shared).count();
+                Some(Additions {
+                    shared: shared > 0,
+                    own: shared < added.len(),
+                })
             };
-            hunk.removed.iter().for_each(|&i| at[i] = Some(additions));
+            let all = additions(&hunk.added);
+            for (n, &i) in hunk.removed.iter().enumerate() {
+                at[i] = match hunk.is_one_by_one() {
+                    true => additions(&hunk.added[n..=n]),
+                    false => all,
+                };
+            }
         }
         at
     };

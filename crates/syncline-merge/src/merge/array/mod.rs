@@ -4,6 +4,7 @@
 //! `order.rs` brings the ids of both sides into one order; then each item is merged like any
 //! other place. Only arrays with keys have places for clashes inside; any other clashes whole.
 
+mod added;
 mod content;
 mod identify;
 mod order;

@@ -150,7 +150,7 @@ fn is_beaten(ids: &Ids, moved_earlier: &[bool], moved_later: &[bool]) -> bool {
 }
 
 /// Sorts the merged items if all three arrays are sorted alike: then what both sides added at one
-/// place is put in order too.
+/// place is put in order too. A list of words that repeat, such as states, is sorted by chance.
 fn sort_like_sides(order: &mut [u32], ids: &Ids, sides: [&[Json]; 3], matching: Matching<'_>) {
     if sides[0].len() < SORTED_MIN {
         return;
@@ -169,7 +169,7 @@ fn sort_like_sides(order: &mut [u32], ids: &Ids, sides: [&[Json]; 3], matching: 
     let is_sorted = |compare: &&Compare| {
         sides
             .iter()
-            .all(|side| side.is_sorted_by(|a, b| compare(a, b).is_some_and(Ordering::is_le)))
+            .all(|side| side.is_sorted_by(|a, b| compare(a, b).is_some_and(Ordering::is_lt)))
     };
     let Some(compare) = COMPARES.iter().find(is_sorted) else {
         return;

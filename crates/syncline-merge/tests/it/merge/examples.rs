@@ -435,3 +435,39 @@ fn conflicts_of_conflicts() {
     );
     assert_eq!(contest(value(1), None, value(1)).settled(), Some(&None));
 }
+
+/// Whoever replaces an item means that one: two who tick different boxes tick both.
+#[test]
+fn equal_replacements_of_different_items_are_two() {
+    for (base, theirs, ours, expected) in [
+        (
+            "[false,false,false,false]",
+            "[true,false,false,false]",
+            "[false,false,true,false]",
+            "[true,false,true,false]",
+        ),
+        ("[10,20]", "[10,0]", "[0,20]", "[0,0]"),
+        ("[1,2,3,4]", "[9,2,3,4]", "[1,2,9,4]", "[9,2,9,4]"),
+        ("[1,2,3,4]", "[9,9,3,4]", "[1,9,9,4]", "[9,9,9,4]"),
+        (
+            r#"["open","doing"]"#,
+            r#"["open","done"]"#,
+            r#"["done","doing"]"#,
+            r#"["done","done"]"#,
+        ),
+        (
+            "[[1,2],[3,4]]",
+            "[[1,0],[3,4]]",
+            "[[1,2],[3,0]]",
+            "[[1,0],[3,0]]",
+        ),
+    ] {
+        let merged = merged(base, theirs, ours, "{}");
+        assert!(merged.is_clean(), "{:?}", merged.decisions);
+        assert_eq!(merged.value.unwrap().to_text(), expected);
+    }
+    // The same item by the same one is one edit, and so is what both only added.
+    check("[1,2]", "[9,2]", "[9,2]", "[9,2]", &[" both same"]);
+    check("[1,2]", "[9,1,2]", "[1,2,9]", "[9,1,2]", &[" both items"]);
+    check("[1,2]", "[9,2]", "[1,2,9]", "[9,2]", &[" both items"]);
+}
