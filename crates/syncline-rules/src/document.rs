@@ -91,7 +91,7 @@ fn check_strategy(before: &Document, after: &Document) -> Result<(), Problem> {
 }
 
 /// Returns the body's members without those that the server owns: sent back, they are ignored.
-fn own_members(body: &Json) -> Result<Object, Problem> {
+pub(crate) fn own_members(body: &Json) -> Result<Object, Problem> {
     let Some(object) = body.as_object() else {
         return Err(Problem::new(
             Code::Invalid,
@@ -109,7 +109,8 @@ fn own_members(body: &Json) -> Result<Object, Problem> {
     Ok(own)
 }
 
-fn replace_members(before: &Document, named: Object) -> Json {
+/// Returns a document with the members that are named; one that is not named stays.
+pub(crate) fn replace_members(before: &Document, named: Object) -> Json {
     let mut object = before.object().clone();
     for (key, value) in named.iter() {
         object.insert(key, value.clone());

@@ -14,6 +14,7 @@ use syncline_model::proposal::Proposal;
 
 use crate::case::Wanted;
 use crate::decide::{Refusal, Stop};
+use crate::document::{own_members, replace_members};
 use crate::merging::value_at;
 use crate::view::View;
 
@@ -47,6 +48,11 @@ pub fn settle(view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> Res
     let value = match chosen {
         Chosen::Ours => conflict.ours.clone(),
         Chosen::Theirs => conflict.theirs.clone(),
+        // Where the whole document waits, what is not named stays, as in a replacement.
+        Chosen::Value(value) if conflict.path.is_empty() => {
+            let named = own_members(&value).map_err(|p| p.at(Pointer::from_static("/value")))?;
+            Some(replace_members(&head.document, named))
+        }
         Chosen::Value(value) => Some(value),
     };
     let settled = Conflict {

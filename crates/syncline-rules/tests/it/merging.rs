@@ -529,6 +529,30 @@ fn settling_brings_back_a_deleted_context_as_it_was() {
     assert!(gone.head.deleted);
 }
 
+/// Where the whole document waits, a value names what becomes other, as a replacement does.
+#[test]
+fn p4_a_value_for_the_whole_document_leaves_what_it_does_not_name() {
+    let mut step = Meeting::new(THEIRS, r#"{"data":{"s":"stuck"}}"#).step();
+    let mut conflict = step.head.conflicts[0].clone();
+    conflict.path = "".into();
+    let document = r#"{"title":"T","level":"restricted","labels":{"k":"v"},"parent":"global/main","owner":"person/owner","data":{"c":9}}"#;
+    step.head.document = Document::from_json(&json(document), &Pointer::root()).unwrap();
+    step.head.conflicts = [conflict.clone()].into();
+    let settled = settle_on(&step.head, &conflict, r#""value":{"data":{"c":10}}"#);
+    let expected = json(document);
+    let expected = expected.as_object().unwrap().clone();
+    let expected = expected.iter().map(|(name, value)| match name {
+        "data" => (name, json(r#"{"c":10}"#)),
+        _ => (name, value.clone()),
+    });
+    let expected = Json::Object(expected.collect());
+    assert_eq!(settled.head.document.to_json(), expected);
+    let nothing = settle_on(&step.head, &conflict, r#""value":{}"#);
+    assert_eq!(nothing.head.document, step.head.document);
+    let refused = try_settle(&step.head, 1, &conflict, r#""value":7"#);
+    assert!(matches!(refused, Decision::Refused(_)), "{refused:?}");
+}
+
 #[test]
 fn a_part_of_an_item_that_is_gone_is_no_choice() {
     let mut step = Meeting::new(THEIRS, r#"{"data":{"s":"stuck"}}"#).step();
