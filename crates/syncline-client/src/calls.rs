@@ -282,13 +282,13 @@ impl Client {
     pub async fn diff(
         &self,
         address: &Address,
-        branch: Option<&BranchName>,
-        from: Version,
-        to: Version,
+        ends: [(Option<&BranchName>, Version); 2],
     ) -> Result<Json, Problem> {
+        let [(branch, from), (to_branch, to)] = ends;
         let mut query = Query::of_branch(branch);
         query.add("from", &from.to_string());
         query.add("to", &to.to_string());
+        query.add("to_branch", to_branch.map_or("main", BranchName::as_str));
         self.json(&format!("/v1/contexts/{address}/diff{query}"))
             .await
     }

@@ -420,17 +420,22 @@ impl Workspace {
         Ok(VersionPage { changes, next })
     }
 
-    /// Returns what lies between two versions of a context.
+    /// Returns what lies between two versions of a context's lines; without a version the line's
+    /// head counts.
     pub async fn diff(
         &self,
         principal: &Principal,
-        address: &Address,
-        from: Version,
-        to: Version,
+        ends: [(&Address, Option<Version>); 2],
     ) -> Result<Diff, Problem> {
-        self.check_seen(principal, address).await?;
         let mut sides = Vec::with_capacity(2);
-        for version in [from, to] {
+        let mut versions = [Version::ZERO; 2];
+        for ((address, version), found) in ends.into_iter().zip(&mut versions) {
+            self.check_seen(principal, address).await?;
+            let version = match version {
+                Some(version) => version,
+                None => self.get(principal, address, When::Head).await?.version,
+            };
+            *found = version;
             let shared = &self.shared;
             let head = version_as_head(&*shared.store, &shared.id, address, version).await?;
             let shown = head.filter(|head| head.seq <= self.tail().seq);
@@ -445,6 +450,7 @@ impl Workspace {
         let (patch, text) = aside(bytes, || {
             (diff(&sides[0], &sides[1]), readable(&sides[0], &sides[1]))
         });
+        let [from, to] = versions;
         Ok(Diff {
             from,
             to,

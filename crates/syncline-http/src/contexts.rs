@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 use syncline_api::{
-    BulkMode, ContextView, Mode, Problem, ReceiptOrProblem, ReceiptView, project, read_proposal,
-    shorten, write_change,
+    BulkMode, ContextView, Mode, Problem, ReceiptOrProblem, ReceiptView, parse_branch, project,
+    read_proposal, shorten, write_change,
 };
 use syncline_engine::{BulkAnswer, Principal, When, Workspace, aside};
 use syncline_model::change::{Outcome, Receipt};
@@ -293,13 +293,17 @@ pub(crate) async fn versions(ask: Ask) -> Answer {
 pub(crate) async fn diff(ask: Ask) -> Answer {
     ask.refuse_unbuilt()?;
     let (workspace, principal, line) = (ask.workspace()?, ask.principal()?, ask.line()?);
-    let version = |name: &str| {
-        let version = ask.query.parse(name, Version::parse)?;
-        version.ok_or_else(|| bad(format!("the query needs {name}, a version")))
-    };
+    let version = |name: &str| ask.query.parse(name, Version::parse);
     let (from, to) = (version("from")?, version("to")?);
+    let other = ask.query.named("to_branch", parse_branch)?;
+    // Of one line its head and its head would be compared.
+    if from.is_none() && other.is_none() {
+        return Err(bad("the query needs from, a version, or to_branch"));
+    }
+    let other = other.map(|branch| line.of_line().0.line(branch.as_ref()));
     ask.wait_for_min_cursor(&workspace).await?;
-    let diff = workspace.diff(&principal, &line, from, to).await?;
+    let ends = [(&line, from), (other.as_ref().unwrap_or(&line), to)];
+    let diff = workspace.diff(&principal, ends).await?;
     let patch = diff.patch.to_json();
     let write = |w: &mut JsonWriter| {
         w.begin_object();

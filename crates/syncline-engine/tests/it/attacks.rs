@@ -379,7 +379,13 @@ async fn p1_reads_end_at_what_was_acknowledged() {
     assert_eq!(code(b), Code::NotFound);
     let diff = bench
         .workspace
-        .diff(&owner, &address("task/a"), Version(1), Version(2))
+        .diff(
+            &owner,
+            [
+                (&address("task/a"), Some(Version(1))),
+                (&address("task/a"), Some(Version(2))),
+            ],
+        )
         .await;
     assert_eq!(code(diff), Code::NotFound);
 

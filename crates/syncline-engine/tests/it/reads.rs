@@ -81,7 +81,13 @@ async fn p2_every_version_can_be_read_and_the_log_has_no_gap() {
     assert_eq!(after, Seq(202));
     let diff = bench
         .workspace
-        .diff(&owner, &address("task/a"), Version(1), Version(201))
+        .diff(
+            &owner,
+            [
+                (&address("task/a"), Some(Version(1))),
+                (&address("task/a"), Some(Version(201))),
+            ],
+        )
         .await
         .unwrap();
     assert!(diff.text.contains("/data/n"), "{}", diff.text);

@@ -48,14 +48,14 @@ fn reads() -> Vec<Call> {
             )
         },
         Call {
-            query: &["from", "to", "branch"],
+            query: &["from", "to", "branch", "to_branch"],
             headers: READ_HEADERS,
             answers: &[(200, "Diff")],
             problems: &[404, 410, 422],
             ..plain(
                 Method::GET,
                 "/v1/contexts/{kind}/{id}/diff",
-                "Compare two versions of a context",
+                "Compare two versions of a context, of one line or of two",
                 handler!(contexts::diff),
             )
         },

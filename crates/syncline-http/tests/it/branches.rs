@@ -219,6 +219,23 @@ async fn a_branch_has_conflicts_of_its_own() {
     assert_eq!(text(&settled.await.ok().json(), "branch"), "try/1");
     assert_eq!(data(&node, ON_TRY).await.get("x"), Some(&Json::from(2)));
     assert_eq!(data(&node, A).await.get("x"), Some(&Json::from(0)));
+    // The two lines as they stand, and main as it was beside what the branch is now.
+    let compared = async |query: &str| {
+        let path = format!("{A}/diff?{query}");
+        node.get(&path).await.ok().json().get("patch").cloned()
+    };
+    let patch = r#"[{"op":"replace","path":"/data/x","value":2}]"#;
+    assert_eq!(compared("to_branch=try/1").await, Some(json(patch)));
+    assert_eq!(compared("from=1&to_branch=try/1").await, Some(json(patch)));
+    let back = r#"[{"op":"replace","path":"/data/x","value":0}]"#;
+    let backwards = compared("branch=try/1&to_branch=main&to=1").await;
+    assert_eq!(backwards, Some(json(back)));
+    node.get(&format!("{A}/diff?to=1"))
+        .await
+        .problem(400, "bad_request");
+    node.get(&format!("{A}/diff?to_branch=none"))
+        .await
+        .problem(404, "not_found");
     // The strict sides of a refusal are the branch's.
     let first = node.get(&format!("{ON_TRY}&version=1")).await.ok();
     let stale = node

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use syncline_client::{Client, When};
-use syncline_model::ids::{Address, Version};
+use syncline_model::ids::{Address, BranchName, Version};
 use syncline_model::json::Json;
 
 use crate::failure::{Failure, Result};
@@ -14,7 +14,7 @@ use crate::show;
 /// Compare two versions of a context; exit code 1 if they differ.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  syncline diff task/auth-42 5..8\n  syncline diff task/auth-42 5..      against the head\n  syncline diff task/auth-42          the last change"
+    after_help = "Examples:\n  syncline diff task/auth-42 5..8\n  syncline diff task/auth-42 5..      against the head\n  syncline diff task/auth-42          the last change\n  syncline diff task/auth-42 --to-branch try    main beside a branch"
 )]
 pub struct DiffArgs {
     /// Which context: kind/id.
@@ -25,14 +25,27 @@ pub struct DiffArgs {
     /// Of this branch, not of main.
     #[arg(long, value_name = "NAME", value_parser = parse_line)]
     pub branch: Option<LineName>,
+    /// The second one is of this line: main or a branch. Of both lines the heads, unless you say.
+    #[arg(long, value_name = "NAME", value_parser = parse_line)]
+    pub to_branch: Option<LineName>,
+}
+
+impl DiffArgs {
+    /// Returns the lines of both versions.
+    fn lines(&self) -> [Option<&BranchName>; 2] {
+        let from = self.branch.as_ref();
+        let lines = [from, self.to_branch.as_ref().or(from)];
+        lines.map(|line| line.and_then(LineName::branch))
+    }
 }
 
 /// Runs the command.
 pub async fn run(args: &DiffArgs, run: &Run) -> Result {
     let client = run.client()?;
     let (from, to) = versions(args, &client).await?;
-    let branch = args.branch.as_ref().and_then(LineName::branch);
-    let answer = client.diff(&args.address, branch, from, to).await?;
+    let [line, other] = args.lines();
+    let ends = [(line, from), (other, to)];
+    let answer = client.diff(&args.address, ends).await?;
     let operations = answer
         .get("patch")
         .and_then(Json::as_array)
@@ -46,7 +59,7 @@ pub async fn run(args: &DiffArgs, run: &Run) -> Result {
             Line::new()
                 .styled(Style::Cyan, args.address.as_str())
                 .text("  ")
-                .styled(Style::Bold, format!("v{from} → v{to}"))
+                .styled(Style::Bold, versions_in_words(args, from, to))
                 .text(format!("   {changes}")),
         )?;
         let text = show::text(&answer, "text");
@@ -70,6 +83,15 @@ fn coloured(line: &str) -> Line {
     Line::new().styled(style, line)
 }
 
+/// Says what is compared; where that is of two lines, of which.
+fn versions_in_words(args: &DiffArgs, from: Version, to: Version) -> String {
+    let name = |line: Option<&BranchName>| line.map_or("main", BranchName::as_str).to_owned();
+    match args.lines() {
+        [line, other] if line == other => format!("v{from} → v{to}"),
+        [line, other] => format!("{} v{from} → {} v{to}", name(line), name(other)),
+    }
+}
+
 async fn versions(args: &DiffArgs, client: &Client) -> Result<(Version, Version)> {
     let bad = || {
         let range = args.range.as_deref().unwrap_or_default();
@@ -89,13 +111,18 @@ async fn versions(args: &DiffArgs, client: &Client) -> Result<(Version, Version)
             )
         }
     };
+    let [line, other] = args.lines();
+    let head = async |line| {
+        let head = client.get_line(&args.address, line, &When::Head).await?;
+        Ok::<_, Failure>(head.version)
+    };
     let to = match to {
         Some(to) => to,
-        None => {
-            let branch = args.branch.as_ref().and_then(LineName::branch);
-            let head = client.get_line(&args.address, branch, &When::Head).await?;
-            head.version
-        }
+        None => head(other).await?,
+    };
+    let from = match from {
+        None if line != other => Some(head(line).await?),
+        from => from,
     };
     match from.or((to.0 > 1).then(|| Version(to.0 - 1))) {
         Some(from) => Ok((from, to)),

@@ -60,6 +60,13 @@ fn a_branch_is_written_tried_and_merged() {
         1
     );
 
+    let said = node.run(&["diff", "task/a", "--to-branch", "try-b"]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(
+        said.out
+            .starts_with("task/a  main v2 → try-b v2   2 changes"),
+        "{said:?}"
+    );
     let tried = node.ok(&["merge", "task/a", "try-b", "--dry-run"]);
     assert_eq!(
         tried,
