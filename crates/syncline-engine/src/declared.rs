@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use syncline_api::{Code, Problem};
+use syncline_merge::apply_merge_patch;
 use syncline_model::change::Receipt;
 use syncline_model::conflict::{Conflict, ConflictId, Strategy};
 use syncline_model::head::Head;
@@ -66,6 +67,32 @@ impl Workspace {
         proposal.context = rules_address();
         proposal.body = wrapped(declared, "rules");
         self.declare(principal, proposal).await
+    }
+
+    /// Declares some of the workspace's rules: a merge patch of what is declared, in which `null`
+    /// takes a rule back; the others stay.
+    pub async fn patch_rules(
+        &self,
+        principal: &Principal,
+        patch: &Json,
+        mut proposal: Proposal,
+    ) -> Result<Receipt, Problem> {
+        proposal.context = rules_address();
+        let before = self.heard_before(&mut proposal, Operation::Merge, patch.clone());
+        if let Some(receipt) = before.await? {
+            return Ok(receipt);
+        }
+        let (head, _) = self.rules(principal).await?;
+        let data = head
+            .as_ref()
+            .and_then(|head| head.document.object().get("data"));
+        let nothing = Json::Object(Object::new());
+        let patched = apply_merge_patch(data.unwrap_or(&nothing), patch);
+        WorkspaceRules::read(&patched, &Pointer::root())?;
+        proposal.create = true;
+        proposal.strategy = Name::parse(Strategy::UserChoice.as_str()).ok();
+        proposal.body = wrapped(patch, "rules");
+        self.submit(principal, proposal).await
     }
 
     /// Writes a context of a built-in kind anew, whole.

@@ -28,7 +28,7 @@ version, and choose or value";
 enum Ask {
     List(ConflictsQuery),
     Show(ConflictId),
-    Settle(ConflictId, u64, Choice, Option<String>),
+    Settle(ConflictId, Option<u64>, Choice, Option<String>),
 }
 
 pub(crate) async fn call(
@@ -82,12 +82,7 @@ impl Ask {
                 page,
             })),
             (Some(id), None) => Ok(Ask::Show(id)),
-            (Some(id), Some(choice)) => {
-                let version = version.ok_or_else(|| {
-                    bad("version", "is missing").hint("send the conflict's version that you saw")
-                })?;
-                Ok(Ask::Settle(id, version, choice, message))
-            }
+            (Some(id), Some(choice)) => Ok(Ask::Settle(id, version, choice, message)),
             (None, Some(_)) => Err(bad("id", "is missing").hint("say which conflict is settled")),
         }
     }
@@ -198,7 +193,7 @@ pub(crate) fn show(conflict: &Conflict, tokens_max: usize, lines: &mut Vec<Strin
 async fn settle(
     caller: &Caller,
     id: &ConflictId,
-    version: u64,
+    version: Option<u64>,
     choice: &Choice,
     write: &Write,
 ) -> Result<Answer, Problem> {

@@ -250,7 +250,7 @@ fn lines() -> Named {
                     ("choose", "string"),
                     ("value", "any"),
                 ],
-                &["version"],
+                &[],
             ),
         ),
         ("Declaration", record(&SCHEMA[1..5], &[])),

@@ -369,3 +369,75 @@ fn one_rule_of_the_workspace_is_taken_back_alone() {
     node.ok(&["rules", "rm", "strategy"]);
     assert_eq!(declared(), [None, None]);
 }
+
+/// After a lost answer the same command is sent again, and must hear the first one (P3).
+#[test]
+fn p3_a_choice_and_a_rule_that_are_sent_again_hear_the_first_answer() {
+    let node = Node::start();
+    node.ok(&["put", "task/a", "data.x=0"]);
+    node.ok(&["patch", "task/a", "data.x=1"]);
+    let twice = |number: u8, command: &[&str]| {
+        let id = format!("0199aaaa-4b2a-7c3d-8e4f-5a6b7c8d9e{number:02x}");
+        let mut command = command.to_vec();
+        command.extend(["--id", &id]);
+        let first = node.ok(&command);
+        assert_eq!(node.ok(&command), first, "{command:?}");
+        (command.join(" "), first)
+    };
+    let clash = |value: &str| {
+        node.run(&["patch", "task/a", &format!("data.x={value}"), "--base", "1"]);
+        let list = node.run(&["conflicts", "--json"]).json();
+        let id = list.pointer(&Pointer::parse("/conflicts/0/id").unwrap());
+        id.and_then(Json::as_str).unwrap().to_owned()
+    };
+    clash("2");
+    let (_, settled) = twice(0, &["settle", "task/a", "--ours"]);
+    assert!(settled.contains("v4  applied"), "{settled}");
+    let id = clash("3");
+    twice(1, &["settle", &id, "--value", "{\"q\":1}"]);
+    let id = clash("4");
+    twice(
+        2,
+        &[
+            "settle",
+            &format!("{}…{}", &id[..24], &id[50..]),
+            "--theirs",
+        ],
+    );
+    // Another one waits there now: it is not settled in its stead.
+    let id = clash("5");
+    twice(2, &["settle", "task/a", "--theirs"]);
+    // What one id stands for, no other choice does.
+    let other = node.run(&[
+        "settle",
+        &id,
+        "--ours",
+        "--id",
+        "0199aaaa-4b2a-7c3d-8e4f-5a6b7c8d9e02",
+    ]);
+    assert_eq!(other.code, 3, "{other:?}");
+    assert!(node.ok(&["conflicts"]).contains("task/a"));
+
+    twice(
+        10,
+        &[
+            "rules",
+            "set",
+            "--strategy",
+            "latest_wins",
+            "--rank",
+            "agent/ci=3",
+        ],
+    );
+    twice(
+        11,
+        &["rules", "set", "--deadline", "60", "--rank", "agent/ci="],
+    );
+    twice(12, &["rules", "rm", "strategy"]);
+    twice(13, &["rules", "rm", "conflict_deadline_s"]);
+    twice(14, &["rules", "rm"]);
+    twice(15, &["rules", "set", "--deadline", "7"]);
+    let rules = node.run(&["rules", "show", "--json"]).json();
+    assert_eq!(rules.get("strategy"), None);
+    assert_eq!(rules.get("conflict_deadline_s"), Some(&Json::from(7)));
+}

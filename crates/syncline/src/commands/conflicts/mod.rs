@@ -58,7 +58,7 @@ pub async fn run(args: &ConflictsArgs, run: &Run) -> Result {
             Failure::usage_hint(error.to_string(), "name a conflict, or a context: kind/id")
         })?),
         Some(text) => {
-            let id = find(&client, text).await?;
+            let id = find(&client, text, None).await?;
             return one(run, &client, &id).await;
         }
     };
