@@ -211,9 +211,13 @@ async fn settle(
         }
     };
     let conflict = caller.client.conflict(id).await?;
+    let context = match &conflict.branch {
+        Some(branch) => format!("branch {branch} of {}", conflict.context),
+        None => conflict.context.to_string(),
+    };
     let mut lines = vec![match receipt.version {
-        Some(version) => format!("settled: {} is now version {version}", conflict.context),
-        None => format!("settled: {} stays as it is", conflict.context),
+        Some(version) => format!("settled: {context} is now version {version}"),
+        None => format!("settled: {context} stays as it is"),
     }];
     let mut members = name(&conflict, &mut lines);
     members.insert("outcome", Json::from(receipt.outcome.as_str()));
