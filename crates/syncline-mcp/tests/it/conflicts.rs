@@ -1,8 +1,8 @@
 //! What agents hear of writes that met, and how they settle what clashed.
 
 use syncline_client::Write;
-use syncline_model::ids::{Address, BranchName};
-use syncline_model::json::{Json, Pointer};
+use syncline_model::ids::{Address, BranchName, Kind};
+use syncline_model::json::{Json, Limits, Pointer};
 
 use crate::house::{Agent, Called, House, house};
 
@@ -66,6 +66,15 @@ async fn p4_a_clash_is_told_with_all_sides_and_settled() {
         .good("context_conflicts", &format!(r#"{{"id":"{id}"}}"#))
         .await;
     assert_eq!(text(&shown, "/ours"), "stuck");
+    assert_eq!(at(&shown.structured, "/priority").as_u64(), Some(2));
+    let deadline = text(&shown, "/deadline");
+    assert!(
+        shown
+            .text
+            .contains(&format!("deadline: {deadline} priority: 2")),
+        "{}",
+        shown.text
+    );
     assert!(shown.text.contains("ours waits"), "{}", shown.text);
 
     // A choice names what it was made on; a side has moved since.
@@ -287,4 +296,35 @@ async fn p10_changes_of_branches_are_told_with_their_branch() {
     assert!(at(&news.structured, "/changes/1").get("branch").is_none());
     assert_eq!(text(&news, "/changes/1/merges/branch"), "try");
     assert_eq!(text(&news, "/changes/2/branch"), branch);
+}
+
+/// Two counts that are each within the schema: both sides look the same, and only the reason says
+/// what is wrong.
+#[tokio::test]
+async fn a_conflict_says_why_it_is_one() {
+    let house = house().await;
+    let mut one = house.agent("one").await;
+    let schema =
+        r#"{"schema":{"properties":{"c":{"type":"integer","maximum":10,"x-merge":"counter"}}}}"#;
+    let schema = Json::parse(schema.as_bytes(), &Limits::default()).unwrap();
+    let kind = Kind::parse("task").unwrap();
+    let declared = house.client.put_schema(&kind, &schema, &Write::default());
+    declared.await.unwrap();
+    write(&mut one, r#""op":"create","body":{"data":{"c":0}}"#).await;
+    write(&mut one, r#""base":1,"body":{"data":{"c":6}}"#).await;
+    let late = r#""base":1,"message":"six more","body":{"data":{"c":6}}"#;
+    let late = write(&mut one, late).await;
+    let id = text(&late, "/conflicts/0/id").to_owned();
+    let shown = one
+        .good("context_conflicts", &format!(r#"{{"id":"{id}"}}"#))
+        .await;
+    let reason = text(&shown, "/reason");
+    assert!(reason.contains("/data/c: must be at most 10"), "{reason}");
+    assert!(shown.text.contains(reason), "{}", shown.text);
+    assert_eq!(text(&shown, "/message"), "six more");
+    assert!(
+        shown.text.contains("message: \"six more\""),
+        "{}",
+        shown.text
+    );
 }

@@ -90,7 +90,8 @@ fn a_clash_is_told_listed_shown_and_settled() {
         lines[3],
         "  ours        codex-2      {drop} the cookie{, use tokens}"
     );
-    assert_eq!(lines[4], "  merged already: /data/status");
+    assert!(lines[4].starts_with("  reason "), "{view}");
+    assert_eq!(lines[5], "  merged already: /data/status");
 
     node.ok(&["settle", &short, "--ours", "-m", "tokens it is"]);
     let head = node.run(&["get", "task/auth-42", "--json"]).json();

@@ -104,9 +104,15 @@ fn in_columns(run: &Run, conflict: &Conflict, around: &Around) -> Result {
     for side in sides {
         side.show(run, &form, base.as_deref())?;
     }
-    if let Some(why) = why(conflict) {
-        let line = Line::new().text("  ").cell(Style::Bold, "why", 7);
-        run.output.line(line.text(format!("ours: {why}")))?;
+    let said = [
+        ("reason", one_line(&conflict.reason)),
+        ("why", why(conflict).map(|why| format!("ours: {why}"))),
+    ];
+    for (name, said) in said {
+        if let Some(said) = said {
+            let line = Line::new().text("  ").cell(Style::Bold, name, 7);
+            run.output.line(line.text(said))?;
+        }
     }
     let merged = merged(conflict, around);
     let keys = key("[e]dit [s]kip [?]");
@@ -329,6 +335,9 @@ fn in_words(run: &Run, conflict: &Conflict, around: &Around) -> Result {
             .into_iter()
             .try_for_each(|line| run.output.line(line))?;
     }
+    if let Some(reason) = one_line(&conflict.reason) {
+        run.output.line(format!("reason: {reason}"))?;
+    }
     if let Some(why) = why(conflict) {
         run.output.line(format!("why ours: {why}"))?;
     }
@@ -342,8 +351,13 @@ fn in_words(run: &Run, conflict: &Conflict, around: &Around) -> Result {
 
 /// Returns what the writer said about the write that waits, on one line.
 fn why(conflict: &Conflict) -> Option<String> {
-    let words: Vec<_> = conflict.message.as_deref()?.split_whitespace().collect();
-    Some(clean::shorten(&words.join(" "), LINE_CHARS_MAX)).filter(|why| !why.is_empty())
+    one_line(conflict.message.as_deref()?)
+}
+
+/// Returns what somebody said on one line, if it says anything.
+fn one_line(said: &str) -> Option<String> {
+    let words: Vec<_> = said.split_whitespace().collect();
+    Some(clean::shorten(&words.join(" "), LINE_CHARS_MAX)).filter(|said| !said.is_empty())
 }
 
 fn place_of(conflict: &Conflict) -> String {
