@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use syncline_model::json::{Json, Pointer};
 
-use crate::node::{Node, Said, parse};
+use crate::node::{Node, Said, finish, parse};
 
 fn at<'a>(json: &'a Json, pointer: &str) -> &'a Json {
     json.pointer(&Pointer::parse(pointer).unwrap())
@@ -441,4 +441,38 @@ fn p3_a_choice_and_a_rule_that_are_sent_again_hear_the_first_answer() {
     let rules = node.run(&["rules", "show", "--json"]).json();
     assert_eq!(rules.get("strategy"), None);
     assert_eq!(rules.get("conflict_deadline_s"), Some(&Json::from(7)));
+}
+
+#[test]
+fn long_sides_are_shown_where_they_differ() {
+    let node = Node::start();
+    let text = |word: &str| {
+        let line = |n: usize| format!("line {n} {}", if n == 80 { word } else { "is" });
+        let lines: Vec<_> = (1..=100).map(line).collect();
+        format!("data.text={}", Json::from(lines.join("\n")).to_text())
+    };
+    node.ok(&["put", "task/a", &text("was")]);
+    node.ok(&["patch", "task/a", &text("becomes"), "--base", "1"]);
+    node.ok(&["patch", "task/a", &text("remains"), "--base", "1"]);
+    let id = only_conflict(&node);
+    let mut in_words = node.command(&["conflicts", &id]);
+    in_words.env("ACCESSIBLE", "1");
+    for shown in [node.ok(&["conflicts", &id]), finish(in_words).out] {
+        for word in ["line 80 was", "becomes", "remains"] {
+            assert!(shown.contains(word), "{word} in {shown}");
+        }
+        assert!(!shown.contains("line 30 is"), "{shown}");
+        assert_eq!(shown.matches("… 40 lines before").count(), 3, "{shown}");
+    }
+    // What differs early is cut behind.
+    let early = |word: &str| text("was").replace("line 20 is", word);
+    node.ok(&["put", "task/b", &text("was")]);
+    node.ok(&["patch", "task/b", &early("tea"), "--base", "1"]);
+    node.ok(&["patch", "task/b", &early("rum"), "--base", "1"]);
+    let list = node.run(&["conflicts", "task/b", "--json"]).json();
+    let id = at(&list, "/conflicts/0/id").as_str().unwrap();
+    let shown = node.ok(&["conflicts", id]);
+    assert!(shown.contains("tea") && shown.contains("rum"), "{shown}");
+    assert_eq!(shown.matches("… 9 lines before").count(), 3, "{shown}");
+    assert_eq!(shown.matches("… 31 lines after").count(), 3, "{shown}");
 }
