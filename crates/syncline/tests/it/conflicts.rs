@@ -184,6 +184,8 @@ fn conflicts_are_named_by_their_ends() {
     let said = node.run(&["settle", &id[..4], "--theirs"]);
     assert_eq!(said.code, 2, "{said:?}");
     assert!(said.err.contains("2 conflicts wait that are "), "{said:?}");
+    let named = format!("{id} (task/auth-42 /data/plan)");
+    assert!(said.err.contains(&named), "{said:?}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ pub async fn find(client: &Client, text: &str, sent: Option<&ChangeId>) -> Resul
             let mut named: Vec<_> = several
                 .iter()
                 .take(NAMED_MAX)
-                .map(|found| found.id.to_string())
+                .map(|found| format!("{} ({})", found.id, found.place))
                 .collect();
             if several.len() > NAMED_MAX {
                 named.push("…".to_owned());
@@ -70,6 +70,8 @@ struct Found {
     id: ConflictId,
     waits: bool,
     settled_by: Option<ChangeId>,
+    /// Where it is, for people.
+    place: String,
 }
 
 impl Found {
@@ -79,6 +81,15 @@ impl Found {
             id: ConflictId::parse(text("id")?).ok()?,
             waits: text("state") == Some(ConflictState::Open.as_str()),
             settled_by: text("settled_by").and_then(|id| ChangeId::parse(id).ok()),
+            place: [
+                text("context"),
+                text("branch"),
+                text("path").map(show::place).as_deref(),
+            ]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" "),
         })
     }
 }
