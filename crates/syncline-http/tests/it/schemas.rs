@@ -155,3 +155,35 @@ async fn a_kind_chooses_its_strategy_and_its_fallback() {
         assert_eq!(text(&second, "outcome"), outcome, "{declared}");
     }
 }
+
+/// What merging.md says of texts, a schema may declare for texts.
+#[tokio::test]
+async fn texts_merge_by_the_rules_that_are_declared_for_them() {
+    let node = with_schema(
+        r#"{"schema":{"properties":{
+        "due":{"type":"string","x-merge":"max"},
+        "since":{"type":"string","x-merge":"min"},
+        "log":{"type":"string","x-merge":"append"}}}}"#,
+    )
+    .await;
+    let data = |due: &str, since: &str, log: &str| {
+        format!(r#"{{"data":{{"due":"{due}","since":"{since}","log":"{log}"}}}}"#)
+    };
+    node.put(A, &[], &data("2026-01-01", "2026-01-09", "a"))
+        .await
+        .ok();
+    let base = [("syncline-base", "1")];
+    node.merge(A, &base, &data("2026-01-03", "2026-01-05", "ab"))
+        .await
+        .ok();
+    let second = data("2026-01-02", "2026-01-04", "ac");
+    let second = node.merge(A, &base, &second).await.ok().json();
+    assert_eq!(text(&second, "outcome"), "merged");
+    let head = node.get(A).await.ok().json();
+    assert_eq!(
+        head.get("data"),
+        Some(&json(
+            r#"{"due":"2026-01-03","log":"abc","since":"2026-01-04"}"#
+        ))
+    );
+}
