@@ -55,7 +55,8 @@ impl Client {
         self.json(&path).await
     }
 
-    /// Declares a kind: `{"schema","strategy","fallback"}`.
+    /// Declares a kind: `{"schema","strategy","fallback"}`. What of it has no effect, the kind's
+    /// declaration names as `ignored`.
     pub async fn put_schema(
         &self,
         kind: &Kind,

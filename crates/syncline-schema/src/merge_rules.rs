@@ -300,6 +300,15 @@ impl Walk<'_> {
                     let names = prefix.iter().map(|(name, _)| name.as_str()).collect();
                     for (name, id) in &prefix {
                         self.below(PathStep::Name(name.clone()), *id, depth)?;
+                        self.ignore_by_index(*id, "only items that are found by a key are merged one by one, never by their index");
+                    }
+                    if let Some(rest) = items.rest
+                        && !self.nodes.get(rest).may_be_object()
+                    {
+                        self.ignore_by_index(
+                            rest,
+                            "only items that are objects with a key are merged one by one",
+                        );
                     }
                     self.items_after(items.rest, names, depth)?;
                 }
@@ -415,6 +424,13 @@ impl Walk<'_> {
             return Err(SchemaError::limit(&self.nodes.get(id).at, reason));
         }
         Ok(())
+    }
+
+    /// Names the rule that stands at an item itself, where no merge ever asks for it.
+    fn ignore_by_index(&mut self, id: NodeId, reason: &'static str) {
+        if self.nodes.get(id).merge.is_some() {
+            self.ignore(id, reason);
+        }
     }
 
     fn ignore(&mut self, id: NodeId, reason: &'static str) {

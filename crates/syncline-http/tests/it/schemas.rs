@@ -66,6 +66,34 @@ async fn a_schema_is_kept_read_listed_and_taken_back() {
 }
 
 #[tokio::test]
+async fn a_rule_without_effect_is_named() {
+    let node = Node::start().await;
+    let declared = r#"{"schema":{"properties":{"tags":{"anyOf":[{"x-merge":"set"}]},
+        "at":{"prefixItems":[{"x-merge":"counter"}]},"n":{"x-merge":"counter"}}}}"#;
+    let made = node.put(TASK, &[], declared).await.ok().json();
+    let places = |answer: &Json| {
+        let ignored = answer.get("ignored").and_then(Json::as_array);
+        let ignored = ignored.unwrap_or_default().iter();
+        let named = ignored.map(|rule| {
+            assert!(!text(rule, "reason").is_empty());
+            text(rule, "pointer").to_owned()
+        });
+        named.collect::<Vec<_>>()
+    };
+    let expected = [
+        "/schema/properties/at/prefixItems/0",
+        "/schema/properties/tags/anyOf/0",
+    ];
+    assert_eq!(places(&made), expected);
+    let shown = node.get(TASK).await.ok().json();
+    assert_eq!(places(&shown), expected);
+    // What was read may come back.
+    node.put(TASK, &[], &shown.to_text()).await.ok();
+    let good = node.put(TASK, &[], r#"{"schema":{"type":"object"}}"#);
+    assert_eq!(good.await.ok().json().get("ignored"), None);
+}
+
+#[tokio::test]
 async fn a_wrong_declaration_names_its_field() {
     let node = Node::start().await;
     for (body, pointer) in [

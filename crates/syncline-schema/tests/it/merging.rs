@@ -81,7 +81,13 @@ fn rules_are_found_by_path() {
     check(
         r#"{"prefixItems":[{"x-merge":"first"},{"x-merge":"last"}],"items":{"x-merge":"atomic"}}"#,
         &["/0: First", "/1: Last", "/*: Atomic"],
-        &[],
+        &["/prefixItems/0", "/prefixItems/1"],
+    );
+    check(
+        r#"{"properties":{"n":{"items":{"type":"integer","x-merge":"counter"}},
+            "o":{"items":{"type":"object","x-merge":"atomic"}}}}"#,
+        &["/n/*: Counter", "/o/*: Atomic"],
+        &["/properties/n/items"],
     );
 }
 

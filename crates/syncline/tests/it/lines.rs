@@ -277,6 +277,12 @@ fn kinds_say_what_fits_and_how_it_merges() {
     node.ok(&["patch", "rule/a", "data.hits=2", "--base", "1", "--strict"]);
     let head = node.run(&["get", "rule/a", "--json"]).json();
     assert_eq!(at(&head, "/data/hits").as_u64(), Some(4));
+    let vain = r#"{"properties":{"a":{"anyOf":[{"x-merge":"set"}]}}}"#;
+    let said = node.with_input(&["schema", "add", "vain", "-f", "-"], vain);
+    let named = "x-merge at /schema/properties/a/anyOf/0 has no effect";
+    assert!(said.err.contains(named), "{said:?}");
+    let said = node.run(&["schema", "show", "vain"]);
+    assert!(said.err.contains(named), "{said:?}");
     node.ok(&["schema", "rm", "rule"]);
     node.ok(&["patch", "rule/a", "data.hits=many"]);
     node.ok(&["schema", "add", "rule", "--strategy", "merge"]);
