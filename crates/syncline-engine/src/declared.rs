@@ -178,6 +178,15 @@ impl Workspace {
             Code::NotFound | Code::Deleted if when == When::Head => {
                 Problem::new(Code::NotFound, format!("kind \"{kind}\" has no schema"))
             }
+            Code::NotFound => {
+                let detail = match when {
+                    When::Version(version) => format!("kind \"{kind}\" has no schema {version}"),
+                    _ => problem.detail,
+                };
+                Problem::new(Code::NotFound, detail).hint(format!(
+                    "`syncline schema log {kind}` shows which there are"
+                ))
+            }
             _ => problem,
         })
     }

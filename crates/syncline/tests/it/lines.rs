@@ -65,6 +65,22 @@ fn a_branch_is_written_tried_and_merged() {
         tried,
         "task/a  try-b would merge into main without a clash\n"
     );
+    let stale = ["--if-match", "\"v1-0000000000000000\""];
+    for more in [&["--dry-run"][..], &[]] {
+        let mut command = vec!["merge", "task/a", "try-b"];
+        command.extend(stale.iter().chain(more));
+        let said = node.run(&command);
+        assert_eq!(said.code, 3, "{said:?}");
+        assert!(
+            said.err.contains("--if-match") && !said.err.contains("--base"),
+            "{said:?}"
+        );
+    }
+    let help = node.ok(&["merge", "--help"]);
+    assert!(
+        help.contains("--if-match") && !help.contains("--base"),
+        "{help}"
+    );
     node.ok(&["merge", "task/a", "try-b", "-m", "b it is"]);
     assert_eq!(data(&node, &[]), r#"{"n":2,"plan":"b"}"#);
     let log = node.ok(&["log", "task/a"]);
@@ -236,6 +252,9 @@ fn one_takes_back_what_one_wrote() {
         blamed.starts_with("/data/m  v3  two  ") && blamed.ends_with("two was here\n"),
         "{blamed}"
     );
+    node.ok(&["patch", "task/a", "data.s=1", "--session", "monday"]);
+    let blamed = node.ok(&["blame", "task/a", "/data/s"]);
+    assert!(blamed.contains("\n  session monday\n"), "{blamed}");
     let blamed = node.run(&["blame", "task/a", "/data/n", "--json"]).json();
     assert_eq!(at(&blamed, "/version").as_u64(), Some(4));
     assert_eq!(node.run(&["blame", "task/a", "data.n"]).code, 2);
@@ -294,8 +313,7 @@ fn kinds_say_what_fits_and_how_it_merges() {
     assert_eq!(node.run(&was).json(), shown);
     let now = node.run(&["schema", "show", "rule", "--json"]).json();
     assert_eq!(now.get("fallback"), None);
-    assert_eq!(
-        node.run(&["schema", "show", "rule", "--version", "9"]).code,
-        3
-    );
+    let none = node.run(&["schema", "show", "rule", "--version", "9"]);
+    assert_eq!(none.code, 3);
+    assert!(none.err.contains("syncline schema log rule"), "{none:?}");
 }
