@@ -207,6 +207,11 @@ impl Workspace {
         if let Some(receipt) = tags_heard(self, context, &mut proposal, sent).await? {
             return Ok(receipt);
         }
+        let digits = name.as_str().strip_prefix('v').unwrap_or(name.as_str());
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            let detail = format!("a tag \"{name}\" would be read as the number of a version");
+            return Err(Problem::new(Code::Invalid, detail).at(Pointer::from_static("/name")));
+        }
         let when = version.map_or(When::Head, When::Version);
         let version = self.get(principal, context, when).await?.version;
         let mut w = JsonWriter::new();

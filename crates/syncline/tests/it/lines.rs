@@ -220,6 +220,23 @@ fn versions_have_names_and_come_back() {
     );
     let log = node.ok(&["log", "task/a"]);
     assert!(log.lines().next().unwrap().ends_with("tag:two"), "{log}");
+    // A tag stands wherever a version does, and is never mistaken for one.
+    assert_eq!(data(&node, &["--version", "good one"]), r#"{"n":1}"#);
+    assert_eq!(data(&node, &["--version", "2"]), r#"{"n":2}"#);
+    assert_eq!(node.run(&["get", "task/a", "--version", "none"]).code, 2);
+    assert_eq!(node.run(&["get", "task/a", "--version", "0"]).code, 2);
+    for range in ["1..two", "good one..2", "first..", "tag:first..two"] {
+        let said = node.run(&["diff", "task/a", range]);
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.out.contains("v1 → v2"), "{said:?}");
+    }
+    assert_eq!(node.run(&["diff", "task/a", "1..none"]).code, 2);
+    assert_eq!(node.run(&["diff", "task/a", "..2"]).code, 2);
+    for number in ["5", "v5", "0"] {
+        let said = node.run(&["checkpoint", "task/a", number]);
+        assert_eq!(said.code, 3, "{said:?}");
+        assert!(said.err.contains("the number of a version"), "{said:?}");
+    }
     node.ok(&["rollback", "task/a", "good one"]);
     assert_eq!(data(&node, &[]), r#"{"n":1}"#);
     node.ok(&["rollback", "task/a", "2"]);
