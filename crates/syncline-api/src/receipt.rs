@@ -58,6 +58,12 @@ impl ReceiptView {
     /// Writes the receipt; what is false or empty is left out.
     pub fn write(&self, w: &mut JsonWriter) {
         w.begin_object();
+        self.write_members(w);
+        w.end_object();
+    }
+
+    /// Writes the members of the receipt, for a door that adds to them.
+    pub fn write_members(&self, w: &mut JsonWriter) {
         w.field_str("change_id", &self.id.to_string());
         if let Some(seq) = self.seq {
             w.field_u64("seq", seq.0);
@@ -90,7 +96,6 @@ impl ReceiptView {
         if let Some(bulk) = self.bulk {
             w.field_str("bulk", &bulk.to_string());
         }
-        w.end_object();
     }
 
     /// Returns the receipt's JSON.

@@ -18,7 +18,7 @@ use crate::fresh_id;
 use crate::http::{Client, percent_encode, read_json};
 
 pub(crate) const JSON: &str = "application/json";
-const MERGE_PATCH: &str = "application/merge-patch+json";
+pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
 const JSON_PATCH: &str = "application/json-patch+json";
 
 /// How many items are asked for at once where all are wanted; a node may hold a page to fewer.

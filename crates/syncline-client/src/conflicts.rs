@@ -73,16 +73,19 @@ impl Client {
         Conflict::read(&json, &Pointer::root()).map_err(|error| strange(&error))
     }
 
-    /// Settles a conflict as its sides were at `version`; refused if one has moved since.
+    /// Settles a conflict as its sides were at `version`, refused if one has moved since; without a
+    /// version as they are now, which can be sent again whatever became of the conflict.
     pub async fn settle(
         &self,
         id: &ConflictId,
-        version: u64,
+        version: Option<u64>,
         choice: &Choice,
         write: &Write,
     ) -> Result<ReceiptView, Problem> {
         let mut body = Object::new();
-        body.insert("version", Json::from(version));
+        if let Some(version) = version {
+            body.insert("version", Json::from(version));
+        }
         match choice {
             Choice::Ours => body.insert("choose", Json::from("ours")),
             Choice::Theirs => body.insert("choose", Json::from("theirs")),

@@ -5,7 +5,7 @@ use syncline_api::{Problem, ReceiptView};
 use syncline_model::ids::{Address, Kind, Name, Version};
 use syncline_model::json::{Json, Object};
 
-use crate::calls::{JSON, Write};
+use crate::calls::{JSON, MERGE_PATCH, Write};
 use crate::http::{Client, percent_encode};
 
 impl Client {
@@ -55,7 +55,8 @@ impl Client {
         self.json(&path).await
     }
 
-    /// Declares a kind: `{"schema","strategy","fallback"}`.
+    /// Declares a kind: `{"schema","strategy","fallback"}`. What of it has no effect, the kind's
+    /// declaration names as `ignored`.
     pub async fn put_schema(
         &self,
         kind: &Kind,
@@ -77,6 +78,17 @@ impl Client {
     pub async fn put_rules(&self, declared: &Json, write: &Write) -> Result<ReceiptView, Problem> {
         self.write(Method::PUT, "/v1/rules", Some((JSON, declared)), write)
             .await
+    }
+
+    /// Declares some rules for the workspace, and takes back those that are `null`; the others stay.
+    pub async fn patch_rules(&self, patch: &Json, write: &Write) -> Result<ReceiptView, Problem> {
+        self.write(
+            Method::PATCH,
+            "/v1/rules",
+            Some((MERGE_PATCH, patch)),
+            write,
+        )
+        .await
     }
 
     /// Takes back what is declared for the workspace; its history stays.

@@ -5,7 +5,7 @@ use syncline_api::{Problem, ReceiptView};
 use syncline_model::ids::{Address, BranchName, Version};
 use syncline_model::json::Json;
 
-use crate::calls::{JSON, Query, Write};
+use crate::calls::{JSON, Query, Write, headers_of};
 use crate::http::{Client, percent_encode};
 
 /// What merging a branch would come to.
@@ -87,17 +87,21 @@ impl Client {
             .await
     }
 
-    /// Returns what merging a line would come to; nothing is written.
+    /// Returns what merging a line with this write would come to; nothing is written.
     pub async fn try_merge(
         &self,
         address: &Address,
         from: Option<&BranchName>,
         into: Option<&BranchName>,
+        write: &Write,
     ) -> Result<Trial, Problem> {
         let path = format!("/v1/contexts/{address}/merge");
         let body = merge_of(from, into, true).to_text();
         let body = Some((JSON, body.into()));
-        let json = self.request(Method::POST, &path, &[], body).await?.json()?;
+        let json = self
+            .request(Method::POST, &path, &headers_of(write), body)
+            .await?
+            .json()?;
         let clashes = json.get("clashes").and_then(Json::as_array);
         let clashes = clashes.unwrap_or_default().iter().filter_map(Json::as_str);
         Ok(Trial {

@@ -16,10 +16,11 @@ use syncline_model::document::Document;
 use syncline_model::head::Head;
 use syncline_model::ids::{Address, BranchName, Version};
 use syncline_model::json::{Json, JsonWriter, Object, Pointer};
-use syncline_model::proposal::{Base, LineVersion, Operation, Proposal};
+use syncline_model::proposal::{Base, LineVersion, Operation, Precondition, Proposal};
 use syncline_model::time::Hlc;
 use syncline_rules::{
-    ANCESTORS_MAX, Decision, LINE_MOVED, Need, Now, Principal, Touch, View, decide,
+    ANCESTORS_MAX, Decision, LINE_MOVED, MERGE_AGAIN, Need, Now, Principal, Touch, View, decide,
+    named,
 };
 use syncline_store::ConflictQuery;
 
@@ -229,6 +230,7 @@ impl Workspace {
         proposal: Proposal,
     ) -> Result<BranchMerge, Problem> {
         let target = self.get(principal, &proposal.line(), When::Head).await?;
+        let proposal = met(proposal, &target)?;
         let steps = match self.decided(&proposal).await? {
             Decision::Refused(refusal) => return Err(refusal.problem),
             Decision::Commit(steps) => steps,
@@ -283,6 +285,20 @@ impl Workspace {
         let detail = "a decision kept asking for more";
         Err(Problem::new(Code::Internal, detail))
     }
+}
+
+/// Checks what an `If-Match` names against the head, since a trial has no sides to show.
+fn met(mut proposal: Proposal, head: &Head) -> Result<Proposal, Problem> {
+    let Precondition::Match(etags) = &proposal.precondition else {
+        return Ok(proposal);
+    };
+    if !etags.contains(&head.etag()) {
+        let (line, etag) = (named(&proposal.line()), head.etag());
+        let detail = format!("{line} is at {etag}, not at what If-Match names");
+        return Err(Problem::new(Code::PreconditionFailed, detail).hint(MERGE_AGAIN));
+    }
+    proposal.precondition = Precondition::None;
+    Ok(proposal)
 }
 
 /// Takes what was not decided yet, or was since, out of the base, where the lines have different

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 use syncline_api::{Code, Problem};
+use syncline_merge::apply_merge_patch;
 use syncline_model::change::Receipt;
 use syncline_model::conflict::{Conflict, ConflictId, Strategy};
 use syncline_model::head::Head;
@@ -66,6 +67,32 @@ impl Workspace {
         proposal.context = rules_address();
         proposal.body = wrapped(declared, "rules");
         self.declare(principal, proposal).await
+    }
+
+    /// Declares some of the workspace's rules: a merge patch of what is declared, in which `null`
+    /// takes a rule back; the others stay.
+    pub async fn patch_rules(
+        &self,
+        principal: &Principal,
+        patch: &Json,
+        mut proposal: Proposal,
+    ) -> Result<Receipt, Problem> {
+        proposal.context = rules_address();
+        let before = self.heard_before(&mut proposal, Operation::Merge, patch.clone());
+        if let Some(receipt) = before.await? {
+            return Ok(receipt);
+        }
+        let (head, _) = self.rules(principal).await?;
+        let data = head
+            .as_ref()
+            .and_then(|head| head.document.object().get("data"));
+        let nothing = Json::Object(Object::new());
+        let patched = apply_merge_patch(data.unwrap_or(&nothing), patch);
+        WorkspaceRules::read(&patched, &Pointer::root())?;
+        proposal.create = true;
+        proposal.strategy = Name::parse(Strategy::UserChoice.as_str()).ok();
+        proposal.body = wrapped(patch, "rules");
+        self.submit(principal, proposal).await
     }
 
     /// Writes a context of a built-in kind anew, whole.
@@ -151,6 +178,15 @@ impl Workspace {
             Code::NotFound | Code::Deleted if when == When::Head => {
                 Problem::new(Code::NotFound, format!("kind \"{kind}\" has no schema"))
             }
+            Code::NotFound => {
+                let detail = match when {
+                    When::Version(version) => format!("kind \"{kind}\" has no schema {version}"),
+                    _ => problem.detail,
+                };
+                Problem::new(Code::NotFound, detail).hint(format!(
+                    "`syncline schema log {kind}` shows which there are"
+                ))
+            }
             _ => problem,
         })
     }
@@ -170,6 +206,11 @@ impl Workspace {
         }
         if let Some(receipt) = tags_heard(self, context, &mut proposal, sent).await? {
             return Ok(receipt);
+        }
+        let digits = name.as_str().strip_prefix('v').unwrap_or(name.as_str());
+        if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            let detail = format!("a tag \"{name}\" would be read as the number of a version");
+            return Err(Problem::new(Code::Invalid, detail).at(Pointer::from_static("/name")));
         }
         let when = version.map_or(When::Head, When::Version);
         let version = self.get(principal, context, when).await?.version;

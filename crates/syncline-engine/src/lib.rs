@@ -62,8 +62,8 @@ pub use stats::{Health, Stats};
 pub use subscriptions::{SUBSCRIPTION_KIND, subscription_address};
 pub use subtree::SubtreeAnswer;
 pub use syncline_rules::{
-    Principal, Ranks, Retention, Role, SCHEMA_KIND, Then, WORKSPACE_RULES, WorkspaceRules,
-    rules_address, schema_address,
+    KindRules, Principal, Ranks, Retention, Role, SCHEMA_KIND, Then, WORKSPACE_RULES,
+    WorkspaceRules, rules_address, schema_address,
 };
 pub use tail::Entry;
 pub use told::{Told, ToldCounts, ToldTotals};

@@ -65,11 +65,25 @@ pub(crate) fn receipt(receipt: &ReceiptView, address: &Address, created: bool) -
 
 /// Answers a write: 201 with the place of what it made, else 200.
 pub(crate) fn receipt_at(receipt: &ReceiptView, made: Option<String>) -> Response<Body> {
+    receipt_with(receipt, made, |_| {})
+}
+
+/// As [`receipt_at`], with more members beside the receipt's.
+pub(crate) fn receipt_with(
+    receipt: &ReceiptView,
+    made: Option<String>,
+    more: impl FnOnce(&mut JsonWriter),
+) -> Response<Body> {
     let status = match made {
         Some(_) => StatusCode::CREATED,
         None => StatusCode::OK,
     };
-    let mut response = json(status, receipt.to_text());
+    let mut w = JsonWriter::with_capacity(256);
+    w.begin_object();
+    receipt.write_members(&mut w);
+    more(&mut w);
+    w.end_object();
+    let mut response = json(status, w.into_string());
     if let Some(etag) = &receipt.etag {
         insert(&mut response, ETAG, &etag.to_string());
     }

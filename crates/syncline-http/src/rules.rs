@@ -7,7 +7,7 @@ use syncline_model::json::{Fields, Json, JsonWriter, Object, Pointer};
 use syncline_model::proposal::Operation;
 
 use crate::answer;
-use crate::ask::{Answer, Ask, JSON};
+use crate::ask::{Answer, Ask, JSON, MERGE_PATCH};
 use crate::schemas::answered;
 
 /// `GET /v1/rules`
@@ -74,6 +74,18 @@ pub(crate) async fn put(mut ask: Ask) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let proposal = ask.proposal_for(rules_address(), Operation::Replace, Json::Null)?;
     let receipt = workspace.put_rules(&principal, &declared, proposal).await?;
+    answered(&ask, "/v1/rules".to_owned(), &receipt).await
+}
+
+/// `PATCH /v1/rules`
+pub(crate) async fn patch(mut ask: Ask) -> Answer {
+    let (_, body) = ask.json(&[MERGE_PATCH, JSON]).await?;
+    let declared = declared(&body)?;
+    let (workspace, principal) = (ask.workspace()?, ask.principal()?);
+    let proposal = ask.proposal_for(rules_address(), Operation::Merge, Json::Null)?;
+    let receipt = workspace
+        .patch_rules(&principal, &declared, proposal)
+        .await?;
     answered(&ask, "/v1/rules".to_owned(), &receipt).await
 }
 

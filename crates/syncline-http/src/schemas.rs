@@ -1,7 +1,7 @@
 //! What is declared for kinds: schemas, how fields merge, strategies.
 
 use syncline_api::{Code, Problem};
-use syncline_engine::{SCHEMA_KIND, When, schema_address};
+use syncline_engine::{KindRules, SCHEMA_KIND, When, schema_address};
 use syncline_model::change::{Outcome, Receipt};
 use syncline_model::head::Head;
 use syncline_model::ids::{Kind, Version};
@@ -56,6 +56,9 @@ fn write(w: &mut JsonWriter, head: &Head, whole: bool) {
             w.field_json(name, value);
         }
     }
+    if let (true, Some(data)) = (whole, data) {
+        write_ignored(w, data);
+    }
     w.field_u64("version", head.version.0);
     w.field_str("etag", &head.etag().to_string());
     w.end_object();
@@ -76,7 +79,25 @@ pub(crate) async fn put(mut ask: Ask) -> Answer {
     let receipt = workspace
         .put_schema(&principal, &kind, &declared, proposal)
         .await?;
-    answered(&ask, format!("/v1/schemas/{kind}"), &receipt).await
+    let place = format!("/v1/schemas/{kind}");
+    answered_with(&ask, place, &receipt, |w| write_ignored(w, &declared)).await
+}
+
+/// Names the `x-merge` that have no effect, so that nobody relies on them.
+fn write_ignored(w: &mut JsonWriter, declared: &Json) {
+    let rules = KindRules::read(declared, &Pointer::root()).unwrap_or_default();
+    if rules.ignored.is_empty() {
+        return;
+    }
+    w.key("ignored");
+    w.begin_array();
+    for (place, reason) in &rules.ignored {
+        w.begin_object();
+        w.field_str("pointer", &place.to_string());
+        w.field_str("reason", reason);
+        w.end_object();
+    }
+    w.end_array();
 }
 
 /// `DELETE /v1/schemas/{kind}`
@@ -91,10 +112,21 @@ pub(crate) async fn remove(mut ask: Ask) -> Answer {
 
 /// Answers what came of a declaration, which stands at a place.
 pub(crate) async fn answered(ask: &Ask, place: String, receipt: &Receipt) -> Answer {
+    answered_with(ask, place, receipt, |_| {}).await
+}
+
+/// As [`answered`], with more members beside the receipt's.
+async fn answered_with(
+    ask: &Ask,
+    place: String,
+    receipt: &Receipt,
+    more: impl FnOnce(&mut JsonWriter),
+) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let created = receipt.outcome == Outcome::Applied && receipt.version == Some(Version(1));
     let view = view(&workspace, &principal, receipt).await;
-    Ok(answer::receipt_at(&view, created.then_some(place)))
+    let made = created.then_some(place);
+    Ok(answer::receipt_with(&view, made, more))
 }
 
 /// Reads what is declared; what a reader was shown beside it is ignored when it comes back.
@@ -108,7 +140,7 @@ fn declared(body: &Json, kind: &Kind) -> Result<Json, Problem> {
         let why = format!("this is sent to kind {kind}");
         return Err(FieldError::invalid(fields.at("kind"), why).into());
     }
-    for shown in ["version", "etag"] {
+    for shown in ["version", "etag", "ignored"] {
         fields.optional(shown);
     }
     fields.finish()?;

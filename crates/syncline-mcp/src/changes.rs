@@ -177,10 +177,7 @@ fn line(caller: &Caller, item: &Json) -> Option<(String, Json)> {
             entry.insert("type", Json::from(kind));
             entry.insert("context", Json::from(context));
             let mut line = format!("{kind} {}", quote::word(context));
-            if let Some(branch) = item.get("branch").and_then(Json::as_str) {
-                entry.insert("branch", Json::from(branch));
-                line.push_str(&format!(" branch {}", quote::word(branch)));
-            }
+            add_lines(item, &mut line, &mut entry);
             Some((line, Json::Object(entry)))
         }
         _ => Some(change(caller, kind, item, "committed_at")),
@@ -201,6 +198,7 @@ fn change(caller: &Caller, kind: &str, item: &Json, time: &str) -> (String, Json
     entry.insert("type", Json::from(kind));
     entry.insert("context", Json::from(context));
     entry.insert("version", Json::from(version));
+    add_lines(item, &mut line, &mut entry);
     let actor = item.get("actor");
     let named = |name: &str| {
         actor
@@ -227,6 +225,23 @@ fn change(caller: &Caller, kind: &str, item: &Json, time: &str) -> (String, Json
         entry.insert("message", Json::from(message));
     }
     (line, Json::Object(entry))
+}
+
+/// Adds the branch that a version is on, unless that is `main`, and the line that it merged.
+fn add_lines(item: &Json, line: &mut String, entry: &mut Object) {
+    if let Some(branch) = item.get("branch").and_then(Json::as_str) {
+        *line += &format!(" branch {}", quote::word(branch));
+        entry.insert("branch", Json::from(branch));
+    }
+    let Some(merges) = item.get("merges") else {
+        return;
+    };
+    let from = merges.get("branch").and_then(Json::as_str);
+    *line += &format!(" merges {}", quote::word(from.unwrap_or("main")));
+    if let Some(version) = merges.get("version").and_then(Json::as_u64) {
+        *line += &format!(" v{version}");
+    }
+    entry.insert("merges", merges.clone());
 }
 
 /// Adds the pointers that a change touches, as many as fit a line.

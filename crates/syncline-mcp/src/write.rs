@@ -167,10 +167,17 @@ impl Ask {
     async fn written(&self, caller: &Caller, receipt: &ReceiptView) -> Answer {
         let context = &self.context;
         let outcome = receipt.outcome.as_str();
+        let line = receipt.branch.as_ref().map_or("main", BranchName::as_str);
         let mut lines = vec![match (self.op, receipt.outcome, receipt.version) {
             (_, Outcome::Unchanged, _) => format!("{context} already says so: nothing was written"),
-            (Op::Write(Operation::Delete), Outcome::Applied, _) => {
+            (Op::Write(Operation::Delete), Outcome::Applied, _) if receipt.branch.is_none() => {
                 format!("{context} is deleted; restore brings it back")
+            }
+            (_, Outcome::KeptBoth, Some(version)) => {
+                format!("{context} keeps what it had; yours is version {version} of branch {line}")
+            }
+            (_, _, Some(version)) if receipt.branch.is_some() => {
+                format!("branch {line} of {context} is now version {version}")
             }
             (_, _, Some(version)) => format!("{context} is now version {version}"),
             (_, _, None) => format!("{context} was written"),

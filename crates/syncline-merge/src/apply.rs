@@ -69,6 +69,9 @@ pub enum ApplyErrorKind {
     /// A `test` found another value.
     #[error("the test failed: another value is there")]
     TestFailed,
+    /// A `test` found nothing.
+    #[error("the test failed: nothing is there")]
+    TestedNothing,
     /// The result would nest too deep.
     #[error("the result would be nested deeper than {max}")]
     TooDeep {
@@ -82,8 +85,11 @@ pub enum ApplyErrorKind {
         max: usize,
     },
     /// The operations shift or copy more than is ever sensible.
-    #[error("the patch moves too much data")]
-    TooCostly,
+    #[error("the patch moves too much data: more than {max} items, counted each time")]
+    TooCostly {
+        /// The limit.
+        max: usize,
+    },
 }
 
 impl Patch {
@@ -152,7 +158,9 @@ impl Draft<'_> {
             Op::Test { path, value } => match locate(&self.doc, path) {
                 Ok(found) if found == value => Ok(()),
                 Ok(_) => Err((path, ApplyErrorKind::TestFailed)),
-                Err(kind) => Err((path, kind)),
+                // A path that can lead nowhere is no test, but a mistake.
+                Err(ApplyErrorKind::BadIndex) => Err((path, ApplyErrorKind::BadIndex)),
+                Err(_) => Err((path, ApplyErrorKind::TestedNothing)),
             },
         }
     }
@@ -298,7 +306,7 @@ fn name_weight(name: &str) -> usize {
 fn spend(steps: &mut usize, more: usize) -> Result<(), ApplyErrorKind> {
     *steps = steps.saturating_add(more);
     if *steps > STEPS_MAX {
-        Err(ApplyErrorKind::TooCostly)
+        Err(ApplyErrorKind::TooCostly { max: STEPS_MAX })
     } else {
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The difference between two documents for a person: a line for each change.
 
 use crate::diff::{ALIGNED_LEVELS_MAX, Edit, align, align_by_place, classes, key_of, matches};
-use crate::text::{SHOWN_MAX, shown_text, shown_value};
+use crate::text::{SHOWN_MAX, shown_change, shown_text, shown_value};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -50,6 +50,10 @@ impl<'a> Report<'a> {
             (Json::Array(a), Json::Array(b)) => self.array(a, b),
             _ if from == to => {}
             (Json::String(a), Json::String(b)) if are_long_texts(a, b) => self.long_text(a, b),
+            (Json::String(a), Json::String(b)) => self.line("~", || {
+                let (from, to) = shown_change(a, b);
+                format!("{from} -> {to}")
+            }),
             _ => self.line("~", || {
                 format!("{} -> {}", shown_value(from), shown_value(to))
             }),

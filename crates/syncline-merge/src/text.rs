@@ -16,6 +16,53 @@ pub(crate) fn shown_value(value: &Json) -> String {
     short.finish()
 }
 
+/// How many characters are shown before and after what differs.
+const CONTEXT_CHARS: usize = 24;
+
+/// Two texts as [`shown_value`] shows them; of long ones the part in which they differ, with some
+/// of what stands around it, whole words where there are any.
+pub(crate) fn shown_change(from: &str, to: &str) -> (String, String) {
+    let shown = |text: &str| shown_value(&Json::from(text));
+    let is_long = |text: &str| text.chars().nth(SHOWN_MAX - 2).is_some();
+    if !is_long(from) && !is_long(to) {
+        return (shown(from), shown(to));
+    }
+    let chars = from.char_indices().zip(to.chars());
+    let same = chars.clone().take_while(|((_, a), b)| a == b);
+    let begin = same.last().map_or(0, |((at, a), _)| at + a.len_utf8());
+    let ends = from[begin..].chars().rev().zip(to[begin..].chars().rev());
+    let same = ends.take_while(|(a, b)| a == b);
+    let end = same.map(|(a, _)| a.len_utf8()).sum::<usize>();
+    let start = before(&from[..begin]);
+    let part = |text: &str| {
+        let stop = text.len() - end + after(&text[text.len() - end..]);
+        let [cut_before, cut_after] = [start > 0, stop < text.len()];
+        let mark = |cut: bool| if cut { "…" } else { "" };
+        let part = text[start..stop].chars().take(SHOWN_MAX + 1);
+        let part: String = part.collect();
+        shown(&format!("{}{part}{}", mark(cut_before), mark(cut_after)))
+    };
+    (part(from), part(to))
+}
+
+/// Returns where the last words of a text begin that are shown before what differs.
+fn before(text: &str) -> usize {
+    let mut last = text.char_indices().rev().skip(CONTEXT_CHARS - 1);
+    let Some((at, _)) = last.next().filter(|(at, _)| *at > 0) else {
+        return 0;
+    };
+    let blank = text[at..].char_indices().find(|(_, c)| c.is_whitespace());
+    blank.map_or(at, |(blank, c)| at + blank + c.len_utf8())
+}
+
+/// Returns where the first words of a text end that are shown after what differs.
+fn after(text: &str) -> usize {
+    let Some((at, _)) = text.char_indices().nth(CONTEXT_CHARS) else {
+        return text.len();
+    };
+    text[..at].rfind(char::is_whitespace).unwrap_or(at)
+}
+
 /// A text as it is, cut and escaped.
 pub(crate) fn shown_text(text: &str) -> String {
     let mut short = Short::default();

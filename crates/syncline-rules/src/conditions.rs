@@ -112,7 +112,13 @@ pub fn check_precondition(
             if etags.contains(&head.etag()) {
                 return Ok(());
             }
-            let hint = if etags.iter().any(|etag| etag.is_partial()) {
+            let merges = proposal
+                .own
+                .as_ref()
+                .is_some_and(|own| own.wanted.is_some());
+            let hint = if merges {
+                MERGE_AGAIN
+            } else if etags.iter().any(|etag| etag.is_partial()) {
                 "the ETag is of a partial answer; read the whole context"
             } else {
                 "read it again, or send Syncline-Base instead of If-Match"
@@ -124,6 +130,9 @@ pub fn check_precondition(
         }
     }
 }
+
+/// What helps where the line that another is merged into moved on: a merge takes no base.
+pub const MERGE_AGAIN: &str = "read it again, and merge anew with a new change id";
 
 /// What the writer had seen of the line.
 pub enum Seen {

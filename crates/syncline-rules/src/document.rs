@@ -123,19 +123,30 @@ fn apply(patch: &Patch, before: &Document, rules: &Rules) -> Result<Json, Proble
         .apply(&before.to_json(), &rules.apply_limits())
         .map_err(|error| {
             let (code, hint) = match error.kind {
-                ApplyErrorKind::TestFailed => {
+                ApplyErrorKind::TestFailed | ApplyErrorKind::TestedNothing => {
                     (Code::TestFailed, "read the context again and decide anew")
                 }
                 ApplyErrorKind::TooDeep { .. } | ApplyErrorKind::TooLarge { .. } => {
                     (Code::TooLarge, "split the document into several contexts")
                 }
+                ApplyErrorKind::TooCostly { .. } => (
+                    Code::Invalid,
+                    "send it as several patches, or replace the array",
+                ),
                 _ => (
                     Code::Invalid,
                     "paths start at the context: /data/…, /title, /labels/…",
                 ),
             };
             let at = Pointer::root().index(error.index).child("path");
-            Problem::new(code, error.to_string()).at(at).hint(hint)
+            let problem = Problem::new(code, error.to_string()).at(at).hint(hint);
+            match error.kind {
+                ApplyErrorKind::TooLarge { max } => problem.limit(max as u64, "max_document_bytes"),
+                ApplyErrorKind::TooDeep { max } | ApplyErrorKind::TooCostly { max } => {
+                    problem.fixed_limit(max as u64)
+                }
+                _ => problem,
+            }
         })
 }
 

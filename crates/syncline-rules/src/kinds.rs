@@ -31,6 +31,8 @@ pub struct KindRules {
     pub schema: Option<Schema>,
     /// How fields merge, by paths from the context.
     pub merge: MergeRules,
+    /// The places of the `x-merge` that have no effect, in what is declared, and why.
+    pub ignored: Vec<(Pointer, &'static str)>,
     /// How clashes are resolved.
     pub strategy: Option<Strategy>,
     /// How clashes are resolved that the strategy leaves.
@@ -121,7 +123,13 @@ impl KindRules {
             Problem::new(Code::Invalid, error.to_string()).at(place)
         })?;
         let merge = merge_rules(&schema);
+        let ignored = schema.merge_rules().ignored.iter().map(|ignored| {
+            let within = ignored.pointer.tokens().iter().cloned();
+            let place = std::iter::once("schema".into()).chain(within);
+            (place.collect(), ignored.reason)
+        });
         Ok(KindRules {
+            ignored: ignored.collect(),
             schema: Some(schema),
             merge,
             ..rules

@@ -28,7 +28,7 @@ mod workspace;
 pub use access::{Principal, Role, Subject, may_write, visible};
 pub use ancestry::{Ancestry, Origin};
 pub use case::LINE_MOVED;
-pub use conditions::{named, sides};
+pub use conditions::{MERGE_AGAIN, named, sides};
 pub use decide::{Decision, Now, Refusal, Step, decide};
 pub use document::propose;
 pub use filter::{Answer, Clause, Facts, Index, Matcher, Wrong};

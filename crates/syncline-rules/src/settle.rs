@@ -28,6 +28,7 @@ enum Chosen {
 /// Returns what becomes of the line when the conflict that the body names is settled.
 ///
 /// The body is `{"conflict":…,"version":…}` with `"choose":"ours"` or `"theirs"`, or a `"value"`.
+/// Without a version the choice is made on the sides as they are now.
 pub fn settle(view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> Result<Wanted, Stop> {
     let (id, version, chosen) = read(&proposal.body)?;
     let waits = head.and_then(|head| Some((head, head.conflicts.iter().find(|c| c.id == id)?)));
@@ -35,7 +36,7 @@ pub fn settle(view: &View, proposal: &Proposal, head: Option<&Arc<Head>>) -> Res
         let known = view.conflicts(&proposal.context)?;
         return Err(no_conflict(&id, known.iter().find(|c| c.id == id)));
     };
-    if conflict.version != version {
+    if version.is_some_and(|seen| seen != conflict.version) {
         let detail = format!(
             "conflict {id} is at version {}: a side moved",
             conflict.version
@@ -103,11 +104,11 @@ fn placed(head: &Head, conflict: &Conflict, value: Option<Json>) -> Result<Wante
     }
 }
 
-fn read(body: &Json) -> Result<(ConflictId, u64, Chosen), Problem> {
+fn read(body: &Json) -> Result<(ConflictId, Option<u64>, Chosen), Problem> {
     let at = Pointer::root();
     let mut fields = Fields::new(body, &at)?;
     let id = fields.required_parse("conflict", ConflictId::parse)?;
-    let version = fields.required_u64("version")?;
+    let version = fields.u64("version")?;
     let choose = fields.string("choose")?;
     let value = fields.optional("value").cloned();
     fields.finish()?;

@@ -33,15 +33,15 @@ pub enum MergePolicy {
     First,
     /// An array whose items are there or not.
     Set,
-    /// An array that only grows: both sides' new items are kept.
+    /// An array or a text that only grows: what both sides add is kept.
     Append,
     /// An array of objects that are told apart by a member, if it is named here.
     Keyed(Option<String>),
     /// A number to which both sides' differences are added.
     Counter,
-    /// The larger number stays.
+    /// The larger number stays, or the text that comes later by its characters.
     Max,
-    /// The smaller number stays.
+    /// The smaller number stays, or the text that comes first by its characters.
     Min,
     /// Text, merged by lines and words.
     Text,
@@ -197,13 +197,18 @@ impl MergePolicy {
     fn check_types(&self, types: Option<Types>, at: &Pointer) -> Result<(), SchemaError> {
         let needed: &[&str] = match self {
             MergePolicy::Last | MergePolicy::First | MergePolicy::Atomic => return Ok(()),
-            MergePolicy::Set | MergePolicy::Append | MergePolicy::Keyed(_) => &["array"],
-            MergePolicy::Counter | MergePolicy::Max | MergePolicy::Min => &["number", "integer"],
+            MergePolicy::Set | MergePolicy::Keyed(_) => &["array"],
+            MergePolicy::Append => &["array", "string"],
+            MergePolicy::Counter => &["number", "integer"],
+            MergePolicy::Max | MergePolicy::Min => &["number", "integer", "string"],
             MergePolicy::Text => &["string"],
         };
         match types {
             Some(types) if !needed.iter().any(|name| types.has(name)) => {
-                let (needed, types) = (needed[0], types.names());
+                // An integer is a number.
+                let needed = needed.iter().copied().filter(|name| *name != "integer");
+                let needed = needed.collect::<Vec<_>>().join(" or ");
+                let types = types.names();
                 let reason =
                     format!("this rule merges values of type {needed}, and type is {types}");
                 Err(SchemaError::merge(at, reason))
@@ -295,6 +300,15 @@ impl Walk<'_> {
                     let names = prefix.iter().map(|(name, _)| name.as_str()).collect();
                     for (name, id) in &prefix {
                         self.below(PathStep::Name(name.clone()), *id, depth)?;
+                        self.ignore_by_index(*id, "only items that are found by a key are merged one by one, never by their index");
+                    }
+                    if let Some(rest) = items.rest
+                        && !self.nodes.get(rest).may_be_object()
+                    {
+                        self.ignore_by_index(
+                            rest,
+                            "only items that are objects with a key are merged one by one",
+                        );
                     }
                     self.items_after(items.rest, names, depth)?;
                 }
@@ -410,6 +424,13 @@ impl Walk<'_> {
             return Err(SchemaError::limit(&self.nodes.get(id).at, reason));
         }
         Ok(())
+    }
+
+    /// Names the rule that stands at an item itself, where no merge ever asks for it.
+    fn ignore_by_index(&mut self, id: NodeId, reason: &'static str) {
+        if self.nodes.get(id).merge.is_some() {
+            self.ignore(id, reason);
+        }
     }
 
     fn ignore(&mut self, id: NodeId, reason: &'static str) {

@@ -77,6 +77,15 @@ impl Node {
         self.unevaluated_items.is_some() || self.unevaluated_properties.is_some()
     }
 
+    /// Says whether `type` allows objects.
+    pub(crate) fn may_be_object(&self) -> bool {
+        let types = self.rules.iter().find_map(|rule| match rule {
+            Rule::Type(types) => Some(types),
+            _ => None,
+        });
+        types.is_none_or(|types| types.has("object"))
+    }
+
     pub(crate) fn members(&self) -> Option<&Members> {
         self.rules.iter().find_map(|rule| match rule {
             Rule::Members(members) => Some(members),

@@ -1,5 +1,6 @@
 //! How times, actors and contexts look to a person.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use syncline_model::conflict::ConflictId;
@@ -84,6 +85,31 @@ pub fn short_id(id: &ConflictId) -> String {
     format!("{}…{}", &id[..13], &id[id.len() - 4..])
 }
 
+/// Returns the ids of a list as [`short_id`] does, with more of their beginnings where they would
+/// be the same otherwise: those of one bulk came in one millisecond.
+pub fn short_ids(ids: &[ConflictId]) -> Vec<String> {
+    let whole: Vec<_> = ids.iter().map(ToString::to_string).collect();
+    let mut short: Vec<_> = ids.iter().map(short_id).collect();
+    for begin in BEGINS {
+        let mut times = HashMap::new();
+        for id in &short {
+            *times.entry(id.clone()).or_insert(0) += 1;
+        }
+        for (short, whole) in short.iter_mut().zip(&whole) {
+            if times[short] > 1 {
+                *short = match begin {
+                    Some(begin) => format!("{}…{}", &whole[..begin], &whole[whole.len() - 4..]),
+                    None => whole.clone(),
+                };
+            }
+        }
+    }
+    short
+}
+
+/// How much of an id's beginning is tried where less is not enough: whole groups, then all of it.
+const BEGINS: [Option<usize>; 5] = [Some(18), Some(23), Some(28), Some(36), None];
+
 /// Returns the line that tells what can be done.
 pub fn hint(text: impl AsRef<str>) -> Line {
     Line::new().styled(Style::Cyan, "hint: ").text(text)
@@ -140,6 +166,24 @@ mod tests {
         let id =
             ConflictId::parse("0199aaaa-4b2a-7c3d-8e4f-5a6b7c8d9e0f.00112233445507f2").unwrap();
         assert_eq!(short_id(&id), "0199aaaa-4b2a…07f2");
+        let ids = [
+            "0199aaaa-4b2a-7c3d-8e4f-5a6b7c8d9e0f.00112233445507f2",
+            "0199aaaa-4b2a-7c3e-8e4f-5a6b7c8d9e0f.00112233445507f2",
+            "0199aaaa-4b2a-7c3e-8e4f-5a6b7c8d9e10.00112233445507f2",
+            "0199aaaa-4b2a-7c3e-8e4f-5a6b7c8d9e10.00112233445507f3",
+            "0199aaaa-4b2a-7c3e-8e4f-5a6b7c8d9e10.10112233445507f2",
+        ];
+        let ids = ids.map(|id| ConflictId::parse(id).unwrap());
+        assert_eq!(
+            short_ids(&ids),
+            [
+                "0199aaaa-4b2a-7c3d…07f2",
+                "0199aaaa-4b2a-7c3e-8e4f-5a6b7c8d9e0f…07f2",
+                "0199aaaa-4b2a-7c3e-8e4f-5a6b7c8d9e10.00112233445507f2",
+                "0199aaaa-4b2a…07f3",
+                "0199aaaa-4b2a-7c3e-8e4f-5a6b7c8d9e10.10112233445507f2",
+            ]
+        );
         assert_eq!(place(""), "the whole document");
         assert_eq!(place("/data/plan"), "/data/plan");
     }

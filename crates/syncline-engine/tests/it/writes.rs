@@ -261,6 +261,12 @@ async fn what_is_wrong_is_named_and_changes_nothing() {
             Code::TestFailed,
             "/0/path",
         ),
+        (
+            Operation::Patch,
+            r#"[{"op":"test","path":"/data/none","value":2}]"#,
+            Code::TestFailed,
+            "/0/path",
+        ),
         (Operation::Create, r#"{}"#, Code::PreconditionFailed, ""),
     ] {
         let problem = bench

@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::{Call, JSON, READ_HEADERS, WRITE_HEADERS, WRITE_PROBLEMS, handler, plain};
+use super::{Call, JSON, MERGE_PATCH, READ_HEADERS, WRITE_HEADERS, WRITE_PROBLEMS, handler, plain};
 use crate::{conflicts, rules, schemas, tags};
 
 /// What names its version in the body, or is set and not merged, has no base beside.
@@ -132,6 +132,18 @@ fn rules() -> Vec<Call> {
                 "/v1/rules",
                 "Declare for the workspace: strategies, ranks, deadlines, retention",
                 handler!(rules::put),
+            )
+        },
+        Call {
+            headers: WRITE_HEADERS,
+            body: &[MERGE_PATCH, JSON],
+            answers: &[(200, "Receipt"), (201, "Receipt")],
+            problems: WRITE_PROBLEMS,
+            ..plain(
+                Method::PATCH,
+                "/v1/rules",
+                "Declare some rules for the workspace, and take back those that are null",
+                handler!(rules::patch),
             )
         },
         Call {

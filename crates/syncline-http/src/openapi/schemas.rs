@@ -250,7 +250,7 @@ fn lines() -> Named {
                     ("choose", "string"),
                     ("value", "any"),
                 ],
-                &["version"],
+                &[],
             ),
         ),
         ("Declaration", record(&SCHEMA[1..5], &[])),
@@ -340,7 +340,7 @@ const CONTEXT: [(&str, &str); 13] = [
     ("deleted", "boolean"),
     ("partial", "object"),
 ];
-const RECEIPT: [(&str, &str); 11] = [
+const RECEIPT: [(&str, &str); 12] = [
     ("change_id", "string"),
     ("seq", "integer"),
     ("version", "integer"),
@@ -352,6 +352,8 @@ const RECEIPT: [(&str, &str); 11] = [
     ("etag", "string"),
     ("blind", "boolean"),
     ("bulk", "string"),
+    // What a declared schema says in vain.
+    ("ignored", "array"),
 ];
 const CHANGE: [(&str, &str); 29] = [
     ("id", "string"),
@@ -473,12 +475,13 @@ const BLAME: [(&str, &str); 8] = [
     ("rule", "string"),
     ("beat", "array"),
 ];
-const SCHEMA: [(&str, &str); 7] = [
+const SCHEMA: [(&str, &str); 8] = [
     ("kind", "string"),
     ("schema", "any"),
     ("strategy", "string"),
     ("fallback", "string"),
     ("retention", "object"),
+    ("ignored", "array"),
     ("version", "integer"),
     ("etag", "string"),
 ];

@@ -224,8 +224,8 @@ async fn rolling_a_settlement_back_opens_the_conflict_again() {
 async fn a_wrong_settlement_names_its_field() {
     let (node, id) = clashed().await;
     for (body, pointer) in [
-        (r#"{"choose":"ours"}"#, "/version"),
         (r#"{"version":1}"#, "/choose"),
+        (r#"{"version":"1","choose":"ours"}"#, "/version"),
         (r#"{"version":1,"choose":"both"}"#, "/choose"),
         (r#"{"version":1,"choose":"ours","value":1}"#, "/choose"),
         (r#"{"version":1,"chose":"ours"}"#, "/chose"),
@@ -239,6 +239,13 @@ async fn a_wrong_settlement_names_its_field() {
         assert_eq!(text(&problem, "pointer"), pointer, "{body}");
     }
     assert_eq!(listed(&node, "").await.len(), 1);
+    // Without a version it is chosen from the sides as they are; sent again, the answer is the same.
+    let key = [("idempotency-key", "01996f1e-4b2a-7c3d-8e4f-5a6b7c8d9e0f")];
+    let ours = r#"{"choose":"ours"}"#;
+    let first = settle(&node, &id, &key, ours).await.ok().json();
+    let again = settle(&node, &id, &key, ours).await.ok().json();
+    assert_eq!(again, first);
+    assert_eq!(listed(&node, "").await.len(), 0);
 }
 
 #[tokio::test]

@@ -130,3 +130,51 @@ async fn a_workspace_says_what_kinds_leave_out() {
     let time = |name: &str| syncline_model::time::Timestamp::parse(text(&last, name)).unwrap();
     assert_eq!(time("deadline").0 - time("created_at").0, 60_000);
 }
+
+#[tokio::test]
+async fn p3_some_rules_are_declared_and_taken_back_once() {
+    let node = Node::start().await;
+    let patch = async |number: u8, body: &str| {
+        let id = format!("01996f1e-4b2a-7c3d-8e4f-5a6b7c8d9e{number:02x}");
+        let headers = [
+            ("content-type", "application/merge-patch+json"),
+            ("idempotency-key", id.as_str()),
+        ];
+        let first = node.send("PATCH", RULES, &headers, body).await;
+        let again = node.send("PATCH", RULES, &headers, body).await;
+        assert_eq!(again.json(), first.json(), "{body}");
+        first
+    };
+    patch(
+        0,
+        r#"{"strategy":"latest_wins","ranks":{"agent/a":1,"agent/b":2}}"#,
+    )
+    .await
+    .ok();
+    patch(1, r#"{"conflict_deadline_s":60,"ranks":{"agent/a":null}}"#)
+        .await
+        .ok();
+    let shown = node.get(RULES).await.ok().json();
+    assert_eq!(text(&shown, "strategy"), "latest_wins");
+    assert_eq!(shown.get("ranks"), Some(&json(r#"{"agent/b":2}"#)));
+    patch(
+        2,
+        r#"{"strategy":null,"ranks":null,"conflict_deadline_s":null}"#,
+    )
+    .await
+    .ok();
+    let shown = node.get(RULES).await.ok().json();
+    for name in ["strategy", "ranks", "conflict_deadline_s"] {
+        assert_eq!(shown.get(name), None, "{name}");
+    }
+    // After all was taken back there is nothing left of it.
+    patch(3, r#"{"strategy":"latest_wins"}"#).await.ok();
+    node.send("DELETE", RULES, &[], "").await.ok();
+    patch(4, r#"{"conflict_deadline_s":7}"#).await.ok();
+    let shown = node.get(RULES).await.ok().json();
+    assert_eq!(shown.get("strategy"), None);
+    assert_eq!(shown.get("conflict_deadline_s"), Some(&Json::from(7)));
+    let wrong = patch(5, r#"{"ranks":{"ana":1}}"#).await;
+    let wrong = wrong.problem(422, "invalid");
+    assert_eq!(text(&wrong, "pointer"), "/ranks/ana");
+}

@@ -66,6 +66,34 @@ async fn a_schema_is_kept_read_listed_and_taken_back() {
 }
 
 #[tokio::test]
+async fn a_rule_without_effect_is_named() {
+    let node = Node::start().await;
+    let declared = r#"{"schema":{"properties":{"tags":{"anyOf":[{"x-merge":"set"}]},
+        "at":{"prefixItems":[{"x-merge":"counter"}]},"n":{"x-merge":"counter"}}}}"#;
+    let made = node.put(TASK, &[], declared).await.ok().json();
+    let places = |answer: &Json| {
+        let ignored = answer.get("ignored").and_then(Json::as_array);
+        let ignored = ignored.unwrap_or_default().iter();
+        let named = ignored.map(|rule| {
+            assert!(!text(rule, "reason").is_empty());
+            text(rule, "pointer").to_owned()
+        });
+        named.collect::<Vec<_>>()
+    };
+    let expected = [
+        "/schema/properties/at/prefixItems/0",
+        "/schema/properties/tags/anyOf/0",
+    ];
+    assert_eq!(places(&made), expected);
+    let shown = node.get(TASK).await.ok().json();
+    assert_eq!(places(&shown), expected);
+    // What was read may come back.
+    node.put(TASK, &[], &shown.to_text()).await.ok();
+    let good = node.put(TASK, &[], r#"{"schema":{"type":"object"}}"#);
+    assert_eq!(good.await.ok().json().get("ignored"), None);
+}
+
+#[tokio::test]
 async fn a_wrong_declaration_names_its_field() {
     let node = Node::start().await;
     for (body, pointer) in [
@@ -154,4 +182,36 @@ async fn a_kind_chooses_its_strategy_and_its_fallback() {
         let second = on_first(&node, &[], r#"{"data":{"x":2}}"#).await;
         assert_eq!(text(&second, "outcome"), outcome, "{declared}");
     }
+}
+
+/// What merging.md says of texts, a schema may declare for texts.
+#[tokio::test]
+async fn texts_merge_by_the_rules_that_are_declared_for_them() {
+    let node = with_schema(
+        r#"{"schema":{"properties":{
+        "due":{"type":"string","x-merge":"max"},
+        "since":{"type":"string","x-merge":"min"},
+        "log":{"type":"string","x-merge":"append"}}}}"#,
+    )
+    .await;
+    let data = |due: &str, since: &str, log: &str| {
+        format!(r#"{{"data":{{"due":"{due}","since":"{since}","log":"{log}"}}}}"#)
+    };
+    node.put(A, &[], &data("2026-01-01", "2026-01-09", "a"))
+        .await
+        .ok();
+    let base = [("syncline-base", "1")];
+    node.merge(A, &base, &data("2026-01-03", "2026-01-05", "ab"))
+        .await
+        .ok();
+    let second = data("2026-01-02", "2026-01-04", "ac");
+    let second = node.merge(A, &base, &second).await.ok().json();
+    assert_eq!(text(&second, "outcome"), "merged");
+    let head = node.get(A).await.ok().json();
+    assert_eq!(
+        head.get("data"),
+        Some(&json(
+            r#"{"due":"2026-01-03","log":"abc","since":"2026-01-04"}"#
+        ))
+    );
 }

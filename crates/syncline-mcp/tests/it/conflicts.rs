@@ -1,6 +1,8 @@
 //! What agents hear of writes that met, and how they settle what clashed.
 
-use syncline_model::json::{Json, Pointer};
+use syncline_client::Write;
+use syncline_model::ids::{Address, BranchName, Kind};
+use syncline_model::json::{Json, Limits, Pointer};
 
 use crate::house::{Agent, Called, House, house};
 
@@ -64,6 +66,15 @@ async fn p4_a_clash_is_told_with_all_sides_and_settled() {
         .good("context_conflicts", &format!(r#"{{"id":"{id}"}}"#))
         .await;
     assert_eq!(text(&shown, "/ours"), "stuck");
+    assert_eq!(at(&shown.structured, "/priority").as_u64(), Some(2));
+    let deadline = text(&shown, "/deadline");
+    assert!(
+        shown
+            .text
+            .contains(&format!("deadline: {deadline} priority: 2")),
+        "{}",
+        shown.text
+    );
     assert!(shown.text.contains("ours waits"), "{}", shown.text);
 
     // A choice names what it was made on; a side has moved since.
@@ -242,4 +253,80 @@ async fn a_write_may_say_what_becomes_of_a_clash() {
     let wrong = r#"{"context":"task/a","base":1,"body":{},"strategy":"keep"}"#;
     let wrong = one.bad("context_write", wrong).await;
     assert!(wrong.text.contains("keep_both"), "{}", wrong.text);
+}
+
+/// What is on a branch is not told as if `main` had it (P10).
+#[tokio::test]
+async fn p10_changes_of_branches_are_told_with_their_branch() {
+    let house = house().await;
+    let (mut one, mut two) = (house.agent("one").await, house.agent("two").await);
+    write(&mut one, r#""op":"create","body":{"data":{"x":0}}"#).await;
+    let client = &house.client;
+    let (context, try_b) = (
+        Address::parse("task/a").unwrap(),
+        BranchName::parse("try").unwrap(),
+    );
+    let note = Write::default();
+    let made = client.create_branch(&context, &try_b, None, &note);
+    made.await.unwrap();
+    two.good("context_changes", "{}").await;
+    let written = write(
+        &mut one,
+        r#""branch":"try","base":1,"body":{"data":{"x":1}}"#,
+    )
+    .await;
+    let first = "branch try of task/a is now version 2";
+    assert!(written.text.starts_with(first), "{}", written.text);
+    let merged = client.merge_branch(&context, Some(&try_b), None, &note);
+    merged.await.unwrap();
+    let kept = r#""base":1,"strategy":"keep_both","body":{"data":{"x":2}}"#;
+    let kept = write(&mut one, kept).await;
+    let branch = text(&kept, "/branch").to_owned();
+    let first = format!("task/a keeps what it had; yours is version 1 of branch {branch}");
+    assert!(kept.text.starts_with(&first), "{}", kept.text);
+
+    let news = two.good("context_changes", "{}").await;
+    let said: Vec<_> = news.text.lines().collect();
+    assert!(said[0].contains("task/a v2 branch try by one"), "{news:?}");
+    assert!(said[1].contains("task/a v2 merges try v2"), "{news:?}");
+    assert!(
+        said[2].contains(&format!("task/a v1 branch {branch} by one")),
+        "{news:?}"
+    );
+    assert_eq!(text(&news, "/changes/0/branch"), "try");
+    assert!(at(&news.structured, "/changes/1").get("branch").is_none());
+    assert_eq!(text(&news, "/changes/1/merges/branch"), "try");
+    assert_eq!(text(&news, "/changes/2/branch"), branch);
+}
+
+/// Two counts that are each within the schema: both sides look the same, and only the reason says
+/// what is wrong.
+#[tokio::test]
+async fn a_conflict_says_why_it_is_one() {
+    let house = house().await;
+    let mut one = house.agent("one").await;
+    let schema =
+        r#"{"schema":{"properties":{"c":{"type":"integer","maximum":10,"x-merge":"counter"}}}}"#;
+    let schema = Json::parse(schema.as_bytes(), &Limits::default()).unwrap();
+    let kind = Kind::parse("task").unwrap();
+    let note = Write::default();
+    let declared = house.client.put_schema(&kind, &schema, &note);
+    declared.await.unwrap();
+    write(&mut one, r#""op":"create","body":{"data":{"c":0}}"#).await;
+    write(&mut one, r#""base":1,"body":{"data":{"c":6}}"#).await;
+    let late = r#""base":1,"message":"six more","body":{"data":{"c":6}}"#;
+    let late = write(&mut one, late).await;
+    let id = text(&late, "/conflicts/0/id").to_owned();
+    let shown = one
+        .good("context_conflicts", &format!(r#"{{"id":"{id}"}}"#))
+        .await;
+    let reason = text(&shown, "/reason");
+    assert!(reason.contains("/data/c: must be at most 10"), "{reason}");
+    assert!(shown.text.contains(reason), "{}", shown.text);
+    assert_eq!(text(&shown, "/message"), "six more");
+    assert!(
+        shown.text.contains("message: \"six more\""),
+        "{}",
+        shown.text
+    );
 }

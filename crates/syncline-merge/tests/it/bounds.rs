@@ -139,7 +139,8 @@ fn a_patch_that_moves_too_much_is_refused() {
             .collect(),
     );
     let error = patch.apply(&long, &WIDE).unwrap_err();
-    assert_eq!(error.kind, ApplyErrorKind::TooCostly);
+    assert_eq!(error.kind, ApplyErrorKind::TooCostly { max: 1 << 28 });
+    assert!(error.to_string().contains("268435456 items"), "{error}");
     let appends = Pointer::parse("/-").unwrap();
     let patch = Patch(
         (0..4_096)

@@ -66,6 +66,14 @@ fn the_examples_of_rfc_6902_apply() {
         "/baz",
         ApplyErrorKind::TestFailed,
     );
+    for (doc, path) in [
+        (r#"{"baz":"qux"}"#, "/bar"),
+        (r#"{"baz":"qux"}"#, "/baz/0"),
+        ("[1]", "/1"),
+    ] {
+        let patch = format!(r#"[{{"op":"test","path":"{path}","value":1}}]"#);
+        check_fails(doc, &patch, 0, path, ApplyErrorKind::TestedNothing);
+    }
     check_fails(
         r#"{"foo":"bar"}"#,
         r#"[{"op":"add","path":"/baz/bat","value":"qux"}]"#,

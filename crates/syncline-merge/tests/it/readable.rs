@@ -115,3 +115,47 @@ fn a_report_has_an_end() {
     assert_eq!(text.lines().count(), 1_001);
     assert_eq!(text.lines().last(), Some("… and 4000 more lines"));
 }
+
+#[test]
+fn long_texts_of_one_line_show_the_words_that_differ() {
+    let text = |word: &str| {
+        let word = |n: usize| match n {
+            80 => word.to_owned(),
+            n => format!("word{n}"),
+        };
+        let words: Vec<_> = (0..100).map(word).collect();
+        format!(r#"{{"s":"{}"}}"#, words.join(" "))
+    };
+    check(
+        &text("old"),
+        &text("new"),
+        &[
+            r#"~ /s  "…word77 word78 word79 old word81 word82 word83…" -> "…word77 word78 word79 new word81 word82 word83…""#,
+        ],
+    );
+    check(
+        &text("gone"),
+        &text("").replace("  ", " "),
+        &[
+            r#"~ /s  "…word77 word78 word79 gone word81 word82 word83…" -> "…word77 word78 word79 word81 word82 word83…""#,
+        ],
+    );
+    // Without words, by characters; nothing is cut within one.
+    let long = |middle: &str| format!(r#"["{}{middle}{}"]"#, "é".repeat(200), "ü".repeat(200));
+    let (e, u) = ("é".repeat(24), "ü".repeat(24));
+    check(
+        &long("a"),
+        &long("ßß"),
+        &[&format!("~ /0  \"…{e}a{u}…\" -> \"…{e}ßß{u}…\"")],
+    );
+    // One text may be the other's beginning, or its end.
+    check(
+        &format!(r#"["{}"]"#, "ab".repeat(100)),
+        &format!(r#"["{}"]"#, "ab".repeat(101)),
+        &[&format!(
+            "~ /0  \"…{}\" -> \"…{}ab\"",
+            "ab".repeat(12),
+            "ab".repeat(12)
+        )],
+    );
+}

@@ -89,7 +89,10 @@ impl<'d> Check<'_, 'd> {
                 return (format!("member {name} is not allowed"), None);
             }
             let correction = correction::unknown_member(node, object, place, key.as_str());
-            (format!("there is no member {name} here"), correction)
+            (
+                format!("the schema allows no member {name} here"),
+                correction,
+            )
         });
         self.place.pop();
         Ok(false)

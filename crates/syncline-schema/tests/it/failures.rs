@@ -81,7 +81,7 @@ fn failures_of_members_name_them() {
         r#"{"zzz":1}"#,
         "/zzz",
         "/additionalProperties",
-        r#"there is no member "zzz" here"#,
+        r#"the schema allows no member "zzz" here"#,
     );
     check(
         r#"{"properties":{"a":false}}"#,

@@ -81,7 +81,13 @@ fn rules_are_found_by_path() {
     check(
         r#"{"prefixItems":[{"x-merge":"first"},{"x-merge":"last"}],"items":{"x-merge":"atomic"}}"#,
         &["/0: First", "/1: Last", "/*: Atomic"],
-        &[],
+        &["/prefixItems/0", "/prefixItems/1"],
+    );
+    check(
+        r#"{"properties":{"n":{"items":{"type":"integer","x-merge":"counter"}},
+            "o":{"items":{"type":"object","x-merge":"atomic"}}}}"#,
+        &["/n/*: Counter", "/o/*: Atomic"],
+        &["/properties/n/items"],
     );
 }
 
@@ -176,4 +182,33 @@ fn wrong_rules_are_refused() {
         let error = compile(schema).unwrap_err();
         assert_eq!(error.pointer.to_string(), place, "{schema}: {error}");
     }
+}
+
+#[test]
+fn a_rule_fits_the_types_that_it_merges() {
+    let check = |rule: &str, types: &str, fits: bool| {
+        let schema = format!(r#"{{"x-merge":"{rule}","type":{types}}}"#);
+        let error = compile(&schema).err().map(|error| error.to_string());
+        assert_eq!(error.is_none(), fits, "{schema}: {error:?}");
+        error.unwrap_or_default()
+    };
+    for rule in ["append", "max", "min", "text", "last", "atomic"] {
+        check(rule, r#""string""#, true);
+    }
+    for rule in ["max", "min", "counter"] {
+        check(rule, r#""integer""#, true);
+        check(rule, r#""number""#, true);
+        check(rule, r#""array""#, false);
+    }
+    for rule in ["append", "set", "keyed"] {
+        check(rule, r#""array""#, true);
+        check(rule, r#""number""#, false);
+    }
+    check("set", r#""string""#, false);
+    check("counter", r#"["string","integer"]"#, true);
+    let error = check("max", r#""object""#, false);
+    assert!(
+        error.contains("values of type number or string, and type is object"),
+        "{error}"
+    );
 }

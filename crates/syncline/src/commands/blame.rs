@@ -61,6 +61,15 @@ pub async fn run(args: &BlameArgs, run: &Run) -> Result {
             .styled(Style::Dim, format!("  {}  ", ago.unwrap_or_default()))
             .text(clean::shorten(show::text(&blamed, "message"), 80)),
     )?;
+    let actor = blamed.get("actor");
+    let through = [("session", "session"), ("tool_call", "tool call")].map(|(name, word)| {
+        let said = actor.map_or("", |actor| show::text(actor, name));
+        (!said.is_empty()).then(|| format!("{word} {said}"))
+    });
+    let through: Vec<_> = through.into_iter().flatten().collect();
+    if !through.is_empty() {
+        run.output.line(format!("  {}", through.join(", ")))?;
+    }
     let rule = show::text(&blamed, "rule");
     if !rule.is_empty() {
         run.output.line(match rule {

@@ -5,6 +5,7 @@ use syncline_client::{Client, When};
 use syncline_model::ids::{Address, BranchName, Version};
 use syncline_model::json::Json;
 
+use super::tag::version_on;
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
 use crate::pager::Pages;
@@ -14,13 +15,13 @@ use crate::show;
 /// Compare two versions of a context; exit code 1 if they differ.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  syncline diff task/auth-42 5..8\n  syncline diff task/auth-42 5..      against the head\n  syncline diff task/auth-42          the last change\n  syncline diff task/auth-42 --to-branch try    main beside a branch"
+    after_help = "Examples:\n  syncline diff task/auth-42 5..8\n  syncline diff task/auth-42 5..      against the head\n  syncline diff task/auth-42 agreed..\n  syncline diff task/auth-42          the last change\n  syncline diff task/auth-42 --to-branch try    main beside a branch"
 )]
 pub struct DiffArgs {
     /// Which context: kind/id.
     #[arg(value_parser = parse_address)]
     pub address: Address,
-    /// Which versions: 5..8, or 5.. against the head; the last two if left out.
+    /// Which versions, by number or tag: 5..8, or 5.. against the head; the last two if left out.
     pub range: Option<String>,
     /// Of this branch, not of main.
     #[arg(long, value_name = "NAME", value_parser = parse_line)]
@@ -97,21 +98,25 @@ async fn versions(args: &DiffArgs, client: &Client) -> Result<(Version, Version)
         let range = args.range.as_deref().unwrap_or_default();
         Failure::usage_hint(
             format!("{range:?} is no range of versions"),
-            "write 5..8 or 5..",
+            "write 5..8 or 5.., with numbers or tags",
         )
     };
-    let version = |text: &str| Version::parse(text.trim_start_matches('v')).map_err(|_| bad());
+    let [line, other] = args.lines();
+    let version = async |line, text: &str| version_on(client, &args.address, line, text).await;
     let (from, to) = match args.range.as_deref() {
         None => (None, None),
         Some(range) => {
             let (from, to) = range.split_once("..").ok_or_else(bad)?;
-            (
-                Some(version(from)?),
-                (!to.is_empty()).then(|| version(to)).transpose()?,
-            )
+            if from.is_empty() {
+                return Err(bad());
+            }
+            let to = match to {
+                "" => None,
+                to => Some(version(other, to).await?),
+            };
+            (Some(version(line, from).await?), to)
         }
     };
-    let [line, other] = args.lines();
     let head = async |line| {
         let head = client.get_line(&args.address, line, &When::Head).await?;
         Ok::<_, Failure>(head.version)

@@ -2,10 +2,11 @@
 
 use clap::Args;
 use syncline_client::When;
-use syncline_model::ids::{Address, BranchName, Version};
+use syncline_model::ids::{Address, BranchName};
 use syncline_model::json::Json;
 
-use crate::failure::{Failure, Result};
+use super::tag::version_on;
+use crate::failure::Result;
 use crate::output::{Line, Style};
 use crate::run::{LineName, Run, parse_address, parse_line};
 use crate::show;
@@ -13,15 +14,15 @@ use crate::show;
 /// Show a context: its head, or an earlier version.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  syncline get task/auth-42\n  syncline get task/auth-42 --version 5 --json\n  syncline get task/auth-42 --fields /title,/data/status"
+    after_help = "Examples:\n  syncline get task/auth-42\n  syncline get task/auth-42 --version 5 --json\n  syncline get task/auth-42 --version agreed\n  syncline get task/auth-42 --fields /title,/data/status"
 )]
 pub struct GetArgs {
     /// Which context: kind/id.
     #[arg(value_parser = parse_address)]
     pub address: Address,
-    /// Show this version.
-    #[arg(long, value_name = "N", conflicts_with = "at")]
-    pub version: Option<u64>,
+    /// Show this version: its number, or its tag.
+    #[arg(long, value_name = "N|TAG", conflicts_with = "at")]
+    pub version: Option<String>,
     /// Show what it was at this time (RFC 3339).
     #[arg(long, value_name = "TIME")]
     pub at: Option<String>,
@@ -38,27 +39,20 @@ pub struct GetArgs {
 
 /// Runs the command.
 pub async fn run(args: &GetArgs, run: &Run) -> Result {
-    let when = match (args.version, &args.at) {
-        (Some(0), _) => {
-            return Err(Failure::usage(
-                "--version: a version is a whole number from 1",
-            ));
-        }
-        (Some(version), _) => When::Version(Version(version)),
+    let client = run.client()?;
+    let branch = args.branch.as_ref().and_then(LineName::branch);
+    let when = match (&args.version, &args.at) {
+        (Some(text), _) => When::Version(version_on(&client, &args.address, branch, text).await?),
         (None, Some(time)) => When::At(time.clone()),
         (None, None) => When::Head,
     };
     let max_tokens = args.max_tokens.map(|tokens| tokens.to_string());
-    let branch = args
-        .branch
-        .as_ref()
-        .and_then(LineName::branch)
-        .map(BranchName::as_str);
+    let branch = branch.map(BranchName::as_str);
     let mut more = Vec::new();
     more.extend(branch.map(|branch| ("branch", branch)));
     more.extend(args.fields.as_deref().map(|fields| ("fields", fields)));
     more.extend(max_tokens.as_deref().map(|tokens| ("max_tokens", tokens)));
-    let context = run.client()?.get_json(&args.address, &when, &more).await?;
+    let context = client.get_json(&args.address, &when, &more).await?;
     if run.output.is_json() {
         run.output.document(&context)
     } else {

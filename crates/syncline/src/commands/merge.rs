@@ -17,6 +17,8 @@ use crate::show;
 /// nothing, names what would clash, and ends with exit code 1 if anything would.
 #[derive(Debug, Args)]
 #[command(
+    // It starts from what the lines have in common, and refuses another base.
+    mut_arg("base", |base| base.hide(true)),
     after_help = "Examples:\n  syncline merge task/auth-42 try-b --dry-run\n  syncline merge task/auth-42 try-b -m 'signed cookies it is'\n  syncline merge task/auth-42 main --into try-b"
 )]
 pub struct MergeArgs {
@@ -57,8 +59,10 @@ pub async fn run(args: &MergeArgs, run: &Run) -> Result {
 
 async fn dry_run(args: &MergeArgs, into: Option<&BranchName>, run: &Run) -> Result {
     let client = run.client()?;
+    let mut write = args.write.to_write()?;
+    write.branch = None;
     let trial = client
-        .try_merge(&args.address, args.from.branch(), into)
+        .try_merge(&args.address, args.from.branch(), into, &write)
         .await?;
     if run.output.is_json() {
         run.output.document(&trial.json)?;

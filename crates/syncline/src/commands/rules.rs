@@ -3,12 +3,9 @@
 use std::str::FromStr as _;
 
 use clap::{Args, Subcommand};
-use syncline_client::Write;
 use syncline_engine::{Ranks, WORKSPACE_RULES, rules_address};
 use syncline_model::conflict::Strategy;
-use syncline_model::etag::Etag;
 use syncline_model::json::{Json, Object};
-use syncline_model::proposal::Precondition;
 
 use super::log;
 use super::schema::{Retention, declared, parse_retention};
@@ -138,11 +135,8 @@ async fn set(args: &SetArgs, run: &Run) -> Result {
             "name a rule, such as --strategy latest_wins",
         ));
     }
-    let client = run.client()?;
-    let before = client.rules().await?;
-    let rules = overlaid(&before, args);
-    let write = unless_moved(&before, &args.note)?;
-    let receipt = client.put_rules(&Json::Object(rules), &write).await?;
+    let write = args.note.to_write()?;
+    let receipt = run.client()?.patch_rules(&named_in(args), &write).await?;
     declared(run, "rules", &receipt)
 }
 
@@ -152,73 +146,46 @@ async fn remove(args: &RmArgs, run: &Run) -> Result {
         let removed = client.remove_rules(&args.note.to_write()?).await?;
         return declared(run, "rules", &removed);
     }
-    let before = client.rules().await?;
-    let mut rules = declared_in(&before);
-    for name in &args.rules {
-        if rules.remove(name).is_none() {
+    let write = args.note.to_write()?;
+    // With an id it may be sent again: then what it took back is not there any more.
+    if write.id.is_none() {
+        let before = client.rules().await?;
+        if let Some(name) = args.rules.iter().find(|name| before.get(name).is_none()) {
             return Err(Failure::usage_hint(
                 format!("{name} is not declared for this workspace"),
                 "`syncline rules show` says who says what",
             ));
         }
     }
-    let write = unless_moved(&before, &args.note)?;
-    let receipt = match rules.is_empty() {
-        true => client.remove_rules(&write).await?,
-        false => client.put_rules(&Json::Object(rules), &write).await?,
-    };
+    let patch = args.rules.iter().map(|name| (name.as_str(), Json::Null));
+    let patch = Json::Object(patch.collect());
+    let receipt = client.patch_rules(&patch, &write).await?;
     declared(run, "rules", &receipt)
 }
 
-/// Returns a write that is refused where somebody else declared something since: nobody's
-/// declaration is overwritten unseen.
-fn unless_moved(before: &Json, note: &NoteArgs) -> Result<Write> {
-    let etag = before.get("etag").and_then(Json::as_str);
-    let precondition = match etag.and_then(|etag| Etag::parse(etag).ok()) {
-        Some(etag) => Precondition::Match(vec![etag]),
-        None => Precondition::NoneMatchAny,
-    };
-    Ok(Write {
-        precondition,
-        ..note.to_write()?
-    })
-}
-
-/// Returns what the workspace itself declares.
-fn declared_in(before: &Json) -> Object {
-    let names = WORKSPACE_RULES.into_iter();
-    names
-        .filter_map(|name| Some((name, before.get(name)?.clone())))
-        .collect()
-}
-
-/// Returns what was declared before with what is declared now.
-fn overlaid(before: &Json, args: &SetArgs) -> Object {
-    let mut declared = declared_in(before);
+/// Returns the rules that the flags name as a merge patch: the others stay, whoever declares them
+/// meanwhile.
+fn named_in(args: &SetArgs) -> Json {
+    let mut patch = Object::new();
     let words = [("strategy", args.strategy), ("fallback", args.fallback)];
     for (name, strategy) in words {
         if let Some(strategy) = strategy {
-            declared.insert(name, Json::from(strategy.as_str()));
+            patch.insert(name, Json::from(strategy.as_str()));
         }
     }
     if !args.ranks.is_empty() {
-        let ranks = declared.get("ranks").and_then(Json::as_object);
-        let mut ranks = ranks.cloned().unwrap_or_default();
-        for (source, rank) in &args.ranks {
-            match rank {
-                Some(rank) => drop(ranks.insert(source.as_str(), Json::from(*rank))),
-                None => drop(ranks.remove(source)),
-            }
-        }
-        declared.insert("ranks", Json::Object(ranks));
+        let ranks = args.ranks.iter();
+        let rank = |rank: &Option<i64>| rank.map_or(Json::Null, Json::from);
+        let ranks = ranks.map(|(source, number)| (source.as_str(), rank(number)));
+        patch.insert("ranks", Json::Object(ranks.collect()));
     }
     if let Some(seconds) = args.deadline {
-        declared.insert("conflict_deadline_s", Json::from(seconds));
+        patch.insert("conflict_deadline_s", Json::from(seconds));
     }
     if let Some(retention) = &args.retention {
-        declared.insert("retention", retention.to_json());
+        patch.insert("retention", retention.to_json());
     }
-    declared
+    Json::Object(patch)
 }
 
 /// Shows a line for each rule: what holds, and whether the workspace or the node says so.

@@ -158,9 +158,22 @@ pub async fn run(args: &SchemaArgs, run: &Run) -> Result {
             let declared = run.client()?.schema(&args.kind, args.version).await?;
             match run.output.is_json() {
                 true => run.output.document(&declared),
-                false => run.output.text(&declared.to_pretty()),
+                false => {
+                    warn_of_ignored(run, &declared);
+                    run.output.text(&declared.to_pretty())
+                }
             }
         }
+    }
+}
+
+/// Names the `x-merge` that have no effect.
+fn warn_of_ignored(run: &Run, declared: &Json) {
+    let ignored = declared.get("ignored").and_then(Json::as_array);
+    for rule in ignored.unwrap_or_default() {
+        let (place, reason) = (show::text(rule, "pointer"), show::text(rule, "reason"));
+        run.output
+            .warn(format!("x-merge at {place} has no effect: {reason}"));
     }
 }
 
@@ -182,6 +195,10 @@ async fn add(args: &AddArgs, run: &Run) -> Result {
     let declared = Json::Object(declared);
     let client = run.client()?;
     let receipt = client.put_schema(&args.kind, &declared, &write).await?;
+    // The declaration stands whether or not it can be read again.
+    if let Ok(declared) = client.schema(&args.kind, receipt.version).await {
+        warn_of_ignored(run, &declared);
+    }
     self::declared(run, &format!("schema {}", args.kind), &receipt)
 }
 

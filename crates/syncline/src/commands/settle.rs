@@ -48,9 +48,9 @@ pub async fn run(args: &SettleArgs, run: &Run) -> Result {
     };
     let write = args.note.to_write()?;
     let client = run.client()?;
-    let id = find(&client, &args.which).await?;
+    let id = find(&client, &args.which, write.id.as_ref()).await?;
     let conflict = client.conflict(&id).await?;
-    let version = args.version.unwrap_or(conflict.version);
-    let receipt = client.settle(&id, version, &choice, &write).await?;
+    // Only a version that was named is sent: the same command, sent again, must say the same.
+    let receipt = client.settle(&id, args.version, &choice, &write).await?;
     show_receipt(run, &client, &conflict.context, &receipt).await
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 use syncline_client::{Client, When};
-use syncline_model::ids::{Address, Name, Version};
+use syncline_model::ids::{Address, BranchName, Name, Version};
 use syncline_model::json::Json;
 
 use super::write::{NoteArgs, receipt_json};
@@ -185,6 +185,26 @@ pub async fn version_of(client: &Client, address: &Address, text: &str) -> Resul
             ),
         )
     })
+}
+
+/// As [`version_of`], on a line; tags name versions of `main`.
+pub async fn version_on(
+    client: &Client,
+    address: &Address,
+    branch: Option<&BranchName>,
+    text: &str,
+) -> Result<Version> {
+    match (
+        branch,
+        Version::parse(text.strip_prefix('v').unwrap_or(text)),
+    ) {
+        (_, Ok(version)) => Ok(version),
+        (None, Err(_)) => version_of(client, address, text).await,
+        (Some(branch), Err(_)) => Err(Failure::usage_hint(
+            format!("{text:?} is no number of a version, and tags name versions of main"),
+            format!("`syncline log {address} --branch {branch}` lists its versions"),
+        )),
+    }
 }
 
 fn parse_name(text: &str) -> Result<Name, String> {

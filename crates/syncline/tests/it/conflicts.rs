@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use syncline_model::json::{Json, Pointer};
 
-use crate::node::{Node, Said, parse};
+use crate::node::{Node, Said, finish, parse};
 
 fn at<'a>(json: &'a Json, pointer: &str) -> &'a Json {
     json.pointer(&Pointer::parse(pointer).unwrap())
@@ -90,7 +90,8 @@ fn a_clash_is_told_listed_shown_and_settled() {
         lines[3],
         "  ours        codex-2      {drop} the cookie{, use tokens}"
     );
-    assert_eq!(lines[4], "  merged already: /data/status");
+    assert!(lines[4].starts_with("  reason "), "{view}");
+    assert_eq!(lines[5], "  merged already: /data/status");
 
     node.ok(&["settle", &short, "--ours", "-m", "tokens it is"]);
     let head = node.run(&["get", "task/auth-42", "--json"]).json();
@@ -183,6 +184,8 @@ fn conflicts_are_named_by_their_ends() {
     let said = node.run(&["settle", &id[..4], "--theirs"]);
     assert_eq!(said.code, 2, "{said:?}");
     assert!(said.err.contains("2 conflicts wait that are "), "{said:?}");
+    let named = format!("{id} (task/auth-42 /data/plan)");
+    assert!(said.err.contains(&named), "{said:?}");
 }
 
 #[test]
@@ -368,4 +371,110 @@ fn one_rule_of_the_workspace_is_taken_back_alone() {
     assert!(said.err.contains("is not declared"), "{said:?}");
     node.ok(&["rules", "rm", "strategy"]);
     assert_eq!(declared(), [None, None]);
+}
+
+/// After a lost answer the same command is sent again, and must hear the first one (P3).
+#[test]
+fn p3_a_choice_and_a_rule_that_are_sent_again_hear_the_first_answer() {
+    let node = Node::start();
+    node.ok(&["put", "task/a", "data.x=0"]);
+    node.ok(&["patch", "task/a", "data.x=1"]);
+    let twice = |number: u8, command: &[&str]| {
+        let id = format!("0199aaaa-4b2a-7c3d-8e4f-5a6b7c8d9e{number:02x}");
+        let mut command = command.to_vec();
+        command.extend(["--id", &id]);
+        let first = node.ok(&command);
+        assert_eq!(node.ok(&command), first, "{command:?}");
+        (command.join(" "), first)
+    };
+    let clash = |value: &str| {
+        node.run(&["patch", "task/a", &format!("data.x={value}"), "--base", "1"]);
+        let list = node.run(&["conflicts", "--json"]).json();
+        let id = list.pointer(&Pointer::parse("/conflicts/0/id").unwrap());
+        id.and_then(Json::as_str).unwrap().to_owned()
+    };
+    clash("2");
+    let (_, settled) = twice(0, &["settle", "task/a", "--ours"]);
+    assert!(settled.contains("v4  applied"), "{settled}");
+    let id = clash("3");
+    twice(1, &["settle", &id, "--value", "{\"q\":1}"]);
+    let id = clash("4");
+    twice(
+        2,
+        &[
+            "settle",
+            &format!("{}…{}", &id[..24], &id[50..]),
+            "--theirs",
+        ],
+    );
+    // Another one waits there now: it is not settled in its stead.
+    let id = clash("5");
+    twice(2, &["settle", "task/a", "--theirs"]);
+    // What one id stands for, no other choice does.
+    let other = node.run(&[
+        "settle",
+        &id,
+        "--ours",
+        "--id",
+        "0199aaaa-4b2a-7c3d-8e4f-5a6b7c8d9e02",
+    ]);
+    assert_eq!(other.code, 3, "{other:?}");
+    assert!(node.ok(&["conflicts"]).contains("task/a"));
+
+    twice(
+        10,
+        &[
+            "rules",
+            "set",
+            "--strategy",
+            "latest_wins",
+            "--rank",
+            "agent/ci=3",
+        ],
+    );
+    twice(
+        11,
+        &["rules", "set", "--deadline", "60", "--rank", "agent/ci="],
+    );
+    twice(12, &["rules", "rm", "strategy"]);
+    twice(13, &["rules", "rm", "conflict_deadline_s"]);
+    twice(14, &["rules", "rm"]);
+    twice(15, &["rules", "set", "--deadline", "7"]);
+    let rules = node.run(&["rules", "show", "--json"]).json();
+    assert_eq!(rules.get("strategy"), None);
+    assert_eq!(rules.get("conflict_deadline_s"), Some(&Json::from(7)));
+}
+
+#[test]
+fn long_sides_are_shown_where_they_differ() {
+    let node = Node::start();
+    let text = |word: &str| {
+        let line = |n: usize| format!("line {n} {}", if n == 80 { word } else { "is" });
+        let lines: Vec<_> = (1..=100).map(line).collect();
+        format!("data.text={}", Json::from(lines.join("\n")).to_text())
+    };
+    node.ok(&["put", "task/a", &text("was")]);
+    node.ok(&["patch", "task/a", &text("becomes"), "--base", "1"]);
+    node.ok(&["patch", "task/a", &text("remains"), "--base", "1"]);
+    let id = only_conflict(&node);
+    let mut in_words = node.command(&["conflicts", &id]);
+    in_words.env("ACCESSIBLE", "1");
+    for shown in [node.ok(&["conflicts", &id]), finish(in_words).out] {
+        for word in ["line 80 was", "becomes", "remains"] {
+            assert!(shown.contains(word), "{word} in {shown}");
+        }
+        assert!(!shown.contains("line 30 is"), "{shown}");
+        assert_eq!(shown.matches("… 40 lines before").count(), 3, "{shown}");
+    }
+    // What differs early is cut behind.
+    let early = |word: &str| text("was").replace("line 20 is", word);
+    node.ok(&["put", "task/b", &text("was")]);
+    node.ok(&["patch", "task/b", &early("tea"), "--base", "1"]);
+    node.ok(&["patch", "task/b", &early("rum"), "--base", "1"]);
+    let list = node.run(&["conflicts", "task/b", "--json"]).json();
+    let id = at(&list, "/conflicts/0/id").as_str().unwrap();
+    let shown = node.ok(&["conflicts", id]);
+    assert!(shown.contains("tea") && shown.contains("rum"), "{shown}");
+    assert_eq!(shown.matches("… 9 lines before").count(), 3, "{shown}");
+    assert_eq!(shown.matches("… 31 lines after").count(), 3, "{shown}");
 }

@@ -72,6 +72,22 @@ fn a_branch_is_written_tried_and_merged() {
         tried,
         "task/a  try-b would merge into main without a clash\n"
     );
+    let stale = ["--if-match", "\"v1-0000000000000000\""];
+    for more in [&["--dry-run"][..], &[]] {
+        let mut command = vec!["merge", "task/a", "try-b"];
+        command.extend(stale.iter().chain(more));
+        let said = node.run(&command);
+        assert_eq!(said.code, 3, "{said:?}");
+        assert!(
+            said.err.contains("--if-match") && !said.err.contains("--base"),
+            "{said:?}"
+        );
+    }
+    let help = node.ok(&["merge", "--help"]);
+    assert!(
+        help.contains("--if-match") && !help.contains("--base"),
+        "{help}"
+    );
     node.ok(&["merge", "task/a", "try-b", "-m", "b it is"]);
     assert_eq!(data(&node, &[]), r#"{"n":2,"plan":"b"}"#);
     let log = node.ok(&["log", "task/a"]);
@@ -211,6 +227,23 @@ fn versions_have_names_and_come_back() {
     );
     let log = node.ok(&["log", "task/a"]);
     assert!(log.lines().next().unwrap().ends_with("tag:two"), "{log}");
+    // A tag stands wherever a version does, and is never mistaken for one.
+    assert_eq!(data(&node, &["--version", "good one"]), r#"{"n":1}"#);
+    assert_eq!(data(&node, &["--version", "2"]), r#"{"n":2}"#);
+    assert_eq!(node.run(&["get", "task/a", "--version", "none"]).code, 2);
+    assert_eq!(node.run(&["get", "task/a", "--version", "0"]).code, 2);
+    for range in ["1..two", "good one..2", "first..", "tag:first..two"] {
+        let said = node.run(&["diff", "task/a", range]);
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.out.contains("v1 → v2"), "{said:?}");
+    }
+    assert_eq!(node.run(&["diff", "task/a", "1..none"]).code, 2);
+    assert_eq!(node.run(&["diff", "task/a", "..2"]).code, 2);
+    for number in ["5", "v5", "0"] {
+        let said = node.run(&["checkpoint", "task/a", number]);
+        assert_eq!(said.code, 3, "{said:?}");
+        assert!(said.err.contains("the number of a version"), "{said:?}");
+    }
     node.ok(&["rollback", "task/a", "good one"]);
     assert_eq!(data(&node, &[]), r#"{"n":1}"#);
     node.ok(&["rollback", "task/a", "2"]);
@@ -243,6 +276,9 @@ fn one_takes_back_what_one_wrote() {
         blamed.starts_with("/data/m  v3  two  ") && blamed.ends_with("two was here\n"),
         "{blamed}"
     );
+    node.ok(&["patch", "task/a", "data.s=1", "--session", "monday"]);
+    let blamed = node.ok(&["blame", "task/a", "/data/s"]);
+    assert!(blamed.contains("\n  session monday\n"), "{blamed}");
     let blamed = node.run(&["blame", "task/a", "/data/n", "--json"]).json();
     assert_eq!(at(&blamed, "/version").as_u64(), Some(4));
     assert_eq!(node.run(&["blame", "task/a", "data.n"]).code, 2);
@@ -284,6 +320,12 @@ fn kinds_say_what_fits_and_how_it_merges() {
     node.ok(&["patch", "rule/a", "data.hits=2", "--base", "1", "--strict"]);
     let head = node.run(&["get", "rule/a", "--json"]).json();
     assert_eq!(at(&head, "/data/hits").as_u64(), Some(4));
+    let vain = r#"{"properties":{"a":{"anyOf":[{"x-merge":"set"}]}}}"#;
+    let said = node.with_input(&["schema", "add", "vain", "-f", "-"], vain);
+    let named = "x-merge at /schema/properties/a/anyOf/0 has no effect";
+    assert!(said.err.contains(named), "{said:?}");
+    let said = node.run(&["schema", "show", "vain"]);
+    assert!(said.err.contains(named), "{said:?}");
     node.ok(&["schema", "rm", "rule"]);
     node.ok(&["patch", "rule/a", "data.hits=many"]);
     node.ok(&["schema", "add", "rule", "--strategy", "merge"]);
@@ -295,8 +337,7 @@ fn kinds_say_what_fits_and_how_it_merges() {
     assert_eq!(node.run(&was).json(), shown);
     let now = node.run(&["schema", "show", "rule", "--json"]).json();
     assert_eq!(now.get("fallback"), None);
-    assert_eq!(
-        node.run(&["schema", "show", "rule", "--version", "9"]).code,
-        3
-    );
+    let none = node.run(&["schema", "show", "rule", "--version", "9"]);
+    assert_eq!(none.code, 3);
+    assert!(none.err.contains("syncline schema log rule"), "{none:?}");
 }

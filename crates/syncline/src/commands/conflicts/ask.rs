@@ -37,7 +37,7 @@ pub async fn settle(run: &Run, client: &Client, mut conflict: Conflict) -> Resul
             Said::Leave(answered) => return Ok(answered),
         };
         let write = Write::default();
-        let sent = client.settle(&conflict.id, conflict.version, &choice, &write);
+        let sent = client.settle(&conflict.id, Some(conflict.version), &choice, &write);
         match sent.await {
             Ok(receipt) => {
                 show_receipt(run, client, &conflict.context, &receipt).await?;

@@ -58,7 +58,7 @@ pub async fn run(args: &ConflictsArgs, run: &Run) -> Result {
             Failure::usage_hint(error.to_string(), "name a conflict, or a context: kind/id")
         })?),
         Some(text) => {
-            let id = find(&client, text).await?;
+            let id = find(&client, text, None).await?;
             return one(run, &client, &id).await;
         }
     };
@@ -143,13 +143,18 @@ async fn list(run: &Run, client: &Client, query: &ConflictsQuery) -> Result {
         return run.output.document(&Json::Object(answer));
     }
     let mut pages = Pages::start(run.output);
+    let mut conflicts = Vec::with_capacity(page.conflicts.len());
     for conflict in &page.conflicts {
         match Conflict::read(conflict, &Pointer::root()) {
-            Ok(conflict) => pages.line(line(&conflict))?,
+            Ok(conflict) => conflicts.push(conflict),
             Err(error) => run
                 .output
                 .warn(format!("a conflict cannot be shown: {error}")),
         }
+    }
+    let ids: Vec<_> = conflicts.iter().map(|conflict| conflict.id).collect();
+    for (conflict, short) in conflicts.iter().zip(show::short_ids(&ids)) {
+        pages.line(line(conflict, &short))?;
     }
     drop(pages);
     if let Some(next) = page.next {
@@ -166,11 +171,11 @@ async fn list(run: &Run, client: &Client, query: &ConflictsQuery) -> Result {
 }
 
 /// Returns the one line of a conflict: which, where, what, since when, and who met whom.
-fn line(conflict: &Conflict) -> Line {
+fn line(conflict: &Conflict, short: &str) -> Line {
     let mark = if conflict.is_open() { "× " } else { "  " };
     let line = Line::new()
         .styled(Style::Red, mark)
-        .cell(Style::Bold, show::short_id(&conflict.id), 20)
+        .cell(Style::Bold, short, 20)
         .styled(Style::Cyan, conflict.context.as_str());
     let line = match &conflict.branch {
         Some(branch) => line.text(format!(" {branch}")),

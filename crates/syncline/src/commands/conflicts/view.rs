@@ -17,6 +17,8 @@ use crate::show;
 const BESIDE_CHARS_MAX: usize = 60;
 /// Bounds a side on the screen; `--json` has it whole.
 const LINES_MAX: usize = 60;
+/// So many of the lines before the first difference are shown.
+const LINES_BEFORE: usize = 10;
 const LINE_CHARS_MAX: usize = 400;
 /// Bounds the places that are named as merged.
 const MERGED_NAMED_MAX: usize = 8;
@@ -101,12 +103,18 @@ fn in_columns(run: &Run, conflict: &Conflict, around: &Around) -> Result {
     ];
     let form = Form::of(conflict);
     let base = conflict.base.as_ref().map(|base| form.text(base));
-    for side in sides {
-        side.show(run, &form, base.as_deref())?;
+    for (side, differs) in sides.iter().zip(form.differ(conflict)) {
+        side.show(run, &form, base.as_deref(), differs)?;
     }
-    if let Some(why) = why(conflict) {
-        let line = Line::new().text("  ").cell(Style::Bold, "why", 7);
-        run.output.line(line.text(format!("ours: {why}")))?;
+    let said = [
+        ("reason", one_line(&conflict.reason)),
+        ("why", why(conflict).map(|why| format!("ours: {why}"))),
+    ];
+    for (name, said) in said {
+        if let Some(said) = said {
+            let line = Line::new().text("  ").cell(Style::Bold, name, 7);
+            run.output.line(line.text(said))?;
+        }
     }
     let merged = merged(conflict, around);
     let keys = key("[e]dit [s]kip [?]");
@@ -169,7 +177,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    fn show(&self, run: &Run, form: &Form, base: Option<&str>) -> Result {
+    fn show(&self, run: &Run, form: &Form, base: Option<&str>, differs: usize) -> Result {
         let version = self.version.map(|version| format!("v{version}"));
         let label = Line::new()
             .text("  ")
@@ -182,7 +190,7 @@ impl<'a> Side<'a> {
         let base = base.filter(|_| self.name != "base");
         let mut lines = match &text {
             None => vec![Line::new().styled(Style::Dim, "(nothing)")],
-            Some(text) => form.lines(base.or(self.is_new(base)), text),
+            Some(text) => form.lines(base.or(self.is_new(base)), text, differs),
         };
         let notes = |line: Line| {
             line.styled(Style::Dim, format!("   {}", self.note))
@@ -243,8 +251,22 @@ impl Form {
         }
     }
 
+    /// Returns for base, theirs and ours in which line they differ first: the sides from the base,
+    /// or from each other where there is none, and the base from either.
+    fn differ(&self, conflict: &Conflict) -> [usize; 3] {
+        let sides = [&conflict.base, &conflict.theirs, &conflict.ours];
+        let texts = sides.map(|side| side.as_ref().map(|side| self.text(side)));
+        let [base, theirs, ours] = texts.each_ref().map(Option::as_deref);
+        [
+            differs_at(base, [theirs, ours]),
+            differs_at(theirs, [base, ours.filter(|_| base.is_none())]),
+            differs_at(ours, [base, theirs.filter(|_| base.is_none())]),
+        ]
+    }
+
     /// Returns a side's lines; what its base lacks is marked, if there is a base to compare with.
-    fn lines(&self, base: Option<&str>, text: &str) -> Vec<Line> {
+    /// Of many lines those around the first difference are shown.
+    fn lines(&self, base: Option<&str>, text: &str, differs: usize) -> Vec<Line> {
         let whole = [super::marked::Part { text, new: false }];
         let parts = base.map(|base| parts(base, text));
         let mut lines = vec![Line::new()];
@@ -264,17 +286,43 @@ impl Form {
                 });
             }
         }
-        let more = lines.len().saturating_sub(LINES_MAX);
-        if more > 0 {
-            lines.truncate(LINES_MAX);
-            let text = format!(
-                "… {} more; --json has all",
-                show::count(more as u64, "line")
-            );
-            lines.push(Line::new().styled(Style::Dim, text));
-        }
-        lines
+        around(lines, differs)
     }
+}
+
+/// Cuts many lines to those around one, and says how many are left out before and after.
+fn around(mut lines: Vec<Line>, differs: usize) -> Vec<Line> {
+    let more = lines.len().saturating_sub(LINES_MAX);
+    if more == 0 {
+        return lines;
+    }
+    let before = differs.saturating_sub(LINES_BEFORE).min(more);
+    let left_out = |count: usize, place: &str| {
+        let count = show::count(count as u64, "line");
+        let text = format!("… {count} {place}; --json has all");
+        Line::new().styled(Style::Dim, text)
+    };
+    let mut shown: Vec<_> = lines.drain(before..before + LINES_MAX).collect();
+    if before > 0 {
+        shown.insert(0, left_out(before, "before"));
+    }
+    if more > before {
+        shown.push(left_out(more - before, "after"));
+    }
+    shown
+}
+
+/// Returns the first line of a side in which it differs from another one.
+fn differs_at(side: Option<&str>, others: [Option<&str>; 2]) -> usize {
+    let Some(side) = side else {
+        return 0;
+    };
+    let others = others.into_iter().flatten().filter(|other| *other != side);
+    let same = others.map(|other| {
+        let lines = side.split('\n').zip(other.split('\n'));
+        lines.take_while(|(one, other)| one == other).count()
+    });
+    same.min().unwrap_or(0)
 }
 
 /// The same as sentences, for who hears it read.
@@ -312,13 +360,13 @@ fn in_words(run: &Run, conflict: &Conflict, around: &Around) -> Result {
             &conflict.ours,
         ),
     ];
-    for (name, value) in sides {
+    for ((name, value), differs) in sides.into_iter().zip(form.differ(conflict)) {
         let text = value.as_ref().map(|value| form.text(value));
         let Some(text) = text else {
             run.output.line(format!("{name}: nothing"))?;
             continue;
         };
-        let mut lines = form.lines(None, &text);
+        let mut lines = form.lines(None, &text, differs);
         if lines.len() == 1 {
             run.output
                 .line(Line::new().text(format!("{name}: ")).then(lines.remove(0)))?;
@@ -328,6 +376,9 @@ fn in_words(run: &Run, conflict: &Conflict, around: &Around) -> Result {
         lines
             .into_iter()
             .try_for_each(|line| run.output.line(line))?;
+    }
+    if let Some(reason) = one_line(&conflict.reason) {
+        run.output.line(format!("reason: {reason}"))?;
     }
     if let Some(why) = why(conflict) {
         run.output.line(format!("why ours: {why}"))?;
@@ -342,8 +393,13 @@ fn in_words(run: &Run, conflict: &Conflict, around: &Around) -> Result {
 
 /// Returns what the writer said about the write that waits, on one line.
 fn why(conflict: &Conflict) -> Option<String> {
-    let words: Vec<_> = conflict.message.as_deref()?.split_whitespace().collect();
-    Some(clean::shorten(&words.join(" "), LINE_CHARS_MAX)).filter(|why| !why.is_empty())
+    one_line(conflict.message.as_deref()?)
+}
+
+/// Returns what somebody said on one line, if it says anything.
+fn one_line(said: &str) -> Option<String> {
+    let words: Vec<_> = said.split_whitespace().collect();
+    Some(clean::shorten(&words.join(" "), LINE_CHARS_MAX)).filter(|said| !said.is_empty())
 }
 
 fn place_of(conflict: &Conflict) -> String {

@@ -1,8 +1,8 @@
 //! Which conflict is meant: ids are long, and people see and type the ends of them.
 
 use syncline_client::{Client, ConflictsQuery};
-use syncline_model::conflict::ConflictId;
-use syncline_model::ids::Address;
+use syncline_model::conflict::{ConflictId, ConflictState};
+use syncline_model::ids::{Address, ChangeId};
 use syncline_model::json::Json;
 
 use crate::failure::{Failure, Result};
@@ -15,8 +15,8 @@ const PAGE: usize = 1_000;
 const NAMED_MAX: usize = 5;
 
 /// Finds the conflict that a text names: its id, `begin…end` of one that waits, or the context in
-/// which it alone waits.
-pub async fn find(client: &Client, text: &str) -> Result<ConflictId> {
+/// which it alone waits; or, where the choice is sent again, the one that it settled.
+pub async fn find(client: &Client, text: &str, sent: Option<&ChangeId>) -> Result<ConflictId> {
     if let Ok(id) = ConflictId::parse(text) {
         return Ok(id);
     }
@@ -32,19 +32,28 @@ pub async fn find(client: &Client, text: &str) -> Result<ConflictId> {
             (None, ends)
         }
     };
-    let found = search(client, context, &ends).await?;
+    let mut found = search(client, context, &ends, sent.is_some()).await?;
+    if let Some(sent) = sent {
+        if let Some(settled) = found.iter().find(|found| found.settled_by == Some(*sent)) {
+            return Ok(settled.id);
+        }
+        found.retain(|found| found.waits);
+    }
     match found.as_slice() {
-        [id] => Ok(*id),
+        [found] => Ok(found.id),
         [] => Err(Failure::usage_hint(
             format!("no conflict waits that is {text}"),
             "`syncline conflicts` lists them; one that has ended is named by its whole id",
         )),
         several => {
-            let named: Vec<_> = several
+            let mut named: Vec<_> = several
                 .iter()
                 .take(NAMED_MAX)
-                .map(ToString::to_string)
+                .map(|found| format!("{} ({})", found.id, found.place))
                 .collect();
+            if several.len() > NAMED_MAX {
+                named.push("…".to_owned());
+            }
             Err(Failure::usage_hint(
                 format!(
                     "{} wait that are {text}",
@@ -56,14 +65,44 @@ pub async fn find(client: &Client, text: &str) -> Result<ConflictId> {
     }
 }
 
+/// A conflict that a text may mean.
+struct Found {
+    id: ConflictId,
+    waits: bool,
+    settled_by: Option<ChangeId>,
+    /// Where it is, for people.
+    place: String,
+}
+
+impl Found {
+    fn read(conflict: &Json) -> Option<Found> {
+        let text = |name: &str| conflict.get(name).and_then(Json::as_str);
+        Some(Found {
+            id: ConflictId::parse(text("id")?).ok()?,
+            waits: text("state") == Some(ConflictState::Open.as_str()),
+            settled_by: text("settled_by").and_then(|id| ChangeId::parse(id).ok()),
+            place: [
+                text("context"),
+                text("branch"),
+                text("path").map(show::place).as_deref(),
+            ]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" "),
+        })
+    }
+}
+
 async fn search(
     client: &Client,
     context: Option<Address>,
     ends: &Ends<'_>,
-) -> Result<Vec<ConflictId>> {
+    ended_too: bool,
+) -> Result<Vec<Found>> {
     let mut query = ConflictsQuery {
         context,
-        open: Some(true),
+        open: Some(!ended_too),
         limit: Some(PAGE),
         ..ConflictsQuery::default()
     };
@@ -71,12 +110,8 @@ async fn search(
     loop {
         let page = client.conflicts(&query).await?;
         searched += page.conflicts.len();
-        let ids = page
-            .conflicts
-            .iter()
-            .filter_map(|conflict| conflict.get("id"));
-        let fit = ids.filter_map(Json::as_str).filter(|id| ends.fit(id));
-        found.extend(fit.filter_map(|id| ConflictId::parse(id).ok()));
+        let read = page.conflicts.iter().filter_map(Found::read);
+        found.extend(read.filter(|found| ends.fit(&found.id.to_string())));
         query.page = page.next;
         if query.page.is_none() || searched >= SEARCHED_MAX {
             return Ok(found);
