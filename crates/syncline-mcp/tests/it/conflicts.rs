@@ -266,7 +266,8 @@ async fn p10_changes_of_branches_are_told_with_their_branch() {
         Address::parse("task/a").unwrap(),
         BranchName::parse("try").unwrap(),
     );
-    let made = client.create_branch(&context, &try_b, None, &Write::default());
+    let note = Write::default();
+    let made = client.create_branch(&context, &try_b, None, &note);
     made.await.unwrap();
     two.good("context_changes", "{}").await;
     let written = write(
@@ -276,7 +277,7 @@ async fn p10_changes_of_branches_are_told_with_their_branch() {
     .await;
     let first = "branch try of task/a is now version 2";
     assert!(written.text.starts_with(first), "{}", written.text);
-    let merged = client.merge_branch(&context, Some(&try_b), None, &Write::default());
+    let merged = client.merge_branch(&context, Some(&try_b), None, &note);
     merged.await.unwrap();
     let kept = r#""base":1,"strategy":"keep_both","body":{"data":{"x":2}}"#;
     let kept = write(&mut one, kept).await;
@@ -308,7 +309,8 @@ async fn a_conflict_says_why_it_is_one() {
         r#"{"schema":{"properties":{"c":{"type":"integer","maximum":10,"x-merge":"counter"}}}}"#;
     let schema = Json::parse(schema.as_bytes(), &Limits::default()).unwrap();
     let kind = Kind::parse("task").unwrap();
-    let declared = house.client.put_schema(&kind, &schema, &Write::default());
+    let note = Write::default();
+    let declared = house.client.put_schema(&kind, &schema, &note);
     declared.await.unwrap();
     write(&mut one, r#""op":"create","body":{"data":{"c":0}}"#).await;
     write(&mut one, r#""base":1,"body":{"data":{"c":6}}"#).await;
