@@ -345,7 +345,9 @@ async fn versions_times_and_differences() {
         Some(&json(r#"[{"op":"replace","path":"/data/n","value":3}]"#))
     );
     assert!(!text(&diff, "text").is_empty());
-    node.get(&format!("{A}/diff?from=1"))
+    let to_head = node.get(&format!("{A}/diff?from=1")).await.ok().json();
+    assert_eq!(to_head, diff);
+    node.get(&format!("{A}/diff?to=3"))
         .await
         .problem(400, "bad_request");
     node.get(&format!("{A}/diff?from=1&to=9"))

@@ -138,12 +138,12 @@ fn operations_apply_where_the_examples_are_silent() {
 #[rustfmt::skip]
 fn operations_without_a_target_fail() {
     use ApplyErrorKind::{
-        BadIndex, IntoItself, Missing, NotContainer, OutOfRange, Root, TestFailed,
+        BadIndex, IntoItself, Missing, NotContainer, OutOfRange, Root, TestFailed, TestedNothing,
     };
     for (doc, patch, index, path, kind) in [
         ("{}", r#"[{"op":"remove","path":"/a"}]"#, 0, "/a", Missing),
         ("{}", r#"[{"op":"replace","path":"/a","value":1}]"#, 0, "/a", Missing),
-        ("{}", r#"[{"op":"test","path":"/a","value":null}]"#, 0, "/a", Missing),
+        ("{}", r#"[{"op":"test","path":"/a","value":null}]"#, 0, "/a", TestedNothing),
         ("{}", r#"[{"op":"copy","from":"/a","path":"/b"}]"#, 0, "/a", Missing),
         ("{}", r#"[{"op":"move","from":"/a","path":"/b"}]"#, 0, "/a", Missing),
         ("{}", r#"[{"op":"move","from":"/a","path":"/a"}]"#, 0, "/a", Missing),
@@ -151,7 +151,7 @@ fn operations_without_a_target_fail() {
         ("[1]", r#"[{"op":"add","path":"/2","value":1}]"#, 0, "/2", OutOfRange { len: 1 }),
         ("[1]", r#"[{"op":"remove","path":"/1"}]"#, 0, "/1", OutOfRange { len: 1 }),
         ("[1]", r#"[{"op":"replace","path":"/-","value":1}]"#, 0, "/-", OutOfRange { len: 1 }),
-        ("[1]", r#"[{"op":"test","path":"/-","value":1}]"#, 0, "/-", OutOfRange { len: 1 }),
+        ("[1]", r#"[{"op":"test","path":"/-","value":1}]"#, 0, "/-", TestedNothing),
         ("[1]", r#"[{"op":"copy","from":"/-","path":"/0"}]"#, 0, "/-", OutOfRange { len: 1 }),
         ("[[1]]", r#"[{"op":"add","path":"/-/0","value":1}]"#, 0, "/-/0", OutOfRange { len: 1 }),
         ("[1,2]", r#"[{"op":"replace","path":"/01","value":1}]"#, 0, "/01", BadIndex),
