@@ -203,7 +203,7 @@ async fn wrong_arguments_are_named() {
         ("context_conflicts", r#"{"choose":"ours"}"#.to_owned(), "id"),
         (
             "context_conflicts",
-            format!(r#"{{"id":"{id}","choose":"ours"}}"#),
+            format!(r#"{{"id":"{id}","version":0,"choose":"ours"}}"#),
             "version",
         ),
         (
