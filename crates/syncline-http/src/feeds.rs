@@ -344,7 +344,7 @@ impl Events {
                 return Some(self.break_off(&problem));
             }
             self.bell.silence();
-            let items = match self.feed.next_page(CHUNK_ITEMS_MAX, CHUNK_BYTES_MAX).await {
+            let items = match self.feed.next_part(CHUNK_ITEMS_MAX, CHUNK_BYTES_MAX).await {
                 Ok(items) => items,
                 Err(problem) => return Some(self.break_off(&problem)),
             };
