@@ -67,17 +67,28 @@ impl Wire {
         }
     }
 
-    /// Puts a text after what waits to be sent.
+    /// Says whether a close frame was sent, or has come.
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Puts a text after what waits to be sent, unless the connection is closing.
     pub fn put_text(&mut self, text: Bytes) {
         self.socket.get_mut().put(TEXT, text);
     }
 
-    /// Puts bytes after what waits to be sent.
+    /// Puts bytes after what waits to be sent, unless the connection is closing.
     pub fn put_binary(&mut self, bytes: Bytes) {
         self.socket.get_mut().put(BINARY, bytes);
     }
 
-    /// Puts a control frame after what waits to be sent.
+    fn put(&mut self, first: u8, body: Bytes) {
+        if !self.closing {
+            self.socket.get_mut().put(first, body);
+        }
+    }
+
+    /// Puts a control frame after what waits to be sent, unless the connection is closing.
     pub fn put_control(&mut self, message: Message) -> Result<(), SocketError> {
         Pin::new(&mut self.socket).start_send(message)
     }
@@ -93,6 +104,9 @@ impl Wire {
     /// Reads the next message; none once the connection has ended.
     pub fn poll_next(
         &mut self,
+    /// A close frame was sent, or has come: nothing may be sent after it but the answer to it
+    /// (RFC 6455, section 5.5.1).
+    closing: bool,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Message, SocketError>>> {
         if self.socket.get_ref().owed > OWED_BYTES_MAX {
@@ -104,9 +118,13 @@ impl Wire {
                 let _ = ready!(self.poll_flush(cx));
                 Poll::Ready(None)
             }
-            heard => Poll::Ready(heard),
+            heard => {
+                self.closing |= matches!(heard, Some(Ok(Message::Close(_))));
+                Poll::Ready(heard)
+            }
         }
     }
+            closing: false,
 
     /// Reads the next message; none once the connection has ended.
     pub async fn recv(&mut self) -> Option<Result<Message, SocketError>> {
@@ -122,6 +140,10 @@ impl Wire {
 /// A stream whose writes wait until they are flushed, so that whole frames may be put between them.
 struct Outbox<S> {
     stream: S,
+        if self.closing {
+            return Ok(());
+        }
+        self.closing = message.is_close();
     waiting: VecDeque<Piece>,
     /// Bytes that were written since all had been sent, not put.
     owed: usize,

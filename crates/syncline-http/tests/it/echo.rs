@@ -218,7 +218,10 @@ async fn p9_unread_pongs_do_not_pile_up() {
         let Ok(wrote) = wrote else { break };
         left.drain(..wrote.unwrap());
     }
-    assert!(sent < PINGS_MAX, "{sent} pings were read, and no pong taken");
+    assert!(
+        sent < PINGS_MAX,
+        "{sent} pings were read, and no pong taken"
+    );
     // It is read on as it reads, and hears of the last one.
     let rest = tokio::spawn(async move {
         write.write_all(&left).await.unwrap();

@@ -636,3 +636,76 @@ async fn a_peer_that_is_gone_is_let_go() {
     // The close frame says 4008.
     assert!(heard.windows(2).any(|bytes| bytes == 4008u16.to_be_bytes()));
 }
+
+/// RFC 6455, section 5.5.1: after the answer to the peer's close nothing is sent, and what followed
+/// the log for it ends at once.
+#[tokio::test]
+async fn nothing_follows_the_answer_to_a_close() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let node = Node::start().await;
+    let text = "x".repeat(8_000);
+    for bulk in 0..4 {
+        let part = |n| {
+            format!(
+                r#"{{"context":"task/t{bulk}-{n}","op":"create","body":{{"data":{{"t":"{text}"}}}}}}"#
+            )
+        };
+        let parts: Vec<String> = (0..250).map(part).collect();
+        let body = format!(r#"{{"mode":"atomic","proposals":[{}]}}"#, parts.join(","));
+        node.post("/v1/contexts:batch", &[], &body).await.ok();
+    }
+    let mut peer = node.connect().await;
+    let upgrade = format!(
+        "GET /v1/sync HTTP/1.1\r\nhost: {}\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        node.address
+    );
+    peer.write_all(upgrade.as_bytes()).await.unwrap();
+    let hello = format!(r#"{{"type":"hello","token":"{KEY}"}}"#);
+    let subscribe = r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"from":"start"}"#;
+    for text in [hello.as_str(), subscribe] {
+        let length = u8::try_from(text.len()).unwrap();
+        let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+        frame.extend_from_slice(text.as_bytes());
+        peer.write_all(&frame).await.unwrap();
+    }
+    let subscriptions = async || {
+        let stats = node.get("/v1/stats").await.ok().json();
+        let live = Pointer::from_static("/delivery/live_subscriptions");
+        stats.pointer(&live).unwrap().as_u64().unwrap()
+    };
+    let started = Instant::now();
+    while subscriptions().await == 0 && started.elapsed() < Duration::from_secs(10) {}
+    assert_eq!(
+        subscriptions().await,
+        1,
+        "it takes nothing, and so is fed for long"
+    );
+    let close = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+    peer.write_all(&close).await.unwrap();
+    let started = Instant::now();
+    while subscriptions().await > 0 && started.elapsed() < Duration::from_secs(1) {}
+    assert_eq!(subscriptions().await, 0);
+    let mut heard = Vec::new();
+    peer.read_to_end(&mut heard).await.unwrap();
+    let head = heard.windows(4).position(|four| four == b"\r\n\r\n");
+    let mut rest = &heard[head.unwrap() + 4..];
+    let mut kinds = Vec::new();
+    while let [first, length, ..] = *rest {
+        let long = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(0, |all, byte| all << 8 | usize::from(*byte))
+        };
+        let (head, length) = match length {
+            126 => (4, long(&rest[2..4])),
+            127 => (10, long(&rest[2..10])),
+            short => (2, usize::from(short)),
+        };
+        kinds.push(first);
+        rest = &rest[head + length..];
+    }
+    let closed = kinds.iter().position(|kind| *kind == 0x88);
+    assert_eq!(closed, Some(kinds.len() - 1), "{} frames", kinds.len());
+    assert!(heard.len() < 7_000_000, "{}", heard.len());
+}
