@@ -555,7 +555,10 @@ async fn subscriptions_are_bounded_and_named_once() {
     socket
         .say(r#"{"type":"subscribe","id":"s3","scope":[{"workspace":true}]}"#)
         .await;
-    assert_eq!(text(&socket.hear().await, "code"), "too_many");
+    let refused = socket.hear().await;
+    assert_eq!(text(&refused, "code"), "too_many");
+    assert_eq!(text(&refused, "setting"), "max_subscriptions");
+    assert_eq!(refused.get("limit"), Some(&Json::from(3)));
     socket.say(r#"{"type":"unsubscribe","id":"s0"}"#).await;
     socket
         .say(r#"{"type":"subscribe","id":"s1","scope":[{"workspace":true}]}"#)
