@@ -608,6 +608,37 @@ async fn other_subprotocols_are_refused() {
     plain.problem(400, "bad_request");
 }
 
+/// RFC 6455, sections 4.2.1 and 4.4.
+#[tokio::test]
+async fn a_handshake_has_a_key_and_a_known_version() {
+    let node = Node::start().await;
+    let upgrade = async |headers: &str| {
+        let request = format!(
+            "GET /v1/sync HTTP/1.1\r\nhost: {}\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+             {headers}\r\n",
+            node.address
+        );
+        node.raw(request).await
+    };
+    let key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for wrong in [
+        "",
+        "short",
+        "dGhlIHNhbXBsZSBub25j",
+        "?GhlIHNhbXBsZSBub25jZQ==",
+    ] {
+        let headers = format!("sec-websocket-version: 13\r\nsec-websocket-key: {wrong}\r\n");
+        upgrade(&headers).await.problem(400, "bad_request");
+    }
+    let twice = format!("sec-websocket-version: 13\r\n{key}{key}");
+    upgrade(&twice).await.problem(400, "bad_request");
+    for version in ["sec-websocket-version: 12\r\n", ""] {
+        let reply = upgrade(&format!("{version}{key}")).await;
+        reply.problem(426, "upgrade_required");
+        assert_eq!(reply.header("sec-websocket-version"), Some("13"));
+    }
+}
+
 /// A peer that is gone without a word is found by its silence; one that only has nothing to say
 /// answers the pings.
 #[tokio::test]
