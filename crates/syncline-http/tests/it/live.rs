@@ -509,4 +509,13 @@ async fn a_pull_gives_what_is_sound_first() {
     assert_eq!(first.get("more"), Some(&Json::from(true)));
     let path = format!("/v1/changes?digest=true&after={}", text(&first, "cursor"));
     node.get(&path).await.problem(500, "rot");
+    // A durable subscription that stands before the record is shown all the same.
+    let body = format!(
+        r#"{{"name":"ci","from":{{"cursor":"{}"}}}}"#,
+        text(&first, "cursor")
+    );
+    node.post("/v1/subscriptions", &[], &body).await.ok();
+    let list = node.get("/v1/subscriptions").await.ok().json();
+    assert_eq!(at(&list, "/subscriptions/0/name").as_str(), Some("ci"));
+    assert!(at(&list, "/subscriptions/0/behind").as_u64() > Some(2));
 }
