@@ -156,6 +156,8 @@ const ERROR: &[Member] = &[
     may("after_ms", Count, "When to try again"),
     may("pointer", Text, "The field that is wrong"),
     may("hint", Text, "What to do about it"),
+    may("limit", Count, "The limit that was met"),
+    may("setting", Text, "The setting that holds the limit"),
     may(
         "ended",
         Flag,

@@ -50,6 +50,8 @@ pub enum Code {
     ForeignHost,
     /// A field, kind, address, parent or patch is wrong.
     Invalid,
+    /// Another version of the protocol is spoken here.
+    UpgradeRequired,
     /// The change id stands for other content.
     ChangeIdReused,
     /// A part of an atomic bulk was refused, and so the whole.
@@ -114,7 +116,7 @@ const fn row(
 
 /// Exit codes are documented in CLI help: 2 usage, 3 refused, 4 key, 5 unreachable or undecided, 70 bug.
 #[rustfmt::skip]
-const TABLE: [Row; 31] = [
+const TABLE: [Row; 32] = [
     //                          name                     title                                    status exit  rpc   decided retry
     row(Code::BadJson,              "bad_json",              "the text is not JSON",                    400,  2, -32700, false, false),
     row(Code::BadCursor,            "bad_cursor",            "the cursor is not one of ours",           400,  2, -32602, false, false),
@@ -138,6 +140,7 @@ const TABLE: [Row; 31] = [
     row(Code::Invalid,              "invalid",               "a field is wrong",                        422,  3, -32602, true,  false),
     row(Code::ChangeIdReused,       "change_id_reused",      "the change id stands for other content",  422,  3, -32014, false, false),
     row(Code::BulkRefused,          "bulk_refused",          "a part of the bulk was refused",          422,  3, -32015, true,  false),
+    row(Code::UpgradeRequired,      "upgrade_required",      "another version is spoken here",          426,  2, -32600, false, false),
     row(Code::PreconditionRequired, "precondition_required", "say what the write was made on",          428,  3, -32016, true,  false),
     row(Code::TooMany,              "too_many",              "too many",                                429,  5, -32029, false, true),
     row(Code::Internal,             "internal",              "an error of ours",                        500, 70, -32603, false, false),

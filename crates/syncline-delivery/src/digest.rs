@@ -101,36 +101,43 @@ impl Digester {
             return Err(Problem::reset(opening.reason.unwrap_or(ResetReason::Epoch)));
         }
         let begun = Instant::now();
-        let (mut parts, mut changes) = (Vec::new(), 0);
+        let (mut parts, mut changes, mut cut) = (Vec::new(), 0, false);
         while changes < CHANGES_MAX && begun.elapsed() < TIME_MAX && feed.is_hungry() {
             let before = feed.place();
-            let items = feed.next_page(CHANGES_MAX - changes, PAGE_BYTES).await?;
+            let items = match feed.next_page(CHANGES_MAX - changes, PAGE_BYTES).await {
+                Ok(items) => items,
+                // What lies before it is told first, here too.
+                Err(_) if !parts.is_empty() => {
+                    cut = true;
+                    break;
+                }
+                Err(problem) => return Err(problem),
+            };
             if let Some(Item::Reset(reason)) = items.last() {
                 // What lies before it is told first; the next call meets it alone.
                 if parts.is_empty() && items.len() == 1 {
                     return Err(Problem::reset(*reason));
                 }
             }
-            let over = feed.is_over();
+            cut = feed.is_over();
             for read in units(&self.workspace, items, before, feed.place())? {
                 if !matches!(read.items.as_slice(), [Item::Reset(_)]) {
                     changes += read.unit.changes;
                     parts.push((read.unit.place(self.workspace.epoch()), read.items));
                 }
             }
-            if over {
+            if cut {
                 break;
             }
         }
-        let reset = feed.is_over();
-        let whole = match (reset, parts.last()) {
+        let whole = match (cut, parts.last()) {
             (true, Some((place, _))) => self.workspace.seal(place),
             (true, None) => return Err(Problem::reset(ResetReason::Access)),
             (false, _) => feed.cursor(),
         };
         let most = within(&parts, contexts_max);
         let mut digest = self.fitting(&parts, most, budget_bytes, whole).await?;
-        digest.more |= reset || feed.is_hungry();
+        digest.more |= cut || feed.is_hungry();
         Ok(digest)
     }
 

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use crate::held::Held;
 use crate::item::{Item, Shape};
 use crate::mask::Mask;
-use crate::page::Page;
+use crate::page::{Page, Underway};
 use crate::router::{Gauge, QUEUE_MAX, Route, Step};
 use crate::sent::Sent;
 use crate::snapshot::Pager;
@@ -126,6 +126,8 @@ pub struct Feed {
     pub(crate) at: Position,
     pub(crate) sent: Sent,
     pub(crate) held: Held<Arc<Entry>>,
+    /// The bulk that its last page ended in.
+    underway: Underway,
     /// About how many bytes one of its messages has.
     typical: usize,
     begun: Instant,
@@ -197,6 +199,7 @@ impl Feed {
             at,
             sent,
             held: Held::default(),
+            underway: Underway::default(),
             typical: TYPICAL_BYTES,
             begun: Instant::now(),
             passed: Duration::ZERO,
@@ -219,7 +222,9 @@ impl Feed {
 
     /// Returns the highest place below which all was handed out, freshly sealed.
     pub fn cursor(&self) -> String {
-        self.workspace.seal_fresh(&self.held.low(self.at))
+        // Who comes back in the middle of a bulk gets it from its beginning.
+        let at = self.underway.before().unwrap_or(self.at);
+        self.workspace.seal_fresh(&self.held.low(at))
     }
 
     /// Returns the place up to which everything was judged.
@@ -293,6 +298,7 @@ impl Feed {
         let due = self.due().is_some_and(|due| due <= Instant::now());
         self.pager.is_some()
             || due
+            || self.underway.is_some()
             || self.workspace.epoch() != self.at.epoch
             || match &self.route {
                 Some(route) => route.has_news(self.at.seq),
@@ -339,6 +345,7 @@ impl Feed {
         }) = step
             && seqs.is_empty()
             && self.pager.is_none()
+            && !self.underway.is_some()
         {
             self.at = then;
         }
@@ -357,6 +364,25 @@ impl Feed {
         items_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Item>, Problem> {
+        self.page(items_max, bytes_max, false).await
+    }
+
+    /// As [`Feed::next_page`], for a reader who follows and hears where a bulk begins and ends: it
+    /// may be in the middle of one, so that a large one is never there whole.
+    pub async fn next_part(
+        &mut self,
+        items_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Item>, Problem> {
+        self.page(items_max, bytes_max, true).await
+    }
+
+    async fn page(
+        &mut self,
+        items_max: usize,
+        bytes_max: usize,
+        breaks_bulks: bool,
+    ) -> Result<Vec<Item>, Problem> {
         if self.over {
             return Ok(Vec::new());
         }
@@ -369,16 +395,22 @@ impl Feed {
         // A part may make a missing parent, which is a record of its own.
         let parts_max = 2 * self.workspace.settings().bulk_max;
         let mut page = Page::new(items_max, bytes_max, parts_max);
+        page.go_on(std::mem::take(&mut self.underway), breaks_bulks);
         // What is read ahead for a slow reader waits for no time, but for the end of the page.
         let now = if self.skims {
             Duration::MAX
         } else {
             self.now()
         };
-        self.tell_due(now, &mut page).await?;
+        if !page.underway.is_some() {
+            self.tell_due(now, &mut page).await?;
+        }
         self.fill(&mut page).await?;
         self.finish_bulk(&mut page).await?;
-        self.tell_due(now, &mut page).await?;
+        if !page.underway.is_some() {
+            self.tell_due(now, &mut page).await?;
+        }
+        self.underway = page.underway;
         Ok(page.items)
     }
 
@@ -393,7 +425,7 @@ impl Feed {
             let batch = match self.read(room, page).await {
                 Ok(batch) => batch,
                 // What is on the page was read, and is handed out; who reads on hears of it.
-                Err(_) if !page.items.is_empty() && page.bulk_at.is_none() => break,
+                Err(_) if page.can_end() => break,
                 Err(problem) => return Err(problem),
             };
             if batch.entries.is_empty() {
@@ -406,8 +438,7 @@ impl Feed {
             judged += batch.entries.len();
             let mut all = true;
             for entry in batch.entries {
-                // A page ends between changes, or after a bulk's last part.
-                if self.over || (page.is_full() && !page.continues(&entry)) {
+                if self.over || !page.takes(&entry) {
                     all = false;
                     break;
                 }
@@ -494,18 +525,22 @@ impl Feed {
         })
     }
 
-    /// Reads on until the bulk that the page stopped in is whole: it comes in one push.
+    /// Reads on until the bulk that the page stopped in is whole, or its parts fill the page.
     async fn finish_bulk(&mut self, page: &mut Page) -> Result<(), Problem> {
-        while page.bulk_at.is_some() && !self.over {
-            let batch = self.read(1, page).await?;
+        while page.must_finish_bulk() && !self.over {
+            let batch = match self.read(1, page).await {
+                Ok(batch) => batch,
+                Err(_) if page.can_end() => return Ok(()),
+                Err(problem) => return Err(problem),
+            };
             match batch.entries.into_iter().next() {
                 Some(entry) if page.continues(&entry) => self.take(entry, page).await?,
                 // A bulk is appended at once, so at the tail it is whole.
-                _ => break,
+                _ => {
+                    self.end_bulk(page);
+                    break;
+                }
             }
-        }
-        if !self.over {
-            self.end_bulk(page);
         }
         Ok(())
     }

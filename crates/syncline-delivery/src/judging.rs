@@ -40,7 +40,7 @@ impl Feed {
         }
         let before = self.at;
         self.at = entry.position();
-        page.begin_record(&entry);
+        page.begin_record(&entry, before);
         if self.workspace.faults().drop_event && entry.seq.0.is_multiple_of(50) {
             return Ok(());
         }
@@ -57,7 +57,7 @@ impl Feed {
             Verdict::Leaves => self.leave(entry, page),
         }
         // What was pushed of it is not more than this and one part.
-        if page.bytes() > PUSH_BYTES_MAX && page.bulk_at.is_some() {
+        if page.bytes() > PUSH_BYTES_MAX && page.underway.is_some() {
             let item = self.reset(ResetReason::Limit);
             page.items.push(item);
         }

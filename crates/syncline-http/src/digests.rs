@@ -46,7 +46,7 @@ fn check_form(ask: &Ask) -> Result<(), Problem> {
 }
 
 /// Reads the budget of a digest, in bytes.
-fn budget(ask: &Ask) -> Result<usize, Problem> {
+pub(crate) fn budget(ask: &Ask) -> Result<usize, Problem> {
     let budget = ask.query.number("budget_bytes")?.unwrap_or(BUDGET_USUAL);
     match budget {
         1..=BUDGET_MAX => Ok(usize::try_from(budget).unwrap_or(usize::MAX)),
@@ -122,11 +122,16 @@ fn write_contexts(w: &mut JsonWriter, contexts: &[String]) {
 
 /// Answers what a durable subscription delivered as a digest. It is acknowledged as it would be
 /// without.
-pub(crate) async fn of_given(ask: &Ask, durable: &Durable, given: &[Given]) -> Answer {
+pub(crate) async fn of_given(
+    ask: &Ask,
+    durable: &Durable,
+    given: &[Given],
+    budget: usize,
+) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let digester = Digester::new(workspace, principal, &durable.definition()?.request())?;
     let items = given.iter().flat_map(|given| &given.items);
-    let contexts = digester.contexts(items, budget(ask)?, true).await?;
+    let contexts = digester.contexts(items, budget, true).await?;
     Ok(answer::written(|w| {
         w.begin_object();
         write_contexts(w, &contexts);

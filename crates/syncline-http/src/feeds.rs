@@ -76,7 +76,7 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
     }
     loop {
         bell.silence();
-        let items = page(&mut feed, limit).await?;
+        let (items, cursor) = page(&mut feed, limit).await?;
         if let [Item::Reset(reason), ..] = items.as_slice() {
             return Err(Problem::reset(*reason));
         }
@@ -84,7 +84,7 @@ pub(crate) async fn pull(ask: Ask) -> Answer {
         let wait = tokio::time::sleep_until(deadline);
         if done || !bell.rung(&ask.node, wait).await {
             ask.node.sent.page(&ask.workspace()?, &items);
-            return Ok(changes(&items, &feed));
+            return Ok(changes(&items, &feed.shape(), &cursor));
         }
     }
 }
@@ -128,14 +128,19 @@ impl Bell {
 }
 
 /// Collects a page, reading past records that do not match, but not for ever: an empty page has
-/// a cursor too.
-async fn page(feed: &mut Feed, limit: usize) -> Result<Vec<Item>, Problem> {
+/// a cursor too. It ends before what cannot be read: who reads on from its cursor hears of that.
+async fn page(feed: &mut Feed, limit: usize) -> Result<(Vec<Item>, String), Problem> {
     let started = Instant::now();
     let (mut items, mut bytes) = (Vec::new(), 0);
     while items.len() < limit && bytes < PAGE_BYTES_MAX && !feed.is_over() {
-        let more = feed
-            .next_page(limit - items.len(), PAGE_BYTES_MAX - bytes)
-            .await?;
+        // What was judged for a page that fails is lost with it.
+        let before = feed.cursor();
+        let more = feed.next_page(limit - items.len(), PAGE_BYTES_MAX - bytes);
+        let more = match more.await {
+            Ok(more) => more,
+            Err(_) if !items.is_empty() => return Ok((items, before)),
+            Err(problem) => return Err(problem),
+        };
         bytes += more.iter().map(Item::weight).sum::<usize>();
         let at_the_tail = more.is_empty() && !feed.is_hungry();
         items.extend(more);
@@ -143,20 +148,19 @@ async fn page(feed: &mut Feed, limit: usize) -> Result<Vec<Item>, Problem> {
             break;
         }
     }
-    Ok(items)
+    Ok((items, feed.cursor()))
 }
 
-fn changes(items: &[Item], feed: &Feed) -> http::Response<Body> {
-    let (shape, cursor) = (feed.shape(), feed.cursor());
+fn changes(items: &[Item], shape: &Shape, cursor: &str) -> http::Response<Body> {
     let write = |w: &mut JsonWriter| {
         w.begin_object();
         w.key("changes");
         w.begin_array();
         for item in items {
-            write_item(w, item, &shape);
+            write_item(w, item, shape);
         }
         w.end_array();
-        w.field_str("cursor", &cursor);
+        w.field_str("cursor", cursor);
         w.end_object();
     };
     let bytes = items.iter().map(Item::weight).sum();
@@ -344,7 +348,7 @@ impl Events {
                 return Some(self.break_off(&problem));
             }
             self.bell.silence();
-            let items = match self.feed.next_page(CHUNK_ITEMS_MAX, CHUNK_BYTES_MAX).await {
+            let items = match self.feed.next_part(CHUNK_ITEMS_MAX, CHUNK_BYTES_MAX).await {
                 Ok(items) => items,
                 Err(problem) => return Some(self.break_off(&problem)),
             };

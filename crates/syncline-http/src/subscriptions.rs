@@ -248,15 +248,19 @@ pub(crate) async fn next(ask: Ask) -> Answer {
         changes_max,
         bytes_max,
     };
-    let digest = digests::is_asked(&ask)?;
+    // All of the query is read before anything is taken: a refused call delivers nothing.
+    let budget = match digests::is_asked(&ask)? {
+        true => Some(digests::budget(&ask)?),
+        false => None,
+    };
     ask.wait_for_min_cursor(&ask.workspace()?).await?;
     let durable = ask.durable().await?;
     let mut given = wait_for(&ask, &durable, &asked, Instant::now() + wait).await?;
     if !given.is_empty() && !batch.is_zero() {
         fill(&ask, &durable, &asked, &mut given, Instant::now() + batch).await;
     }
-    if digest {
-        return digests::of_given(&ask, &durable, &given).await;
+    if let Some(budget) = budget {
+        return digests::of_given(&ask, &durable, &given, budget).await;
     }
     let shape = durable.shape();
     let bytes = given

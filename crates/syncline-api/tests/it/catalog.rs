@@ -98,7 +98,10 @@ fn written() -> Vec<(&'static str, Write)> {
     let error = |full: bool| {
         let mut problem = Problem::new(Code::Invalid, "x");
         if full {
-            problem = problem.at(Pointer::from_static("/a")).hint("h");
+            problem = problem
+                .at(Pointer::from_static("/a"))
+                .hint("h")
+                .limit(1, "s");
             problem.retry_after_ms = Some(5);
         }
         ErrorMessage {

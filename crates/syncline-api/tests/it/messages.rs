@@ -411,6 +411,13 @@ fn a_nodes_messages_are_written_and_read() {
         &ServerMessage::Error(error.clone()),
     );
     assert_eq!(error.to_problem().code, Code::NotBuilt);
+    let many = Problem::new(Code::TooMany, "no more").limit(100, "max_subscriptions");
+    let many = ErrorMessage::from_problem(Some("s1"), &many);
+    check(
+        |w| write_error(w, &many),
+        r#"{"type":"error","ref":"s1","code":"too_many","text":"no more","retry":true,"limit":100,"setting":"max_subscriptions"}"#,
+        &ServerMessage::Error(many.clone()),
+    );
     let rot = ErrorMessage::ended(Some("s1"), &Problem::new(Code::Rot, "record 3"));
     check(
         |w| write_error(w, &rot),

@@ -583,7 +583,12 @@ impl Subscription {
         let behind = tail.saturating_sub(if same { acknowledged.seq.0 } else { 0 });
         let oldest = match behind {
             0 => None,
-            _ => self.workspace.read_log(Seq(tail - behind), 1).await?.pop(),
+            _ => match self.workspace.read_log(Seq(tail - behind), 1).await {
+                Ok(mut next) => next.pop(),
+                // How late it is, is not known then; all else is, and asked for just now.
+                Err(problem) if problem.code == Code::Rot => None,
+                Err(problem) => return Err(problem),
+            },
         };
         Ok(Inspection {
             acknowledged,

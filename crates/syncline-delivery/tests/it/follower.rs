@@ -70,12 +70,17 @@ impl Follower {
             }
             let items_max = 1 + dice.roll(20) as usize;
             let Some(feed) = &mut self.feed else { return };
-            let items = feed.next_page(items_max, 1 << 20).await.unwrap();
+            let items = match dice.roll(2) {
+                0 => feed.next_page(items_max, 1 << 20).await.unwrap(),
+                _ => feed.next_part(items_max, 1 << 20).await.unwrap(),
+            };
             if items.is_empty() {
                 // At the tail: the high-water cursor is as good as a change's.
                 self.cursor = Some(feed.cursor());
                 return;
             }
+            // A heartbeat may come at any time, also between the parts of a bulk.
+            let beat = (dice.roll(4) == 0).then(|| feed.cursor());
             for item in items {
                 if dice.roll(60) == 0 {
                     self.drop_connection();
@@ -86,6 +91,9 @@ impl Follower {
                     self.gone_unsaid.clear();
                 }
                 self.take(item);
+            }
+            if let (Some(beat), Some(_)) = (beat, &self.cursor) {
+                self.cursor = Some(beat);
             }
         }
     }

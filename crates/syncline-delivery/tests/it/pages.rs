@@ -73,6 +73,42 @@ async fn a_bulk_is_one_push_whatever_the_limit() {
     assert!(feed.next_page(2, 1 << 20).await.unwrap().is_empty());
 }
 
+/// Who follows gets a bulk in parts, and who goes on from between them gets it whole.
+#[tokio::test]
+async fn a_bulk_comes_in_parts_where_its_reader_follows() {
+    let node = Node::start(TestFaults::default()).await;
+    let mut feed = open(&node, Scope::workspace(), From::Now).await;
+    let part = |n: u32| node.proposal(&format!("task/t{n}"), Operation::Create, "{}");
+    let owner = Principal::owner();
+    for first in [0, 10] {
+        let parts = (first..first + 4).map(part).collect();
+        node.workspace
+            .submit_bulk(&owner, BulkMode::Atomic, None, parts)
+            .await
+            .unwrap();
+    }
+    let mut next = async || words(&feed.next_part(3, 1 << 20).await.unwrap());
+    assert_eq!(next().await, ["begin", "change", "change"]);
+    let words_of_both = ["change", "change", "end", "begin", "change"];
+    assert_eq!(next().await, words_of_both);
+    feed.pass_over();
+    let cursor = feed.cursor();
+    let mut next = async || {
+        (
+            feed.is_hungry(),
+            words(&feed.next_part(3, 1 << 20).await.unwrap()),
+        )
+    };
+    assert_eq!(next().await, (true, vec!["change", "change", "change"]));
+    assert_eq!(next().await, (true, vec!["end"]));
+    assert_eq!(next().await, (false, vec![]));
+    let mut again = open(&node, Scope::workspace(), From::Cursor(cursor)).await;
+    assert_eq!(
+        words(&again.next_page(2, 1 << 20).await.unwrap()),
+        ["begin", "change", "change", "change", "change", "end"]
+    );
+}
+
 #[tokio::test]
 async fn contexts_enter_and_leave_a_scope() {
     let node = Node::start(TestFaults::default()).await;

@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message, Utf8Bytes};
 
-use super::wire::{Wire, accept};
+use super::wire::{Unfit, Wire, accept, name_version};
 use crate::doors::DoorLimits;
 use crate::serve::connections;
 use crate::stall::Watched;
@@ -58,7 +58,12 @@ async fn answer(
             });
             answer
         }
-        Err(why) => (StatusCode::BAD_REQUEST, why).into_response(),
+        Err(Unfit::Request(why)) => (StatusCode::BAD_REQUEST, why).into_response(),
+        Err(Unfit::Version) => {
+            let mut answer = Response::new(Body::empty());
+            name_version(&mut answer);
+            answer
+        }
     })
 }
 

@@ -12,6 +12,9 @@ pub(super) const FRAME_MESSAGES_MAX: usize = 64;
 pub(super) const FRAME_BYTES_MAX: usize = 64 << 10;
 /// A frame of which nobody knows how long it becomes begins with so many.
 const FIRST_BYTES: usize = 512;
+/// Bounds the room that a frame begins with: one that is full holds a message's part more than
+/// [`FRAME_BYTES_MAX`], and would else be moved to twice the room for its last one.
+const ROOM_BYTES_MAX: usize = FRAME_BYTES_MAX + FRAME_BYTES_MAX / 4;
 /// Bounds what is composed before the socket takes it.
 const BATCH_BYTES_MAX: usize = 256 << 10;
 
@@ -44,7 +47,7 @@ impl Frames {
     pub fn push(&mut self, write: impl FnOnce(&mut JsonWriter)) {
         let expected = self.expected;
         let (w, messages) = self.open.get_or_insert_with(|| {
-            let mut w = JsonWriter::with_capacity(expected.clamp(FIRST_BYTES, FRAME_BYTES_MAX));
+            let mut w = JsonWriter::with_capacity(expected.clamp(FIRST_BYTES, ROOM_BYTES_MAX));
             w.begin_array();
             (w, 0)
         });

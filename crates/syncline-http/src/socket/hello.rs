@@ -27,14 +27,15 @@ pub(super) async fn serve(mut socket: Wire, node: Node, caller: Option<Principal
     // What the greeting needs is freed after it: a connection waits for most of its life.
     let (session, rest) = match Box::pin(greet(&mut socket, node, caller)).await {
         Ok(Some(greeted)) => *greeted,
-        Ok(None) => return,
+        Ok(None) => return Box::pin(hear_out(&mut socket)).await,
         Err(refused) => {
             let Refusal { error, close } = *refused;
             return Box::pin(say_goodbye(&mut socket, error, close)).await;
         }
     };
-    if let Some(close) = Box::pin(session.run(&mut socket, rest)).await {
-        Box::pin(say_goodbye(&mut socket, None, close)).await;
+    match Box::pin(session.run(&mut socket, rest)).await {
+        Some(close) => Box::pin(say_goodbye(&mut socket, None, close)).await,
+        None => Box::pin(hear_out(&mut socket)).await,
     }
 }
 
@@ -69,10 +70,19 @@ async fn say_goodbye(socket: &mut Wire, error: Option<Problem>, close: Close) {
         if socket.put_control(close.message()).is_ok() {
             let _ = socket.flush().await;
         }
-        // The peer's own close frame ends it properly; what else it sends is of no use now.
-        while let Some(Ok(_)) = socket.recv().await {}
+        hear_out(socket).await;
     };
     let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+}
+
+/// Waits for what ends a connection that is closing properly: the peer's own close frame, or, after
+/// that, the answer to it. What else the peer sends is of no use now.
+async fn hear_out(socket: &mut Wire) {
+    if !socket.is_closing() {
+        return;
+    }
+    let ended = async { while let Some(Ok(_)) = socket.recv().await {} };
+    let _ = tokio::time::timeout(GOODBYE, ended).await;
 }
 
 /// Reads `hello` and answers it. Returns the messages that came in the same frame, too.

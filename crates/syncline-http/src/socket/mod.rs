@@ -13,15 +13,17 @@ mod submit;
 mod subs;
 mod wire;
 
+use axum::body::Body;
 use http::HeaderValue;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
-use syncline_api::Problem;
+use syncline_api::{Code, Problem};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 
 pub use echo::serve_echo;
 
-use self::wire::Wire;
+use self::wire::{Unfit, Wire};
+use crate::answer;
 use crate::ask::{Answer, Ask};
 use crate::gate::{Caller, Peer};
 use crate::query::bad;
@@ -64,8 +66,11 @@ impl Close {
 
 /// `GET /v1/sync`
 pub(crate) async fn upgrade(mut ask: Ask) -> Answer {
-    let accepted = wire::accept(&mut ask.parts);
-    let (upgrade, mut answer) = accepted.map_err(|why| bad(why).hint("open it as a WebSocket"))?;
+    let (upgrade, mut answer) = match wire::accept(&mut ask.parts) {
+        Ok(accepted) => accepted,
+        Err(Unfit::Request(why)) => return Err(bad(why).hint("open it as a WebSocket")),
+        Err(Unfit::Version) => return Ok(other_version()),
+    };
     let offered = ask.parts.headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
     let offered = offered.filter_map(|names| names.to_str().ok());
     let mut offered = offered.flat_map(|names| names.split(',')).peekable();
@@ -96,6 +101,17 @@ pub(crate) async fn upgrade(mut ask: Ask) -> Answer {
         drop(peer);
     });
     Ok(answer)
+}
+
+/// Answers who speaks another version of the WebSocket.
+fn other_version() -> http::Response<Body> {
+    let problem = Problem::new(
+        Code::UpgradeRequired,
+        "the request's Sec-WebSocket-Version is not 13",
+    );
+    let mut answer = answer::problem(&problem);
+    wire::name_version(&mut answer);
+    answer
 }
 
 /// Says that a frame could not be read as ours.

@@ -165,6 +165,8 @@ impl Session {
                 }
             };
             match event {
+                // The peer takes nothing more, and its subscriptions end here; the socket answers.
+                Event::Frame(Message::Close(_)) => return None,
                 Event::Frame(message) => {
                     self.heard = Instant::now();
                     if let Err(close) = self.take(message) {
@@ -174,7 +176,7 @@ impl Session {
                 }
                 Event::Answered(text) => self.frames.push(|w| w.raw(&text)),
                 Event::Worked(work) => self.worked(work),
-                Event::Flushed => self.sent = Instant::now(),
+                Event::Flushed => {}
                 Event::Gone(close) => return close,
             }
         }
@@ -186,6 +188,7 @@ impl Session {
     /// writes much before it reads must still be read.
     fn io<'a>(&'a mut self, socket: &'a mut Wire) -> impl Future<Output = Event> + 'a {
         std::future::poll_fn(move |cx| {
+            let mut flushed = false;
             // One batch is on its way at a time: what comes meanwhile waits here, and is counted.
             if !self.unflushed
                 && let Some(batch) = self.frames.take()
@@ -206,7 +209,13 @@ impl Session {
                 match socket.poll_flush(cx) {
                     Poll::Ready(Ok(())) => {
                         self.unflushed = false;
-                        return Poll::Ready(Event::Flushed);
+                        self.sent = Instant::now();
+                        flushed = true;
+                        // A peer that takes all at once is heard all the same, while there is
+                        // more for it.
+                        if !self.subs.iter().any(|sub| sub.hungry) {
+                            return Poll::Ready(Event::Flushed);
+                        }
                     }
                     Poll::Ready(Err(_)) => return Poll::Ready(Event::Gone(None)),
                     Poll::Pending => {}
@@ -234,6 +243,9 @@ impl Session {
                     Poll::Pending => {}
                 }
             }
+            if flushed {
+                return Poll::Ready(Event::Flushed);
+            }
             Poll::Pending
         })
     }
@@ -251,9 +263,9 @@ impl Session {
         let read = match message {
             Message::Text(text) => read_frame(&self.node, &text),
             Message::Binary(_) => Err(Problem::new(Code::BadJson, "frames are text")),
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => return Ok(()),
-            // The answer to a close frame is sent by the socket itself.
-            Message::Close(_) => return Ok(()),
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) | Message::Close(_) => {
+                return Ok(());
+            }
         };
         match read {
             Ok(messages) => {

@@ -220,7 +220,9 @@ impl Session {
     /// Takes one page of a feed.
     async fn feed(&mut self, at: usize) {
         let sub = &mut self.subs[at];
-        let page = sub.feed.next_page(self.frames.room(), FRAME_BYTES_MAX);
+        // A bulk comes in parts, like all else: a peer that stops reading in the middle of a large
+        // one is owed no more than a batch of frames.
+        let page = sub.feed.next_part(self.frames.room(), FRAME_BYTES_MAX);
         let items = match Box::pin(page).await {
             Ok(items) => items,
             // It is not read again in place: what was judged for this page is lost with it, and its

@@ -11,14 +11,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::body::Body;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::{Buf as _, Bytes};
 use futures_util::{Sink as _, Stream as _};
+use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
 use http::request::Parts;
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
@@ -30,26 +34,68 @@ const OWED_BYTES_MAX: usize = 4 << 10;
 /// How many pieces one system call takes.
 const PIECES_MAX: usize = 64;
 
+/// The version of the protocol, and how long a client's key is (RFC 6455, section 4.1).
+const VERSION: &str = "13";
+const KEY_BYTES: usize = 16;
+
 /// First bytes of whole messages (RFC 6455, section 5.2).
 const TEXT: u8 = 0x81;
 const BINARY: u8 = 0x82;
 
+/// Why a request does not become a WebSocket.
+pub(super) enum Unfit {
+    /// It is not one to become a WebSocket, or not a proper one.
+    Request(String),
+    /// It speaks another version of the protocol.
+    Version,
+}
+
+/// Makes an answer to [`Unfit::Version`], which names the version that is spoken here (RFC 6455,
+/// section 4.4).
+pub(super) fn name_version(answer: &mut Response<Body>) {
+    *answer.status_mut() = StatusCode::UPGRADE_REQUIRED;
+    let headers = answer.headers_mut();
+    headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static(VERSION));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+}
+
 /// Answers a request to become a WebSocket; `Err` says what is wrong with it.
-pub(super) fn accept(parts: &mut Parts) -> Result<(OnUpgrade, Response<Body>), String> {
+pub(super) fn accept(parts: &mut Parts) -> Result<(OnUpgrade, Response<Body>), Unfit> {
     let mut request = Request::new(());
     *request.method_mut() = parts.method.clone();
     *request.version_mut() = parts.version;
     *request.headers_mut() = parts.headers.clone();
     let answer = create_response_with_body(&request, Body::empty);
-    let answer = answer.map_err(|error| error.to_string())?;
+    let answer = answer.map_err(|error| match error {
+        SocketError::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => Unfit::Version,
+        error => Unfit::Request(error.to_string()),
+    })?;
+    if !has_good_key(&parts.headers) {
+        let why = "Sec-WebSocket-Key must be 16 bytes in base64, once";
+        return Err(Unfit::Request(why.to_owned()));
+    }
     let upgrade = parts.extensions.remove::<OnUpgrade>();
-    let upgrade = upgrade.ok_or_else(|| "the connection cannot be upgraded".to_owned())?;
-    Ok((upgrade, answer))
+    let why = || Unfit::Request("the connection cannot be upgraded".to_owned());
+    Ok((upgrade.ok_or_else(why)?, answer))
+}
+
+/// The library digests any key; only one of this form is a client's (RFC 6455, section 4.2.1).
+fn has_good_key(headers: &HeaderMap) -> bool {
+    let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
+    let (Some(key), None) = (keys.next(), keys.next()) else {
+        return false;
+    };
+    let bytes = STANDARD.decode(key.as_bytes());
+    bytes.is_ok_and(|bytes| bytes.len() == KEY_BYTES)
 }
 
 /// A WebSocket of a peer.
 pub(super) struct Wire {
     socket: WebSocketStream<Outbox<TokioIo<Upgraded>>>,
+    /// A close frame was sent, or has come: nothing may be sent after it but the answer to it
+    /// (RFC 6455, section 5.5.1).
+    closing: bool,
 }
 
 impl Wire {
@@ -64,21 +110,37 @@ impl Wire {
         let socket = WebSocketStream::from_raw_socket(outbox, Role::Server, Some(config));
         Wire {
             socket: socket.await,
+            closing: false,
         }
     }
 
-    /// Puts a text after what waits to be sent.
+    /// Says whether a close frame was sent, or has come.
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Puts a text after what waits to be sent, unless the connection is closing.
     pub fn put_text(&mut self, text: Bytes) {
-        self.socket.get_mut().put(TEXT, text);
+        self.put(TEXT, text);
     }
 
-    /// Puts bytes after what waits to be sent.
+    /// Puts bytes after what waits to be sent, unless the connection is closing.
     pub fn put_binary(&mut self, bytes: Bytes) {
-        self.socket.get_mut().put(BINARY, bytes);
+        self.put(BINARY, bytes);
     }
 
-    /// Puts a control frame after what waits to be sent.
+    fn put(&mut self, first: u8, body: Bytes) {
+        if !self.closing {
+            self.socket.get_mut().put(first, body);
+        }
+    }
+
+    /// Puts a control frame after what waits to be sent, unless the connection is closing.
     pub fn put_control(&mut self, message: Message) -> Result<(), SocketError> {
+        if self.closing {
+            return Ok(());
+        }
+        self.closing = message.is_close();
         Pin::new(&mut self.socket).start_send(message)
     }
 
@@ -104,7 +166,10 @@ impl Wire {
                 let _ = ready!(self.poll_flush(cx));
                 Poll::Ready(None)
             }
-            heard => Poll::Ready(heard),
+            heard => {
+                self.closing |= matches!(heard, Some(Ok(Message::Close(_))));
+                Poll::Ready(heard)
+            }
         }
     }
 

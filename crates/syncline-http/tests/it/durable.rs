@@ -517,3 +517,28 @@ async fn p9_what_cannot_be_read_ends_one_durable_subscription_alone() {
     write(&node, "task/b", 1).await;
     assert_eq!(text(&socket.hear_type("change").await, "sub"), "live");
 }
+
+/// All of a query is read before anything is taken: what a refused call had taken nobody would have
+/// seen, and it would come to be a dead letter.
+#[tokio::test]
+async fn a_digest_that_is_refused_takes_nothing() {
+    let node = Node::start().await;
+    for n in 0..3 {
+        write(&node, &format!("task/t{n}"), n).await;
+    }
+    define(&node, r#"{"name":"ci","from":"start"}"#).await;
+    for budget in ["0", "99999999", "abc"] {
+        let path = format!("{S}/ci/next?digest=true&budget_bytes={budget}");
+        node.get(&path).await.problem(400, "bad_request");
+        let shown = node.get(&format!("{S}/ci")).await.ok().json();
+        assert_eq!(
+            (number(&shown, "in_flight"), number(&shown, "delivered")),
+            (0, 0)
+        );
+    }
+    let path = format!("{S}/ci/next?digest=true&budget_bytes=1");
+    let given = node.get(&path).await.ok().json();
+    let deliveries = given.get("deliveries").unwrap().as_array().unwrap();
+    // The first writes, and the definition.
+    assert_eq!(deliveries.len(), 5);
+}

@@ -161,6 +161,33 @@ async fn p9_a_reader_that_stops_slows_nobody_and_is_let_go() {
     assert!(n < 60, "{n}");
 }
 
+/// P9: a bulk is composed part by part, so that a peer that stops reading in the middle of it costs
+/// no more than another.
+#[tokio::test]
+async fn p9_a_large_bulk_waits_in_the_log() {
+    let node = Node::start().await;
+    let text = "x".repeat(16_000);
+    let part = |n| {
+        format!(r#"{{"context":"task/t{n}","op":"create","body":{{"data":{{"t":"{text}"}}}}}}"#)
+    };
+    let parts: Vec<String> = (0..500).map(part).collect();
+    let body = format!(r#"{{"mode":"atomic","proposals":[{}]}}"#, parts.join(","));
+    node.post("/v1/contexts:batch", &[], &body).await.ok();
+    let mut stuck = node.hello().await;
+    stuck
+        .say(r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"from":"start"}"#)
+        .await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let stats = node.get("/v1/stats").await.ok().json();
+    let sent = stats.get("delivery").unwrap().get("changes_sent").unwrap();
+    let sent = sent.as_u64().unwrap();
+    assert!((1..400).contains(&sent), "{sent} of 501");
+    for _ in 0..501 {
+        stuck.hear_type("change").await;
+    }
+    assert_eq!(crate::node::text(&stuck.hear().await, "type"), "end");
+}
+
 /// A client that writes all before it reads gets all its receipts, as long as they fit the
 /// sockets' buffers.
 #[tokio::test]

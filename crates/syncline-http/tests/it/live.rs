@@ -477,3 +477,45 @@ async fn p9_what_cannot_be_read_ends_one_subscription_alone() {
     let change = socket.hear_type("change").await;
     assert_eq!(version(change.get("change").unwrap()), 3);
 }
+
+/// What lies before a record that cannot be read is sound: a page gives it first, and so does a
+/// digest. Who goes on from there hears of the record.
+#[tokio::test]
+async fn a_pull_gives_what_is_sound_first() {
+    let store = Arc::new(MemoryStore::new());
+    let node = Node::over(&store).await;
+    for n in 1..=8 {
+        merge(&node, A, &format!(r#"{{"data":{{"n":{n}}}}}"#)).await;
+    }
+    store.set_read_fault(Some(ReadFault::Rot(Seq(6))));
+    for limit in [100, 7, 3] {
+        let (mut count, mut after) = (0, "since=start".to_owned());
+        let refused = loop {
+            let reply = node
+                .get(&format!("/v1/changes?{after}&limit={limit}"))
+                .await;
+            if reply.status != 200 {
+                break reply;
+            }
+            let page = reply.json();
+            count += at(&page, "/changes").as_array().unwrap().len();
+            after = format!("after={}", text(&page, "cursor"));
+        };
+        refused.problem(500, "rot");
+        assert_eq!(count, 5, "in pages of {limit}");
+    }
+    let first = node.get("/v1/changes?digest=true").await.ok().json();
+    assert_eq!(at(&first, "/changes").as_u64(), Some(5));
+    assert_eq!(first.get("more"), Some(&Json::from(true)));
+    let path = format!("/v1/changes?digest=true&after={}", text(&first, "cursor"));
+    node.get(&path).await.problem(500, "rot");
+    // A durable subscription that stands before the record is shown all the same.
+    let body = format!(
+        r#"{{"name":"ci","from":{{"cursor":"{}"}}}}"#,
+        text(&first, "cursor")
+    );
+    node.post("/v1/subscriptions", &[], &body).await.ok();
+    let list = node.get("/v1/subscriptions").await.ok().json();
+    assert_eq!(at(&list, "/subscriptions/0/name").as_str(), Some("ci"));
+    assert!(at(&list, "/subscriptions/0/behind").as_u64() > Some(2));
+}

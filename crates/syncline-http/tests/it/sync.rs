@@ -555,7 +555,10 @@ async fn subscriptions_are_bounded_and_named_once() {
     socket
         .say(r#"{"type":"subscribe","id":"s3","scope":[{"workspace":true}]}"#)
         .await;
-    assert_eq!(text(&socket.hear().await, "code"), "too_many");
+    let refused = socket.hear().await;
+    assert_eq!(text(&refused, "code"), "too_many");
+    assert_eq!(text(&refused, "setting"), "max_subscriptions");
+    assert_eq!(refused.get("limit"), Some(&Json::from(3)));
     socket.say(r#"{"type":"unsubscribe","id":"s0"}"#).await;
     socket
         .say(r#"{"type":"subscribe","id":"s1","scope":[{"workspace":true}]}"#)
@@ -605,6 +608,37 @@ async fn other_subprotocols_are_refused() {
     plain.problem(400, "bad_request");
 }
 
+/// RFC 6455, sections 4.2.1 and 4.4.
+#[tokio::test]
+async fn a_handshake_has_a_key_and_a_known_version() {
+    let node = Node::start().await;
+    let upgrade = async |headers: &str| {
+        let request = format!(
+            "GET /v1/sync HTTP/1.1\r\nhost: {}\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+             {headers}\r\n",
+            node.address
+        );
+        node.raw(request).await
+    };
+    let key = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    for wrong in [
+        "",
+        "short",
+        "dGhlIHNhbXBsZSBub25j",
+        "?GhlIHNhbXBsZSBub25jZQ==",
+    ] {
+        let headers = format!("sec-websocket-version: 13\r\nsec-websocket-key: {wrong}\r\n");
+        upgrade(&headers).await.problem(400, "bad_request");
+    }
+    let twice = format!("sec-websocket-version: 13\r\n{key}{key}");
+    upgrade(&twice).await.problem(400, "bad_request");
+    for version in ["sec-websocket-version: 12\r\n", ""] {
+        let reply = upgrade(&format!("{version}{key}")).await;
+        reply.problem(426, "upgrade_required");
+        assert_eq!(reply.header("sec-websocket-version"), Some("13"));
+    }
+}
+
 /// A peer that is gone without a word is found by its silence; one that only has nothing to say
 /// answers the pings.
 #[tokio::test]
@@ -635,4 +669,77 @@ async fn a_peer_that_is_gone_is_let_go() {
     read.unwrap().unwrap();
     // The close frame says 4008.
     assert!(heard.windows(2).any(|bytes| bytes == 4008u16.to_be_bytes()));
+}
+
+/// RFC 6455, section 5.5.1: after the answer to the peer's close nothing is sent, and what followed
+/// the log for it ends at once.
+#[tokio::test]
+async fn nothing_follows_the_answer_to_a_close() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let node = Node::start().await;
+    let text = "x".repeat(8_000);
+    for bulk in 0..4 {
+        let part = |n| {
+            format!(
+                r#"{{"context":"task/t{bulk}-{n}","op":"create","body":{{"data":{{"t":"{text}"}}}}}}"#
+            )
+        };
+        let parts: Vec<String> = (0..250).map(part).collect();
+        let body = format!(r#"{{"mode":"atomic","proposals":[{}]}}"#, parts.join(","));
+        node.post("/v1/contexts:batch", &[], &body).await.ok();
+    }
+    let mut peer = node.connect().await;
+    let upgrade = format!(
+        "GET /v1/sync HTTP/1.1\r\nhost: {}\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        node.address
+    );
+    peer.write_all(upgrade.as_bytes()).await.unwrap();
+    let hello = format!(r#"{{"type":"hello","token":"{KEY}"}}"#);
+    let subscribe = r#"{"type":"subscribe","id":"s","scope":[{"workspace":true}],"from":"start"}"#;
+    for text in [hello.as_str(), subscribe] {
+        let length = u8::try_from(text.len()).unwrap();
+        let mut frame = vec![0x81, 0x80 | length, 0, 0, 0, 0];
+        frame.extend_from_slice(text.as_bytes());
+        peer.write_all(&frame).await.unwrap();
+    }
+    let subscriptions = async || {
+        let stats = node.get("/v1/stats").await.ok().json();
+        let live = Pointer::from_static("/delivery/live_subscriptions");
+        stats.pointer(&live).unwrap().as_u64().unwrap()
+    };
+    let started = Instant::now();
+    while subscriptions().await == 0 && started.elapsed() < Duration::from_secs(10) {}
+    assert_eq!(
+        subscriptions().await,
+        1,
+        "it takes nothing, and so is fed for long"
+    );
+    let close = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+    peer.write_all(&close).await.unwrap();
+    let started = Instant::now();
+    while subscriptions().await > 0 && started.elapsed() < Duration::from_secs(1) {}
+    assert_eq!(subscriptions().await, 0);
+    let mut heard = Vec::new();
+    peer.read_to_end(&mut heard).await.unwrap();
+    let head = heard.windows(4).position(|four| four == b"\r\n\r\n");
+    let mut rest = &heard[head.unwrap() + 4..];
+    let mut kinds = Vec::new();
+    while let [first, length, ..] = *rest {
+        let long = |bytes: &[u8]| {
+            bytes
+                .iter()
+                .fold(0, |all, byte| all << 8 | usize::from(*byte))
+        };
+        let (head, length) = match length {
+            126 => (4, long(&rest[2..4])),
+            127 => (10, long(&rest[2..10])),
+            short => (2, usize::from(short)),
+        };
+        kinds.push(first);
+        rest = &rest[head + length..];
+    }
+    let closed = kinds.iter().position(|kind| *kind == 0x88);
+    assert_eq!(closed, Some(kinds.len() - 1), "{} frames", kinds.len());
+    assert!(heard.len() < 7_000_000, "{}", heard.len());
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use syncline_api::{Scope, ScopeTerm};
 use syncline_client::NextQuery;
 use syncline_model::ids::Address;
@@ -161,16 +161,16 @@ pub struct NackArgs {
 /// Deliver a dead letter once more, or all again from a place.
 #[derive(Debug, Args)]
 #[command(
+    group = ArgGroup::new("what").required(true).args(["cursor", "from"]),
     after_help = "Examples:\n  syncline subscription replay ci CURSOR\n  syncline subscription replay ci --from start"
 )]
 pub struct ReplayArgs {
     /// The subscription's name.
     pub name: String,
     /// Which dead letter.
-    #[arg(required_unless_present = "from")]
     pub cursor: Option<String>,
     /// From where all comes again: now, start, a time, or a cursor.
-    #[arg(long, value_name = "PLACE", conflicts_with = "cursor")]
+    #[arg(long, value_name = "PLACE")]
     pub from: Option<String>,
 }
 

@@ -91,6 +91,17 @@ fn a_webhook_is_made_tested_turned_off_and_on_replayed_and_ended() {
     let again = node.ok(&["webhook", "replay", id, "--change", change]);
     assert_eq!(again, "1 event is sent again\n");
     wait_for(&node, id, 2);
+    // What is missing is named whole, not the first of three.
+    let wrong = node.run(&["webhook", "replay", id]);
+    let names_all = ["--dead", "--change", "--after"]
+        .iter()
+        .all(|flag| wrong.err.contains(flag));
+    assert!(wrong.code == 2 && names_all, "{}", wrong.err);
+    let wrong = node.run(&["subscription", "replay", "ci"]);
+    let names_all = ["CURSOR", "--from"]
+        .iter()
+        .all(|flag| wrong.err.contains(flag));
+    assert!(wrong.code == 2 && names_all, "{}", wrong.err);
 
     node.ok(&["webhook", "disable", id, "-m", "they move house"]);
     node.ok(&["put", "task/a", "data.n=2", "--if-match", "*"]);

@@ -1,6 +1,6 @@
 //! `syncline webhook`
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use syncline_api::ReceiptView;
 use syncline_model::json::{Json, Limits, Object};
 
@@ -136,6 +136,7 @@ pub struct DeadArgs {
 /// Send events again.
 #[derive(Debug, Args)]
 #[command(
+    group = ArgGroup::new("what").required(true).args(["dead", "change", "after"]),
     after_help = "Examples:\n  syncline webhook replay 0199… --dead\n  syncline webhook replay 0199… --change 0199…\n  syncline webhook replay 0199… --after <cursor>"
 )]
 #[group(skip)]
@@ -143,10 +144,10 @@ pub struct ReplayArgs {
     /// Which webhook, by its id.
     pub webhook: String,
     /// All that was given up.
-    #[arg(long, required_unless_present_any = ["change", "after"], conflicts_with_all = ["change", "after"])]
+    #[arg(long)]
     pub dead: bool,
     /// One change.
-    #[arg(long, value_name = "UUID", conflicts_with = "after")]
+    #[arg(long, value_name = "UUID")]
     pub change: Option<String>,
     /// What lies after this cursor.
     #[arg(long, value_name = "CURSOR")]
