@@ -178,7 +178,9 @@ impl Feed {
         let mut sent = Sent::new(chooses);
         // A reader that goes back to an older place holds what it was sent from there on, which is
         // what it is sent again, unless that depends on what came before it.
-        if resumed && (request.coalesce.is_some() || !mask.is_whole()) {
+        if resumed && request.coalesce.is_some() {
+            sent.goes_back_from(tail.seq);
+        } else if resumed && !mask.is_whole() {
             sent.unsure_until(tail.seq);
         }
         let jumps = workspace.faults().live_before_listen && resumed;

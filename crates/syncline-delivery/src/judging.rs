@@ -241,6 +241,7 @@ impl Feed {
         let change = &entry.change;
         let line = change.line();
         let passing = Passing {
+            seq: entry.seq,
             version: change.version,
             from: change.from,
             held: waited.map(|waiting| (waiting.first, waiting.from)),

@@ -27,6 +27,8 @@ pub enum Form {
 /// A change on its way, as far as its form depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Passing {
+    /// Its place.
+    pub seq: Seq,
     /// The version that it made.
     pub version: Version,
     /// The version that its own patch applies to.
@@ -43,6 +45,9 @@ pub struct Sent {
     /// Up to here a reader may hold more than it was sent on this connection: from a snapshot in
     /// pages of different moments, or because it resumed where something was held back.
     unsure_until: Seq,
+    /// Up to here a reader may hold less than what lies before: it goes back to a place at which
+    /// changes were held back, and has let contexts go since.
+    back_until: Seq,
     young: HashMap<Address, Version>,
     old: HashMap<Address, Version>,
 }
@@ -61,11 +66,18 @@ impl Sent {
         self.unsure_until = self.unsure_until.max(seq);
     }
 
+    /// Notes that the reader goes back from about `seq` to where changes were held back.
+    pub fn goes_back_from(&mut self, seq: Seq) {
+        self.unsure_until(seq);
+        self.back_until = seq;
+    }
+
     /// Returns in which form a change is sent.
     pub fn form(&self, line: &Address, passing: &Passing) -> Form {
         if !self.chooses {
             return match passing.held {
-                None => Form::Own,
+                None if passing.seq > self.back_until => Form::Own,
+                None => Form::Whole,
                 Some((first, from)) if first > self.unsure_until => Form::From(from),
                 Some(_) => Form::Whole,
             };
@@ -130,6 +142,7 @@ mod tests {
 
     fn passing(version: u64) -> Passing {
         Passing {
+            seq: Seq(version),
             version: Version(version),
             from: Version(version - 1),
             held: None,
@@ -147,6 +160,10 @@ mod tests {
         assert_eq!(sent.form(&line(1), &held), Form::From(Version(1)));
         sent.unsure_until(Seq(5));
         assert_eq!(sent.form(&line(1), &held), Form::Whole);
+        assert_eq!(sent.form(&line(1), &passing(4)), Form::Own);
+        sent.goes_back_from(Seq(5));
+        assert_eq!(sent.form(&line(1), &passing(5)), Form::Whole);
+        assert_eq!(sent.form(&line(1), &passing(6)), Form::Own);
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Run {
         self.got.clear();
         self.held = Held::default();
         self.sent = Sent::new(false);
-        self.sent.unsure_until(Seq(self.log.len() as u64));
+        self.sent.goes_back_from(Seq(self.log.len() as u64));
         self.at = self.kept;
     }
 
@@ -135,6 +135,7 @@ impl Run {
 
     fn tell(&mut self, written: Written, waited: Option<&Waiting<Written>>) {
         let passing = Passing {
+            seq: Seq(written.seq),
             version: Version(written.version),
             from: Version(written.version - 1),
             held: waited.map(|waiting| (waiting.first, waiting.from)),

@@ -1,6 +1,7 @@
 //! Feeds over the memory store: seeded writers, and followers that drop and resume at random.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation, missing_docs)]
 
+mod coalesced;
 mod digests;
 mod durable;
 mod follower;
