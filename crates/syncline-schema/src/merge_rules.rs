@@ -21,6 +21,9 @@ use crate::shown::{shown, shown_pointer};
 /// No document is deeper.
 const PATH_STEPS_MAX: usize = 64;
 
+/// The types of items that are known again by what stays of them when they are edited.
+const PARTED: [&str; 2] = ["object", "array"];
+
 /// Bounds the walk: references that fork and meet again would double it with each level.
 const VISITS_MAX: usize = 100_000;
 
@@ -227,6 +230,7 @@ pub(crate) fn merge_rules(nodes: &Nodes, limits: &SchemaLimits) -> Result<MergeR
         open: vec![false; nodes.all.len()],
         reached: vec![false; nodes.all.len()],
         visits: 0,
+        by_index: 0,
         found: Found::new(),
         ignored: BTreeSet::new(),
         others: BTreeMap::new(),
@@ -262,6 +266,8 @@ struct Walk<'a> {
     open: Vec<bool>,
     reached: Vec<bool>,
     visits: usize,
+    /// How many items on the way here are named by their index.
+    by_index: usize,
     found: Found,
     ignored: BTreeSet<(NodeId, &'static str)>,
     /// The steps to the members that nothing else is for, by whose they are.
@@ -288,6 +294,12 @@ impl Walk<'_> {
         self.open[id.0] = true;
         if let Some(policy) = &node.merge {
             self.reached[id.0] = true;
+            if self.by_index > 0 {
+                self.ignore(
+                    id,
+                    "items are merged by key or by what they hold, never by index",
+                );
+            }
             self.add(self.path.clone(), policy.clone(), id)?;
         }
         for rule in &node.rules {
@@ -298,18 +310,12 @@ impl Walk<'_> {
                     let prefix: Vec<_> =
                         prefix.map(|(index, id)| (index.to_string(), *id)).collect();
                     let names = prefix.iter().map(|(name, _)| name.as_str()).collect();
+                    self.by_index += 1;
                     for (name, id) in &prefix {
                         self.below(PathStep::Name(name.clone()), *id, depth)?;
-                        self.ignore_by_index(*id, "only items that are found by a key are merged one by one, never by their index");
                     }
-                    if let Some(rest) = items.rest
-                        && !self.nodes.get(rest).may_be_object()
-                    {
-                        self.ignore_by_index(
-                            rest,
-                            "only items that are objects with a key are merged one by one",
-                        );
-                    }
+                    self.by_index -= 1;
+                    self.check_known_again(items.rest);
                     self.items_after(items.rest, names, depth)?;
                 }
                 Rule::AllOf(nodes) => {
@@ -426,9 +432,17 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Names the rule that stands at an item itself, where no merge ever asks for it.
-    fn ignore_by_index(&mut self, id: NodeId, reason: &'static str) {
-        if self.nodes.get(id).merge.is_some() {
+    /// Names the rule of items that no merge finds again once they were edited: without a key they
+    /// are known by what stays of them.
+    fn check_known_again(&mut self, items: Option<NodeId>) {
+        let items = items.map(|id| (id, self.nodes.get(id)));
+        if let Some((id, node)) = items.filter(|(_, node)| node.merge.is_some())
+            && node
+                .types()
+                .is_some_and(|types| !PARTED.iter().any(|name| types.has(name)))
+        {
+            let reason =
+                "an item that is neither an object nor an array is another one once it is edited";
             self.ignore(id, reason);
         }
     }

@@ -77,13 +77,12 @@ impl Node {
         self.unevaluated_items.is_some() || self.unevaluated_properties.is_some()
     }
 
-    /// Says whether `type` allows objects.
-    pub(crate) fn may_be_object(&self) -> bool {
-        let types = self.rules.iter().find_map(|rule| match rule {
-            Rule::Type(types) => Some(types),
+    /// Returns what `type` says.
+    pub(crate) fn types(&self) -> Option<Types> {
+        self.rules.iter().find_map(|rule| match rule {
+            Rule::Type(types) => Some(*types),
             _ => None,
-        });
-        types.is_none_or(|types| types.has("object"))
+        })
     }
 
     pub(crate) fn members(&self) -> Option<&Members> {

@@ -85,9 +85,20 @@ fn rules_are_found_by_path() {
     );
     check(
         r#"{"properties":{"n":{"items":{"type":"integer","x-merge":"counter"}},
-            "o":{"items":{"type":"object","x-merge":"atomic"}}}}"#,
-        &["/n/*: Counter", "/o/*: Atomic"],
-        &["/properties/n/items"],
+            "o":{"items":{"type":"object","x-merge":"atomic"}},
+            "p":{"prefixItems":[{"properties":{"c":{"x-merge":"counter"}}}]},
+            "t":{"items":{"type":["string","null"],"x-merge":"text"}}}}"#,
+        &[
+            "/n/*: Counter",
+            "/o/*: Atomic",
+            "/p/0/c: Counter",
+            "/t/*: Text",
+        ],
+        &[
+            "/properties/n/items",
+            "/properties/p/prefixItems/0/properties/c",
+            "/properties/t/items",
+        ],
     );
 }
 
