@@ -358,11 +358,9 @@ fn read_merges(f: &mut Fields<'_>) -> Result<Option<LineVersion>, FieldError> {
         return Ok(None);
     };
     let mut merged = Fields::new(merged, &at)?;
-    let branch = merged.required_parse("branch", BranchName::parse)?;
-    Ok(Some(LineVersion {
-        branch: (branch.as_str() != "main").then_some(branch),
-        version: Version(merged.required_u64("version")?),
-    }))
+    let line = merged.required_parse("branch", BranchName::parse)?;
+    let version = Version(merged.required_u64("version")?);
+    Ok(Some(LineVersion::named(line, version)))
 }
 
 fn read_ids(ids: Option<&[Json]>) -> Vec<ConflictId> {

@@ -393,10 +393,8 @@ pub fn read_kinds(f: &mut Fields<'_>) -> Result<Vec<ConflictKind>, FieldError> {
 fn read_merges(f: &mut Fields<'_>) -> Result<Option<LineVersion>, FieldError> {
     let branch = f.parse("merges", BranchName::parse)?;
     let version = f.u64("merges_version")?.map(Version);
-    Ok(branch.zip(version).map(|(branch, version)| LineVersion {
-        branch: Some(branch).filter(|branch| branch.as_str() != "main"),
-        version,
-    }))
+    let merged = branch.zip(version);
+    Ok(merged.map(|(line, version)| LineVersion::named(line, version)))
 }
 
 fn need<T, E: fmt::Display>(

@@ -291,6 +291,14 @@ pub struct LineVersion {
 }
 
 impl LineVersion {
+    /// Makes one from the line's name, which is `main` or a branch's.
+    pub fn named(line: BranchName, version: Version) -> LineVersion {
+        LineVersion {
+            branch: Some(line).filter(|line| line.as_str() != "main"),
+            version,
+        }
+    }
+
     /// Returns the line's name, `main` or the branch's.
     pub fn name(&self) -> &str {
         self.branch.as_ref().map_or("main", BranchName::as_str)
