@@ -7,7 +7,7 @@ use syncline_model::etag::Etag;
 use syncline_model::ids::{Address, BranchName, ChangeId, IdError, Name};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Pointer};
 use syncline_model::proposal::{
-    Actor, Base, MESSAGE_LENGTH_MAX, Operation, Precondition, Priority, Proposal,
+    Actor, Base, MESSAGE_LENGTH_MAX, Operation, Precondition, Priority, PriorityError, Proposal,
 };
 use syncline_model::time::Hlc;
 
@@ -122,8 +122,7 @@ fn read_priority(f: &mut Fields<'_>) -> Result<Priority, FieldError> {
     let Some(number) = f.u64("priority")? else {
         return Ok(Priority::default());
     };
-    Priority::new(number)
-        .ok_or_else(|| FieldError::invalid(f.at("priority"), "a priority is 1, 2, 3 or 4"))
+    Priority::new(number).ok_or_else(|| FieldError::invalid(f.at("priority"), PriorityError))
 }
 
 fn read_body(

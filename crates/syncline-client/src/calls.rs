@@ -12,7 +12,7 @@ use syncline_api::{
 use syncline_model::conflict::Strategy;
 use syncline_model::ids::{Address, BranchName, ChangeId, Name, Version, WorkspaceId};
 use syncline_model::json::{Json, JsonWriter, Object, Pointer};
-use syncline_model::proposal::{Base, Precondition, Proposal};
+use syncline_model::proposal::{Base, Precondition, Priority, Proposal};
 
 use crate::fresh_id;
 use crate::http::{Client, percent_encode, read_json};
@@ -58,6 +58,8 @@ pub struct Write {
     pub branch: Option<BranchName>,
     /// How clashes are resolved; absent is what the context, its kind or the workspace says.
     pub strategy: Option<Strategy>,
+    /// How soon others want to know.
+    pub priority: Priority,
     /// The tool call that writes, recorded as the actor's.
     pub tool_call: Option<Name>,
 }
@@ -478,6 +480,9 @@ pub(crate) fn headers_of(write: &Write) -> Vec<(&'static str, String)> {
     }
     if let Some(strategy) = write.strategy {
         headers.push(("syncline-strategy", strategy.as_str().to_owned()));
+    }
+    if write.priority != Priority::default() {
+        headers.push(("syncline-priority", write.priority.get().to_string()));
     }
     if let Some(name) = &write.tool_call {
         headers.push(("syncline-tool-call", name.to_string()));

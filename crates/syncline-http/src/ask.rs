@@ -146,6 +146,9 @@ impl Ask {
             create: operation == Operation::Replace || self.query.flag("create")?,
             create_parents: self.query.flag("create_parents")?,
             strategy: self.parsed("syncline-strategy", Name::parse)?,
+            priority: self
+                .parsed("syncline-priority", str::parse)?
+                .unwrap_or_default(),
             message: self.parsed("syncline-message", read_message)?,
             ..Proposal::new(id, context, operation, body, self.actor()?)
         })

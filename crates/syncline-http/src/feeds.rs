@@ -16,7 +16,6 @@ use syncline_delivery::{ChangeItem, Exclude, Feed, FeedRequest, Item, Opening, S
 use syncline_engine::{Principal, Workspace, aside};
 use syncline_model::cursor::Position;
 use syncline_model::json::{FieldError, Json, JsonWriter, Limits, Pointer};
-use syncline_model::time::Timestamp;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -169,10 +168,8 @@ fn changes(items: &[Item], shape: &Shape, cursor: &str) -> http::Response<Body> 
 
 /// Reads where a reader begins: behind a cursor, or at a time.
 fn from(query: &Query, cursor: Option<&str>) -> Result<Option<From>, Problem> {
-    let since = query.parse("since", |text| match text {
-        "start" => Ok(From::Start),
-        time => Timestamp::parse(&time.replace(' ', "+")).map(From::Time),
-    })?;
+    // A plus that was not escaped came as a space.
+    let since = query.parse("since", |text| From::since(&text.replace(' ', "+")))?;
     match (cursor, since) {
         (Some(_), Some(_)) => Err(bad(
             "the query has after and since, which exclude each other",

@@ -8,7 +8,7 @@ use syncline_model::change::Outcome;
 use syncline_model::conflict::{ConflictId, Strategy};
 use syncline_model::ids::{Address, BranchName, ChangeId, Name, Version};
 use syncline_model::json::{Json, Limits, Object, Pointer};
-use syncline_model::proposal::{Base, Operation, Precondition};
+use syncline_model::proposal::{Base, Operation, Precondition, Priority};
 
 use crate::answer::Answer;
 use crate::arguments::{Arguments, bad};
@@ -115,6 +115,7 @@ impl Ask {
         let create_parents = a.flag("create_parents")?;
         let branch = a.parse("branch", BranchName::parse)?;
         let strategy = a.parse("strategy", Strategy::from_str)?;
+        let priority = a.number("priority", 1..=4)?.and_then(Priority::new);
         let id = a
             .parse("change_id", ChangeId::parse)?
             .unwrap_or_else(fresh_id);
@@ -133,6 +134,7 @@ impl Ask {
             create_parents,
             branch,
             strategy,
+            priority: priority.unwrap_or_default(),
             ..Write::default()
         };
         Ok(Ask {

@@ -189,7 +189,8 @@ impl FromStr for Base {
     }
 }
 
-/// How soon a change is wanted by others: 1 urgent … 4; orders between subscriptions, never inside one.
+/// How soon a change is wanted by others: 1 urgent … 4, 3 where nothing is said; orders between
+/// subscriptions, never inside one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Priority(u8);
 
@@ -207,6 +208,20 @@ impl Priority {
         self.0
     }
 }
+
+impl FromStr for Priority {
+    type Err = PriorityError;
+
+    fn from_str(text: &str) -> Result<Priority, PriorityError> {
+        let number = text.parse().ok();
+        number.and_then(Priority::new).ok_or(PriorityError)
+    }
+}
+
+/// Says that something is no priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a priority is 1, 2, 3 or 4; 1 is urgent")]
+pub struct PriorityError;
 
 impl Default for Priority {
     fn default() -> Self {

@@ -93,12 +93,13 @@ impl Failure {
 
 /// Names the flags of a command where a node names the headers and members that they are sent as.
 fn as_flags(text: &str) -> String {
-    const FLAGS: [(&str, &str); 7] = [
+    const FLAGS: [(&str, &str); 8] = [
         ("If-None-Match", "--new"),
         ("If-Match: *", "--if-match '*'"),
         ("If-Match", "--if-match"),
         ("Syncline-Base", "--base"),
         ("Syncline-Strategy", "--strategy"),
+        ("Syncline-Priority", "--priority"),
         ("?version=", "--version"),
         ("?branch=", "--branch"),
     ];

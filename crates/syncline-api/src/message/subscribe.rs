@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use syncline_model::ids::{Address, IdError};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Pointer};
-use syncline_model::time::Timestamp;
+use syncline_model::time::{TimeError, Timestamp};
 
 use super::client::required_id;
 use super::optional;
@@ -241,6 +241,14 @@ impl From {
                 }
             }
             _ => Err(FieldError::invalid(at.clone(), WHAT)),
+        }
+    }
+
+    /// Reads what `since` names, in a query or in a body: `start`, or a time.
+    pub fn since(text: &str) -> Result<From, TimeError> {
+        match text {
+            "start" => Ok(From::Start),
+            time => Timestamp::parse(time).map(From::Time),
         }
     }
 

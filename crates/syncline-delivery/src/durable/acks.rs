@@ -26,6 +26,7 @@ impl Window {
                 *seq
             })
             .collect();
+        self.acked += acked.len() as u64;
         self.settle(&acked);
         acked.len()
     }
@@ -40,12 +41,14 @@ impl Window {
     pub fn ack_each(&mut self, seqs: &[Seq]) -> usize {
         let mut acked = Vec::new();
         for seq in seqs {
-            let given = self.held.get_mut(seq).filter(|held| held.deliveries > 0);
+            let given = |held: &&mut Held| held.deliveries > 0 && !held.follows_again;
+            let given = self.held.get_mut(seq).filter(given);
             if let Some(held) = given.filter(|held| !held.acked) {
                 held.acked = true;
                 acked.push(*seq);
             }
         }
+        self.acked += acked.len() as u64;
         self.settle(&acked);
         acked.len()
     }
@@ -53,7 +56,7 @@ impl Window {
     /// Forgets a unit that is not to be delivered any more: nobody may see it today.
     pub fn forget(&mut self, seq: Seq) {
         if let Some(held) = self.held.get_mut(&seq) {
-            held.acked = true;
+            (held.acked, held.forgotten) = (true, true);
             self.settle(&[seq]);
         }
     }
@@ -135,14 +138,31 @@ impl Window {
         let refused = matches!(state, State::Waiting { .. });
         held.state = state;
         for seq in self.followers(seq) {
-            let given = |held: &&mut Held| held.deliveries > 0 && held.doomed.is_none();
-            let Some(held) = self.held.get_mut(&seq).filter(given) else {
+            let Some(held) = self.held.get_mut(&seq).filter(|held| !held.acked) else {
                 continue;
             };
-            held.acked = false;
             if let State::InFlight { consumer, .. } = &held.state {
                 let late = (!refused).then(|| consumer.clone());
                 held.state = State::Ready { late };
+            }
+        }
+    }
+
+    /// Lets all that was delivered after a unit which goes out once more follow it again, whether
+    /// it is acknowledged or not: else its consumer would end with the older of the two.
+    pub(super) fn follow_again(&mut self, seq: Seq) {
+        for seq in self.followers(seq) {
+            let given = |held: &&mut Held| {
+                let out = held.consumer().is_some() || held.deliveries == 0;
+                !out && !held.forgotten && held.doomed.is_none()
+            };
+            let Some(held) = self.held.get_mut(&seq).filter(given) else {
+                continue;
+            };
+            self.acked -= u64::from(held.acked);
+            (held.acked, held.follows_again) = (false, true);
+            if !matches!(held.state, State::Waiting { .. }) {
+                held.state = State::Ready { late: None };
             }
         }
     }
@@ -172,7 +192,8 @@ impl Window {
         let mut found = BTreeSet::new();
         let mut next = vec![seq];
         while let Some(seq) = next.pop() {
-            let Some(held) = self.held.get(&seq) else {
+            // What follows one that is back from the dead may be done already.
+            let Some(held) = self.held.get(&seq).filter(|held| !held.again) else {
                 continue;
             };
             let Touches::Contexts(contexts) = &held.unit.touches else {

@@ -117,7 +117,9 @@ impl Window {
 
     /// Begins again at a place, with everything forgotten that was read before.
     pub fn begin_at(&mut self, place: Position) {
+        let counted = (self.redelivered, self.acked);
         *self = Window::new(self.terms, &Saved::at(place));
+        (self.redelivered, self.acked) = counted;
     }
 
     /// Holds a unit, or notes that its contexts wait where there is no room for more of them.

@@ -64,6 +64,11 @@ impl Window {
         self.redelivered
     }
 
+    /// Returns how many acks stand, since the start: those that were taken back do not.
+    pub fn acked(&self) -> u64 {
+        self.acked
+    }
+
     /// Returns the contexts that wait for something before them and are not held.
     pub fn deferred(&self) -> usize {
         self.deferred.len()

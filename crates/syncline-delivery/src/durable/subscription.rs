@@ -123,7 +123,6 @@ pub(super) struct Subscription {
     dead: usize,
     dead_forgotten: u64,
     delivered: u64,
-    acked: u64,
     /// What the store has.
     saved: Option<Saved>,
 }
@@ -162,7 +161,6 @@ impl Subscription {
             dead: 0,
             dead_forgotten: 0,
             delivered: 0,
-            acked: 0,
             saved: kept.is_some().then(|| saved.clone()),
         };
         subscription.dead = subscription.count_dead().await?;
@@ -435,7 +433,6 @@ impl Subscription {
         }
         let each: Vec<Seq> = each.iter().map(|place| place.seq).collect();
         acked += self.window.ack_each(&each);
-        self.acked += acked as u64;
         self.keep(Vec::new()).await?;
         Ok(acked)
     }
@@ -600,7 +597,7 @@ impl Subscription {
             deferred: self.window.deferred(),
             delivered: self.delivered,
             redelivered: self.window.redelivered(),
-            acked: self.acked,
+            acked: self.window.acked(),
             dead: self.dead,
             dead_forgotten: self.dead_forgotten,
             consumers: self.window.consumers().into_iter().collect(),
@@ -620,7 +617,7 @@ impl Subscription {
             waiting: self.window.held().len(),
             delivered: self.delivered,
             redelivered: self.window.redelivered(),
-            acked: self.acked,
+            acked: self.window.acked(),
             dead: self.dead,
             where_failed: self.feed.as_ref().map_or(0, Feed::where_failed),
         }

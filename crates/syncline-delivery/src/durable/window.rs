@@ -109,6 +109,10 @@ pub(super) struct Held {
     pub failures: u32,
     /// Acknowledged, while something before it on one of its contexts is not.
     pub acked: bool,
+    /// It counts as acknowledged, since nobody may see it.
+    pub forgotten: bool,
+    /// Something before it went out once more since it was delivered: so does it.
+    pub follows_again: bool,
     /// Why it is given up, once all before it on its contexts is done.
     pub doomed: Option<String>,
     /// Taken back from the dead: what follows on its contexts may be done already.
@@ -121,6 +125,12 @@ impl Held {
             State::InFlight { consumer, .. } if !self.acked => Some(consumer),
             _ => None,
         }
+    }
+
+    /// Says whether nothing that follows on its contexts is delivered before it is done: it has
+    /// failed before, and what follows would be taken back with it each time.
+    fn goes_alone(&self) -> bool {
+        (self.failures > 0 && !self.again) || self.unit.touches == Touches::All
     }
 
     /// As it will be known after a restart: what is in flight then has failed.
@@ -180,6 +190,8 @@ pub struct Window {
     /// Given up, and not yet told.
     pub(super) dead: Vec<Dead>,
     pub(super) redelivered: u64,
+    /// Acknowledged, and not taken back.
+    pub(super) acked: u64,
 }
 
 impl Window {
@@ -197,6 +209,7 @@ impl Window {
             moved: true,
             dead: Vec::new(),
             redelivered: 0,
+            acked: 0,
         }
     }
 
@@ -242,6 +255,8 @@ impl Window {
             deliveries: counts.deliveries,
             failures: counts.failures,
             acked: false,
+            forgotten: false,
+            follows_again: false,
             doomed: None,
             again,
             unit,
@@ -307,12 +322,10 @@ impl Window {
                 deferred.is_some_and(|seq| *touches == Touches::All && held.unit.seq > seq);
             match &held.state {
                 _ if held.acked => {}
-                State::InFlight { consumer: at, .. } => match (at == consumer, touches) {
-                    // What follows on all contexts waits until this is done.
-                    (_, Touches::All) => blocked.add(touches),
-                    (true, Touches::Contexts(_)) => {}
-                    (false, Touches::Contexts(_)) => elsewhere.add(touches),
-                },
+                // What follows waits until this is done.
+                State::InFlight { .. } if held.goes_alone() => blocked.add(touches),
+                State::InFlight { consumer: at, .. } if at == consumer => {}
+                State::InFlight { .. } => elsewhere.add(touches),
                 State::Waiting { until } if *until > now => blocked.add(touches),
                 State::Ready { .. } | State::Waiting { .. } => {
                     let first = alone && taken.is_empty();
@@ -330,12 +343,13 @@ impl Window {
                     room = room.saturating_sub(changes);
                     page = page.saturating_sub(changes);
                     held.deliveries += 1;
+                    held.follows_again = false;
                     self.redelivered += u64::from(held.deliveries > 1);
                     held.state = State::InFlight {
                         consumer: consumer.clone(),
                         until,
                     };
-                    if *touches == Touches::All {
+                    if held.goes_alone() {
                         blocked.add(touches);
                     }
                     taken.push(Delivery {
@@ -344,6 +358,9 @@ impl Window {
                     });
                 }
             }
+        }
+        for again in taken.iter().filter(|taken| taken.delivery > 1) {
+            self.follow_again(again.unit.seq);
         }
         taken
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use syncline_api::{Code, Problem};
+use syncline_api::{Code, From, Problem};
 use syncline_engine::{Principal, Workspace};
 use syncline_model::change::{Outcome, Receipt};
 use syncline_model::head::Head;
@@ -12,6 +12,7 @@ use syncline_model::proposal::{Operation, Own, Precondition, Proposal};
 use syncline_rules::{Matcher, may_write};
 use tokio::sync::oneshot;
 
+use crate::feed::place_of;
 use crate::webhook::definition::{Definition, Wanted, address_of, id_of, unknown};
 use crate::webhook::desk::{Again, Command};
 use crate::webhook::machine::Logged;
@@ -372,24 +373,36 @@ impl Webhooks {
     }
 }
 
-/// Reads what is to be sent again: `{"change"}`, `{"dead":true}`, or `{"after","until"}`.
+/// Reads what is to be sent again: `{"change"}`, `{"dead":true}`, or a stretch of the log after a
+/// cursor (`after`) or from a time or `"start"` (`since`), up to a cursor (`until`) or its end.
 pub async fn read_again(workspace: &Workspace, value: &Json) -> Result<Again, Problem> {
     let mut f = Fields::new(value, &Pointer::root())?;
     let change = f.parse("change", ChangeId::parse)?;
     let dead = f.bool("dead")?;
     let (after, until) = (f.string("after")?, f.string("until")?);
+    let since = f.parse("since", From::since)?;
     f.finish()?;
     let place = |cursor: &str, at: &'static str| {
         let place = workspace.position_of(cursor);
         place.map_err(|problem| problem.at(Pointer::from_static(at)))
     };
-    match (change, dead, after) {
+    let from = match (after, since) {
+        (None, since) => since,
+        (Some(after), None) => {
+            place(after, "/after")?;
+            Some(From::Cursor(after.to_owned()))
+        }
+        (Some(_), Some(_)) => {
+            let why = "after and since exclude each other";
+            return Err(FieldError::invalid(Pointer::from_static("/since"), why).into());
+        }
+    };
+    match (change, dead, from) {
         (Some(id), None, None) if until.is_none() => Ok(Again::Change(id)),
         (None, Some(true), None) if until.is_none() => Ok(Again::Dead),
-        (None, None, Some(after)) => {
-            place(after, "/after")?;
+        (None, None, Some(from)) => {
             // A place that is no more is answered as on every way along the log.
-            let after = workspace.resume(after).await?.seq;
+            let after = place_of(workspace, &from).await?.seq;
             let until = match until {
                 Some(until) => place(until, "/until")?.seq,
                 None => workspace.tail().seq,
@@ -397,7 +410,7 @@ pub async fn read_again(workspace: &Workspace, value: &Json) -> Result<Again, Pr
             Ok(Again::Range(Replay { after, until }))
         }
         _ => {
-            let why = "one of change, dead and after says what is sent again";
+            let why = "one of change, dead, after and since says what is sent again";
             Err(FieldError::invalid(Pointer::root(), why).into())
         }
     }

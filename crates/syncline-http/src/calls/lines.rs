@@ -10,6 +10,7 @@ const CALL_HEADERS: &[&str] = &[
     "Idempotency-Key",
     "If-Match",
     "Syncline-Strategy",
+    "Syncline-Priority",
     "Syncline-Message",
     "Syncline-Confirm",
     "Syncline-Tool-Call",

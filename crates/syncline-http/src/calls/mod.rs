@@ -37,6 +37,7 @@ const WRITE_HEADERS: &[&str] = &[
     "If-None-Match",
     "Syncline-Base",
     "Syncline-Strategy",
+    "Syncline-Priority",
     "Syncline-Message",
     "Syncline-Confirm",
     "Syncline-Tool-Call",

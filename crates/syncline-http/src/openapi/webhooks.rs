@@ -48,6 +48,7 @@ pub(super) fn schemas() -> Named {
                     ("change", "string"),
                     ("dead", "boolean"),
                     ("after", "string"),
+                    ("since", "string"),
                     ("until", "string"),
                 ],
                 &[],

@@ -1,5 +1,6 @@
 //! The commands, one file each: its arguments, and `run`.
 
+mod begin;
 pub mod blame;
 pub mod branch;
 pub mod compact;

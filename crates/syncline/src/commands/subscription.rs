@@ -8,6 +8,7 @@ use syncline_client::NextQuery;
 use syncline_model::ids::Address;
 use syncline_model::json::{Json, JsonWriter, Limits, Object};
 
+use super::begin;
 use super::write::{NoteArgs, receipt_json};
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
@@ -70,8 +71,9 @@ pub struct AddArgs {
     /// Which of these, as a CEL expression.
     #[arg(long = "where", value_name = "EXPRESSION")]
     pub condition: Option<String>,
-    /// Where it begins: now, start, a time, or a cursor.
-    #[arg(long, default_value = "now", value_name = "PLACE")]
+    /// Where it begins: now, start (of the log), a cursor, a time (RFC 3339), a day, or how long
+    /// ago (90s, 10m, 2h, 7d).
+    #[arg(long, default_value = "now", value_name = "WHERE")]
     pub from: String,
     /// How many changes may wait for an acknowledgement.
     #[arg(long, value_name = "N")]
@@ -162,15 +164,15 @@ pub struct NackArgs {
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("what").required(true).args(["cursor", "from"]),
-    after_help = "Examples:\n  syncline subscription replay ci CURSOR\n  syncline subscription replay ci --from start"
+    after_help = "Examples:\n  syncline subscription replay ci CURSOR\n  syncline subscription replay ci --from 2h"
 )]
 pub struct ReplayArgs {
     /// The subscription's name.
     pub name: String,
     /// Which dead letter.
     pub cursor: Option<String>,
-    /// From where all comes again: now, start, a time, or a cursor.
-    #[arg(long, value_name = "PLACE")]
+    /// From where all comes again: now, start, a cursor, a time, a day, or how long ago.
+    #[arg(long, value_name = "WHERE")]
     pub from: Option<String>,
 }
 
@@ -247,7 +249,7 @@ fn definition(args: &AddArgs) -> Result<Json> {
     if let Some(condition) = &args.condition {
         body.insert("where", Json::from(condition.as_str()));
     }
-    body.insert("from", place(&args.from));
+    body.insert("from", place(&args.from)?);
     let numbers = [
         ("window", args.window),
         ("ack_wait_s", args.ack_wait),
@@ -266,16 +268,11 @@ fn parsed(what: &str, text: &str) -> Result<Json> {
     json.map_err(|error| Failure::usage(format!("{what}: {error}")))
 }
 
-/// Reads a place: a word, a time, or a cursor.
-fn place(text: &str) -> Json {
-    if matches!(text, "now" | "start") {
-        return Json::from(text);
-    }
-    let mut place = Object::new();
-    // A cursor has neither; a time always has a colon.
-    let name = if text.contains(':') { "time" } else { "cursor" };
-    place.insert(name, Json::from(text));
-    Json::Object(place)
+/// Reads a place, as the wire writes it.
+fn place(text: &str) -> Result<Json> {
+    let mut w = JsonWriter::new();
+    begin::parse(text, &[])?.write(&mut w);
+    parsed("--from", &w.into_string())
 }
 
 async fn next(args: &NextArgs, run: &Run) -> Result {
@@ -373,7 +370,7 @@ async fn replay(args: &ReplayArgs, run: &Run) -> Result {
         let replayed = client.replay_dead_letter(&args.name, cursor).await?;
         return said(run, &replayed, "delivered once more", "replayed");
     }
-    let from = place(args.from.as_deref().unwrap_or("start"));
+    let from = place(args.from.as_deref().unwrap_or("start"))?;
     let body = match from.as_str() {
         Some(word) => {
             let mut body = Object::new();

@@ -10,7 +10,7 @@ use syncline_model::conflict::{ConflictId, Strategy};
 use syncline_model::etag::Etag;
 use syncline_model::ids::{Address, BranchName, ChangeId};
 use syncline_model::json::{Json, Limits};
-use syncline_model::proposal::{Base, Precondition};
+use syncline_model::proposal::{Base, Precondition, Priority};
 
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
@@ -61,6 +61,9 @@ pub struct WriteArgs {
     /// How clashes are resolved: merge, field_merge, latest_wins, source_priority, keep_both, manual, user_choice.
     #[arg(long, value_name = "STRATEGY", value_parser = Strategy::from_str)]
     pub strategy: Option<Strategy>,
+    /// How soon others want to know: 1 is urgent, 4 can wait; 3 if nothing is said.
+    #[arg(long, value_name = "N", value_parser = Priority::from_str)]
+    pub priority: Option<Priority>,
     /// End with exit code 1 if a clash was left in the queue.
     #[arg(long)]
     pub strict: bool,
@@ -85,6 +88,7 @@ impl WriteArgs {
             base: base.map_err(|error| bad("--base", &error))?,
             branch: self.branch.as_ref().and_then(LineName::branch).cloned(),
             strategy: self.strategy,
+            priority: self.priority.unwrap_or_default(),
             ..self.note.to_write()?
         })
     }

@@ -91,14 +91,16 @@ async fn a_subscription_begins_with_its_definition_and_goes_on_after_a_restart()
     // The node stops: what was delivered and not acknowledged comes again, and is counted.
     let durables = Durables::default();
     let durable = find(&node, &durables, "s").await;
-    let given = take(&durable, "y", 9).await;
-    let seqs: Vec<_> = given
-        .iter()
-        .map(|given| (n(given), given.delivery))
-        .collect();
-    assert_eq!(seqs, [(first + 1, 2), (first + 2, 1), (first + 3, 1)]);
-    let each: Vec<_> = given.iter().map(|given| place(&node, given)).collect();
-    assert_eq!(durable.ack(&"y".into(), None, &each).await.unwrap(), 3);
+    // What has failed before goes alone.
+    let mut given = Vec::new();
+    for expected in [vec![(first + 1, 2)], vec![(first + 2, 1), (first + 3, 1)]] {
+        given = take(&durable, "y", 9).await;
+        let seqs = given.iter().map(|given| (n(given), given.delivery));
+        assert_eq!(seqs.collect::<Vec<_>>(), expected);
+        let each: Vec<_> = given.iter().map(|given| place(&node, given)).collect();
+        let acked = durable.ack(&"y".into(), None, &each).await.unwrap();
+        assert_eq!(acked, expected.len());
+    }
     let found = durable.inspect().await.unwrap();
     assert_eq!((found.behind, found.in_flight, found.waiting), (0, 0, 0));
     assert_eq!(found.acknowledged, node.workspace.tail());
@@ -107,7 +109,7 @@ async fn a_subscription_begins_with_its_definition_and_goes_on_after_a_restart()
         .seek(&From::Cursor(given[0].cursor.clone()))
         .await
         .unwrap();
-    assert_eq!(take(&durable, "y", 9).await.len(), 2);
+    assert_eq!(take(&durable, "y", 9).await.len(), 1);
     durable.seek(&From::Start).await.unwrap();
     assert!(take(&durable, "y", 99).await.len() >= 8);
 }

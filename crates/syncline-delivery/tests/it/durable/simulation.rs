@@ -36,6 +36,8 @@ struct Run {
     dead: BTreeMap<u64, u32>,
     /// How often each was delivered.
     deliveries: BTreeMap<u64, u32>,
+    /// All deliveries, in their order.
+    delivered: Vec<u64>,
     wrong: Vec<String>,
 }
 
@@ -58,6 +60,7 @@ impl Run {
             done: BTreeMap::new(),
             dead: BTreeMap::new(),
             deliveries: BTreeMap::new(),
+            delivered: Vec::new(),
             wrong: Vec::new(),
         }
     }
@@ -203,6 +206,7 @@ impl Run {
     /// Checks a delivery: nothing before it on its contexts was left out.
     fn check(&mut self, seq: u64) {
         *self.deliveries.entry(seq).or_default() += 1;
+        self.delivered.push(seq);
         if self.dead.contains_key(&seq) {
             self.wrong.push(format!("{seq} came after it was given up"));
         }
@@ -239,6 +243,27 @@ impl Run {
         contexts == "q"
     }
 
+    /// Checks that each context ended in its order: what had followed something that came again
+    /// came again after it, unless it was given up.
+    fn check_last(&mut self) {
+        let last = |seq: u64| self.delivered.iter().rposition(|given| *given == seq);
+        let mut wrong = Vec::new();
+        for context in "abcdefgpq".chars() {
+            let mut before = None;
+            for (seq, contexts) in (1..).zip(&self.log) {
+                if !contexts.contains(context) || self.dead.contains_key(&seq) {
+                    continue;
+                }
+                let at = last(seq);
+                if at < before {
+                    wrong.push(format!("{context} did not end with {seq}"));
+                }
+                before = before.max(at);
+            }
+        }
+        self.wrong.extend(wrong);
+    }
+
     /// Lets all be consumed, and says what was lost.
     fn finish(mut self) -> Vec<String> {
         for _ in 0..4_000 {
@@ -249,6 +274,7 @@ impl Run {
                 break;
             }
         }
+        self.check_last();
         let last = self.log.len() as u64;
         if self.window.acknowledged().seq.0 != last {
             let at = self.window.acknowledged().seq;

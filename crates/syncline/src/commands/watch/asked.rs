@@ -7,12 +7,10 @@ use syncline_api::{
 };
 use syncline_model::ids::Address;
 use syncline_model::json::{Json, JsonWriter};
-use syncline_model::proposal::Priority;
-use syncline_model::time::Timestamp;
 
 use super::WatchArgs;
+use crate::commands::begin;
 use crate::failure::{Failure, Result};
-use crate::show;
 
 /// The one subscription of a watch.
 const SUB: &str = "watch";
@@ -45,7 +43,7 @@ impl Asked {
         let condition = args.condition.as_deref().map(Condition::parse).transpose();
         let condition = condition.map_err(|why| Failure::usage(format!("--where: {why}")))?;
         Ok(Asked {
-            start: start(&args.from, show::now())?,
+            start: start(&args.from)?,
             subscribe: Subscribe {
                 filter: filters(args, labels)?,
                 condition,
@@ -131,11 +129,7 @@ fn filters(args: &WatchArgs, labels: BTreeMap<String, String>) -> Result<Filters
     all.extend(any(
         changed.map_err(|error| usage("--changed", error.to_string()))?
     ));
-    if let Some(number) = args.min_priority {
-        let priority = Priority::new(number);
-        let wrong = || usage("--min-priority", "a priority is 1, 2, 3 or 4".to_owned());
-        all.push(Filter::MinPriority(priority.ok_or_else(wrong)?));
-    }
+    all.extend(args.min_priority.map(Filter::MinPriority));
     Ok(Filters(match all.len() {
         0 | 1 => all,
         _ => vec![Filter::All(all)],
@@ -158,92 +152,9 @@ fn one_of<'a>(name: Attribute, values: impl Iterator<Item = &'a str>) -> Option<
     }
 }
 
-/// Reads where to begin.
-fn start(text: &str, now: Timestamp) -> Result<Start> {
-    Ok(Start::At(match text {
-        "now" => From::Now,
-        "snapshot" => From::Snapshot,
-        "start" => From::Start,
-        "@last" => return Ok(Start::Last),
-        text => match (ago(text), time(text)) {
-            (Some(ms), _) => From::Time(Timestamp(now.0.saturating_sub(ms))),
-            (None, Some(time)) => From::Time(time),
-            (None, None) if may_be_cursor(text) => From::Cursor(text.to_owned()),
-            (None, None) => {
-                let shown = crate::clean::shorten(text, 60);
-                return Err(Failure::usage_hint(
-                    format!("--from {shown:?} says no place to begin at"),
-                    "now, snapshot, start, @last, a cursor, a time (2026-11-20T20:00:00Z), a day (2026-11-20, from 0:00 UTC), or how long ago (90s, 10m, 2h, 7d)",
-                ));
-            }
-        },
-    }))
-}
-
-/// Reads a time, or a day, which begins at midnight in UTC.
-fn time(text: &str) -> Option<Timestamp> {
-    let day = || Timestamp::parse(&format!("{text}T00:00:00Z"));
-    Timestamp::parse(text).or_else(|_| day()).ok()
-}
-
-/// Says whether a text has a cursor's looks; whether it is one is for the node to say.
-fn may_be_cursor(text: &str) -> bool {
-    const LENGTH_MIN: usize = 32;
-    let of_cursor = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    text.len() >= LENGTH_MIN && text.bytes().all(of_cursor)
-}
-
-/// Reads a time span such as `10m`, in milliseconds. No cursor is as short.
-fn ago(text: &str) -> Option<i64> {
-    const DIGITS_MAX: usize = 6;
-    let (number, unit) = text.split_at(text.len().checked_sub(1)?);
-    let unit_ms = match unit {
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    let plain = number.len() <= DIGITS_MAX && number.bytes().all(|byte| byte.is_ascii_digit());
-    let number: i64 = number.parse().ok().filter(|_| plain)?;
-    Some(number * unit_ms)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn where_to_begin_is_read() {
-        let now = Timestamp(1_800_000_000_000);
-        let check = |text: &str, expected: Start| assert_eq!(start(text, now).unwrap(), expected);
-        check("now", Start::At(From::Now));
-        check("start", Start::At(From::Start));
-        check("@last", Start::Last);
-        check("90s", Start::At(From::Time(Timestamp(now.0 - 90_000))));
-        check(
-            "7d",
-            Start::At(From::Time(Timestamp(now.0 - 7 * 86_400_000))),
-        );
-        let time = Timestamp::parse("2026-11-20T20:00:00.123Z").unwrap();
-        check("2026-11-20T20:00:00.123Z", Start::At(From::Time(time)));
-        let midnight = Timestamp::parse("2026-11-20T00:00:00Z").unwrap();
-        check("2026-11-20", Start::At(From::Time(midnight)));
-        let cursor = "abcDEF-_".repeat(7);
-        check(&cursor, Start::At(From::Cursor(cursor.clone())));
-        for bad in [
-            "",
-            "yesterday",
-            "10min",
-            "5x",
-            "s",
-            "99999999999999d",
-            "-5m",
-            "2026-11-31",
-            "abcDEF-_",
-        ] {
-            assert!(start(bad, now).is_err(), "{bad}");
-        }
+fn start(text: &str) -> Result<Start> {
+    match text {
+        "@last" => Ok(Start::Last),
+        text => begin::parse(text, &["snapshot", "@last"]).map(Start::At),
     }
 }

@@ -13,6 +13,7 @@ use syncline_client::{Event, Live};
 use syncline_model::change::ChangeType;
 use syncline_model::ids::{Address, Kind, Name};
 use syncline_model::json::Pointer;
+use syncline_model::proposal::Priority;
 
 use crate::failure::Result;
 use crate::run::{Run, parse_address};
@@ -63,9 +64,9 @@ pub struct WatchArgs {
     /// Only what touches this path; * stands for one step.
     #[arg(long, value_name = "POINTER")]
     pub changed: Vec<String>,
-    /// Only what is at least so urgent: 1 is urgent, 4 can wait.
-    #[arg(long, value_name = "N")]
-    pub min_priority: Option<u64>,
+    /// Only what is at least so urgent: 1 is urgent, 4 can wait; 3 is what writers do not say.
+    #[arg(long, value_name = "N", value_parser = str::parse::<Priority>)]
+    pub min_priority: Option<Priority>,
     /// Only what passes this filter, in the wire's JSON.
     #[arg(long, value_name = "JSON")]
     pub filter: Vec<String>,
@@ -90,7 +91,7 @@ pub struct WatchArgs {
     /// Show values too.
     #[arg(long, short)]
     pub verbose: bool,
-    /// Stop after so many changes.
+    /// Stop after so many changes; the contexts that a snapshot shows are none.
     #[arg(long, value_name = "N")]
     pub count: Option<u64>,
 }

@@ -104,8 +104,7 @@ impl Template {
                     match found {
                         Some(Json::String(text)) => out.push_str(text),
                         Some(value) => out.push_str(&value.to_text()),
-                        None if names == &["parent"] => out.push_str(default_parent(from)),
-                        None => {}
+                        None => out.push_str(default_of(names, from)),
                     }
                 }
             }
@@ -114,11 +113,21 @@ impl Template {
     }
 }
 
-/// Returns what a change that names no parent has as its parent.
-fn default_parent(change: &Json) -> &'static str {
-    match change.get("context").and_then(Json::as_str) {
-        None | Some("global/main") => "",
-        Some(_) => "global/main",
+/// Returns what a change means that does not say it.
+fn default_of(names: &[String], change: &Json) -> &'static str {
+    let Some(context) = change.get("context").and_then(Json::as_str) else {
+        return "";
+    };
+    let is_change = !matches!(
+        change.get("type").and_then(Json::as_str),
+        Some("enter" | "leave")
+    );
+    match names {
+        [name] if name == "parent" && context != "global/main" => "global/main",
+        _ if !is_change => "",
+        [name] if name == "outcome" => "applied",
+        [name] if name == "priority" => "3",
+        _ => "",
     }
 }
 
@@ -154,6 +163,7 @@ mod tests {
         for (template, expected) in [
             ("{context}", "task/a"),
             ("{context} in {parent}", "task/a in global/main"),
+            ("{priority} {outcome}", "3 applied"),
             (
                 "{context} by {actor.agent}{branch}{changed.x}!",
                 "task/a by c!",

@@ -1,11 +1,12 @@
 //! `syncline webhook`
 
 use clap::{ArgGroup, Args, Subcommand};
-use syncline_api::ReceiptView;
+use syncline_api::{From, ReceiptView};
 use syncline_model::json::{Json, Limits, Object};
 
 mod listen;
 
+use super::begin;
 use super::write::{NoteArgs, receipt_json};
 use crate::failure::{Failure, Result};
 use crate::output::{Line, Style};
@@ -136,8 +137,8 @@ pub struct DeadArgs {
 /// Send events again.
 #[derive(Debug, Args)]
 #[command(
-    group = ArgGroup::new("what").required(true).args(["dead", "change", "after"]),
-    after_help = "Examples:\n  syncline webhook replay 0199… --dead\n  syncline webhook replay 0199… --change 0199…\n  syncline webhook replay 0199… --after <cursor>"
+    group = ArgGroup::new("what").required(true).args(["dead", "change", "from"]),
+    after_help = "Examples:\n  syncline webhook replay 0199… --dead\n  syncline webhook replay 0199… --change 0199…\n  syncline webhook replay 0199… --from 2h"
 )]
 #[group(skip)]
 pub struct ReplayArgs {
@@ -149,11 +150,12 @@ pub struct ReplayArgs {
     /// One change.
     #[arg(long, value_name = "UUID")]
     pub change: Option<String>,
-    /// What lies after this cursor.
-    #[arg(long, value_name = "CURSOR")]
-    pub after: Option<String>,
-    /// And not after this one.
-    #[arg(long, value_name = "CURSOR", requires = "after")]
+    /// What lies after this place: start (of the log), a cursor, a time (RFC 3339), a day, or how
+    /// long ago (90s, 10m, 2h, 7d).
+    #[arg(long, visible_alias = "after", value_name = "WHERE")]
+    pub from: Option<String>,
+    /// And not after this cursor.
+    #[arg(long, value_name = "CURSOR", requires = "from")]
     pub until: Option<String>,
 }
 
@@ -405,11 +407,18 @@ async fn replay(args: &ReplayArgs, run: &Run) -> Result {
     if args.dead {
         what.insert("dead", Json::from(true));
     }
-    for (name, text) in [
-        ("change", &args.change),
-        ("after", &args.after),
-        ("until", &args.until),
-    ] {
+    if let Some(from) = &args.from {
+        let (name, place) = match begin::parse(from, &[])? {
+            From::Start => ("since", "start".to_owned()),
+            From::Time(time) => ("since", time.to_string()),
+            From::Cursor(cursor) => ("after", cursor),
+            From::Now | From::Snapshot => {
+                return Err(Failure::usage("--from now: nothing lies after it"));
+            }
+        };
+        what.insert(name, Json::from(place));
+    }
+    for (name, text) in [("change", &args.change), ("until", &args.until)] {
         if let Some(text) = text {
             what.insert(name, Json::from(text.as_str()));
         }
