@@ -1,5 +1,6 @@
 //! P9: subscribers that stop reading do not slow a writer, cost bounded memory, and can resume
-//! without loss. Half of them follow everything, half by a filter: these have queues of their own.
+//! without loss. Some follow everything, some by a filter, which have queues of their own, and some
+//! stop in the midst of large bulks.
 
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,12 @@ const TEXT_BYTES: usize = 16 * 1024;
 const WRITES: usize = 300;
 /// How many contexts the writer writes to; a subscriber with a filter follows one of them.
 const CONTEXTS: usize = 8;
+/// How many bulks lie in the log, and of how many parts each: all of them at once are what a reader
+/// that stops in one must not cost.
+const BULKS: usize = 4;
+const BULK_PARTS: usize = 1_000;
+/// What each part carries.
+const PART_BYTES: usize = 1024;
 /// What one costs: a frame under way, and what its task and its queue hold.
 const MEMORY_EACH_MAX: u64 = 256 << 10;
 /// What the cache of heads and the recent records may take beside them, and the allocator's slack.
@@ -63,6 +70,7 @@ async fn round(
         .await
         .map_err(|e| e.to_string())?;
     let mut writer = Writer::new(node.access(), Rng::new(plan.seed).fork(run)).await?;
+    writer.write_bulks().await?;
     // Once unmeasured, so that caches and files have their sizes.
     writer.write(WRITES).await?;
     let alone = writer.write(WRITES).await?;
@@ -70,7 +78,11 @@ async fn round(
     let before = node.memory_bytes();
     let mut sleepers = Vec::new();
     for number in 0..stalled {
-        let follows = (number % 2 == 1).then_some(number / 2 % CONTEXTS);
+        let follows = match number % 3 {
+            0 => Follows::All,
+            1 => Follows::Context(number / 3 % CONTEXTS),
+            _ => Follows::Bulks,
+        };
         sleepers.push(Sleeper::fall_asleep(node.access(), follows).await?);
     }
     plan.say(|| format!("p9: {stalled} subscribers have stopped reading"));
@@ -80,8 +92,11 @@ async fn round(
     let beside = writer.write(WRITES).await?;
     let beside = beside.min(writer.write(WRITES).await?);
     let grown = node.memory_bytes().saturating_sub(before);
-    let due = &writer.written[first..];
-    tell(stalled, due.len(), report);
+    let due = Due {
+        written: &writer.written[first..],
+        in_bulks: &writer.in_bulks,
+    };
+    tell(stalled, due.written.len(), report);
     check_memory(stalled, grown, report, found);
     let kept = alone.as_secs_f64() / beside.as_secs_f64();
     report.fact("writer's rate kept", format!("{kept:.2}"));
@@ -89,14 +104,15 @@ async fn round(
         format!("beside {stalled} stalled subscribers a writer keeps {kept:.2} of its rate")
     });
     sleepers.truncate(WOKEN);
-    wake_all(sleepers, &node, due, report, found).await;
+    wake_all(sleepers, &node, &due, report, found).await;
     crate::node::assert_no_panic(&node);
     Ok(())
 }
 
 fn tell(stalled: usize, written: usize, report: &mut Report) {
     let each = written * TEXT_BYTES;
-    let unread = stalled.div_ceil(2) * each + stalled / 2 * each / CONTEXTS;
+    let of_all = each + each / CONTEXTS + BULKS * BULK_PARTS * PART_BYTES;
+    let unread = stalled / 3 * of_all;
     report.fact("stalled subscribers", stalled);
     report.fact("written meanwhile for them, MiB", unread >> 20);
 }
@@ -119,7 +135,7 @@ fn check_memory(stalled: usize, grown: u64, report: &mut Report, found: &mut Vio
 async fn wake_all(
     sleepers: Vec<Sleeper>,
     node: &Node,
-    due: &[(usize, ChangeId)],
+    due: &Due<'_>,
     report: &mut Report,
     found: &mut Violations,
 ) {
@@ -145,6 +161,13 @@ struct Writer {
     rng: Rng,
     /// Each with the number of its context.
     written: Vec<(usize, ChangeId)>,
+    in_bulks: Vec<ChangeId>,
+}
+
+/// What the stalled are to hear once they wake up.
+struct Due<'a> {
+    written: &'a [(usize, ChangeId)],
+    in_bulks: &'a [ChangeId],
 }
 
 impl Writer {
@@ -156,7 +179,27 @@ impl Writer {
             sender,
             rng,
             written: Vec::new(),
+            in_bulks: Vec::new(),
         })
+    }
+
+    async fn write_bulks(&mut self) -> Result<(), String> {
+        for bulk in 0..BULKS {
+            let parts = (0..BULK_PARTS).map(|part| {
+                let text = Json::from(self.rng.letters(PART_BYTES));
+                let context = address(&format!("{BULK_PREFIX}{bulk}-{part}"));
+                let body = object([("data", object([("text", text)]))]);
+                merge(fresh_id(), &context, body)
+            });
+            let parts: Vec<_> = parts.collect();
+            for (heard, part) in self.sender.send_bulk(&parts).await.iter().zip(&parts) {
+                match heard {
+                    Heard::Receipt(_) => self.in_bulks.push(part.id),
+                    heard => return Err(format!("a part of a bulk heard {heard:?}")),
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes one after the other and returns how long that took.
@@ -177,6 +220,8 @@ impl Writer {
     }
 }
 
+const BULK_PREFIX: &str = "note/bulk-";
+
 fn large(number: usize) -> String {
     format!("note/large-{number}")
 }
@@ -185,12 +230,21 @@ fn large(number: usize) -> String {
 struct Sleeper {
     socket: RawSocket,
     cursor: String,
-    /// The number of the context that its filter lets pass; absent is all.
-    follows: Option<usize>,
+    follows: Follows,
+}
+
+/// What a subscriber follows.
+#[derive(Clone, Copy)]
+enum Follows {
+    All,
+    /// By a filter, the context of this number.
+    Context(usize),
+    /// By a filter, what was written in bulks, from the beginning of the log.
+    Bulks,
 }
 
 impl Sleeper {
-    async fn fall_asleep(access: &Access, follows: Option<usize>) -> Result<Sleeper, String> {
+    async fn fall_asleep(access: &Access, follows: Follows) -> Result<Sleeper, String> {
         let broken = |error: &dyn std::fmt::Display| format!("a subscriber: {error}");
         let authority = access.authority();
         let socket = TcpSocket::new_v4().map_err(|e| broken(&e))?;
@@ -205,7 +259,11 @@ impl Sleeper {
             .say_hello(&access.key)
             .await
             .map_err(|e| broken(&e))?;
-        let subscribe = subscribe(r#""now""#, follows);
+        let from = match follows {
+            Follows::All | Follows::Context(_) => r#""now""#,
+            Follows::Bulks => r#""start""#,
+        };
+        let subscribe = subscribe(from, follows);
         socket.send(&subscribe).await.map_err(|e| broken(&e))?;
         let said = socket.next().await.map_err(|e| broken(&e))?;
         let cursor = said
@@ -225,17 +283,21 @@ impl Sleeper {
 
     /// Reads what there still is, and gets the rest by its cursor. Returns whether the node had
     /// closed the connection.
-    async fn wake(mut self, access: &Access, due: &[(usize, ChangeId)]) -> Result<bool, String> {
-        let follows = |number: usize| self.follows.is_none_or(|follows| follows == number);
-        let due = due.iter().filter(|(number, _)| follows(*number));
-        let due: Vec<String> = due.map(|(_, id)| id.to_string()).collect();
-        let mut got = Vec::new();
+    async fn wake(mut self, access: &Access, due: &Due<'_>) -> Result<bool, String> {
+        let due = self.follows.due(due);
+        let (mut got, mut kept) = (Vec::new(), 0);
         let mut closed = false;
         while got.len() < due.len() {
             match tokio::time::timeout(Duration::from_secs(12), self.socket.next()).await {
-                Ok(Ok(message)) => note(&message, &mut got, &mut self.cursor),
+                Ok(Ok(message)) => {
+                    if note(&message, &mut got, &mut self.cursor) {
+                        kept = got.len();
+                    }
+                }
                 Ok(Err(_)) if !closed => {
                     closed = true;
+                    // A bulk that was cut comes again whole.
+                    got.truncate(kept);
                     self.socket = resume(access, &self.cursor, self.follows).await?;
                 }
                 _ => break,
@@ -253,37 +315,55 @@ impl Sleeper {
     }
 }
 
-fn note(message: &Json, got: &mut Vec<String>, cursor: &mut String) {
-    let Some(change) = message.get("change") else {
-        return;
+/// Notes what came; says whether the cursor covers it.
+fn note(message: &Json, got: &mut Vec<String>, cursor: &mut String) -> bool {
+    let text = |json: Option<&Json>, key: &str| {
+        let text = json?.get(key).and_then(Json::as_str);
+        text.map(str::to_owned)
     };
-    let text = |key: &str| change.get(key).and_then(Json::as_str).map(str::to_owned);
-    got.extend(text("id"));
-    let resume = message
-        .get("resume")
-        .and_then(Json::as_str)
-        .map(str::to_owned);
-    if let Some(place) = resume.or_else(|| text("cursor")) {
-        *cursor = place;
+    let (change, message) = (message.get("change"), Some(message));
+    got.extend(text(change, "id"));
+    // A bulk's parts have no cursor; its end has one.
+    let place = text(message, "resume").or_else(|| text(change, "cursor"));
+    let place = place.or_else(|| text(message, "cursor"));
+    let covers = place.is_some();
+    *cursor = place.unwrap_or_else(|| std::mem::take(cursor));
+    covers
+}
+
+impl Follows {
+    /// Returns what it is to hear, in order.
+    fn due(self, due: &Due<'_>) -> Vec<String> {
+        let wanted = |number: usize| match self {
+            Follows::All => true,
+            Follows::Context(own) => own == number,
+            Follows::Bulks => false,
+        };
+        let bulks = match self {
+            Follows::Bulks => due.in_bulks,
+            Follows::All | Follows::Context(_) => &[],
+        };
+        let written = due.written.iter().filter(|(number, _)| wanted(*number));
+        let ids = bulks.iter().chain(written.map(|(_, id)| id));
+        ids.map(ToString::to_string).collect()
     }
 }
 
-fn subscribe(from: &str, follows: Option<usize>) -> String {
-    let filter = follows.map(|number| {
-        let context = large(number);
-        format!(r#","filter":{{"exact":{{"context":"{context}"}}}}"#)
-    });
-    let filter = filter.unwrap_or_default();
+fn subscribe(from: &str, follows: Follows) -> String {
+    let filter = match follows {
+        Follows::All => String::new(),
+        Follows::Context(number) => {
+            let context = large(number);
+            format!(r#","filter":{{"exact":{{"context":"{context}"}}}}"#)
+        }
+        Follows::Bulks => format!(r#","filter":{{"prefix":{{"context":"{BULK_PREFIX}"}}}}"#),
+    };
     format!(
         r#"{{"type":"subscribe","id":"s","scope":[{{"workspace":true}}],"from":{from}{filter}}}"#
     )
 }
 
-async fn resume(
-    access: &Access,
-    cursor: &str,
-    follows: Option<usize>,
-) -> Result<RawSocket, String> {
+async fn resume(access: &Access, cursor: &str, follows: Follows) -> Result<RawSocket, String> {
     let broken = |error: &dyn std::fmt::Display| format!("resuming: {error}");
     let hello = RawSocket::hello(access.authority(), &access.key).await;
     let (mut socket, _) = hello.map_err(|e| broken(&e))?;
