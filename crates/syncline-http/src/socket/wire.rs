@@ -66,6 +66,11 @@ pub(super) fn accept(parts: &mut Parts) -> Result<(OnUpgrade, Response<Body>), U
     *request.method_mut() = parts.method.clone();
     *request.version_mut() = parts.version;
     *request.headers_mut() = parts.headers.clone();
+    if offers_websocket(&parts.headers) {
+        // The library knows the header with this one value only.
+        let websocket = HeaderValue::from_static("websocket");
+        request.headers_mut().insert(UPGRADE, websocket);
+    }
     let answer = create_response_with_body(&request, Body::empty);
     let answer = answer.map_err(|error| match error {
         SocketError::Protocol(ProtocolError::MissingSecWebSocketVersionHeader) => Unfit::Version,
@@ -78,6 +83,15 @@ pub(super) fn accept(parts: &mut Parts) -> Result<(OnUpgrade, Response<Body>), U
     let upgrade = parts.extensions.remove::<OnUpgrade>();
     let why = || Unfit::Request("the connection cannot be upgraded".to_owned());
     Ok((upgrade.ok_or_else(why)?, answer))
+}
+
+/// Says whether a WebSocket is among the protocols that a client would change to (RFC 9110, section
+/// 7.8).
+fn offers_websocket(headers: &HeaderMap) -> bool {
+    let lists = headers.get_all(UPGRADE).iter();
+    let lists = lists.filter_map(|list| list.to_str().ok());
+    let mut offered = lists.flat_map(|list| list.split(','));
+    offered.any(|name| name.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// The library digests any key; only one of this form is a client's (RFC 6455, section 4.2.1).

@@ -91,11 +91,7 @@ async fn foreign_origins_are_refused() {
             .await
             .problem(403, "foreign_origin");
     }
-    let upgrade = format!(
-        "GET /v1/sync HTTP/1.1\r\nhost: {}\r\norigin: http://evil.com\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
-         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        node.address
-    );
+    let upgrade = node.upgrade("origin: http://evil.com\r\n");
     node.raw(upgrade).await.problem(403, "foreign_origin");
 }
 

@@ -6,7 +6,7 @@ use futures_util::SinkExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::node::{KEY, Node, read_reply, text};
+use crate::node::{KEY, Node, frame, read_reply, text};
 
 const A: &str = "/v1/contexts/task/a";
 
@@ -227,11 +227,7 @@ async fn inbound_messages_are_bounded() {
 async fn an_idle_connection_is_small() {
     const COUNT: usize = 1_000;
     let node = Node::start().await;
-    let upgrade = format!(
-        "GET /v1/sync HTTP/1.1\r\nhost: {}\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
-         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-        node.address
-    );
+    let upgrade = node.upgrade("");
     let mut kept = Vec::with_capacity(2 * COUNT);
     let mut sizes = Vec::new();
     for _ in 0..2 {
@@ -242,9 +238,7 @@ async fn an_idle_connection_is_small() {
             let read = stream.read(&mut head).await.unwrap();
             assert!(head[..read].starts_with(b"HTTP/1.1 101"));
             let hello = format!(r#"{{"type":"hello","token":"{KEY}"}}"#);
-            let mut frame = vec![0x81, 0x80 | u8::try_from(hello.len()).unwrap(), 0, 0, 0, 0];
-            frame.extend_from_slice(hello.as_bytes());
-            stream.write_all(&frame).await.unwrap();
+            stream.write_all(&frame(&hello)).await.unwrap();
             let subscribe = r#"{"type":"subscribe","id":"s","scope":[{"context":"task/a"}]}"#;
             let mut frame = vec![
                 0x81,

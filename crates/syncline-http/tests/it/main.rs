@@ -12,6 +12,7 @@ mod durable;
 mod echo;
 mod feeds;
 mod gate;
+mod handshake;
 mod limits;
 mod live;
 mod merge;

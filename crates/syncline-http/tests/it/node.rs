@@ -176,6 +176,16 @@ impl Node {
             .await
     }
 
+    /// Returns a request to become a WebSocket, with more headers.
+    pub fn upgrade(&self, headers: &str) -> String {
+        format!(
+            "GET /v1/sync HTTP/1.1\r\nhost: {}\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
+             {headers}sec-websocket-version: 13\r\n\
+             sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+            self.address
+        )
+    }
+
     /// Opens a WebSocket, without `hello`.
     pub async fn socket(&self) -> Socket {
         let request = format!("ws://{}/v1/sync", self.address)
@@ -208,6 +218,14 @@ impl Node {
         assert_eq!(text(&socket.hear().await, "type"), "welcome");
         socket
     }
+}
+
+/// Returns a text as a client's frame, under a mask of zeros.
+pub fn frame(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).ok().filter(|length| *length < 126);
+    let mut frame = vec![0x81, 0x80 | length.expect("it is short"), 0, 0, 0, 0];
+    frame.extend_from_slice(text.as_bytes());
+    frame
 }
 
 pub struct Reply {

@@ -11,40 +11,49 @@ use crate::settings::keys::KEYS;
 
 /// Explain a command, or a topic: exit-codes, settings.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  syncline help exit-codes")]
+#[command(after_help = "Examples:\n  syncline help exit-codes\n  syncline help rules set")]
 pub struct HelpArgs {
-    /// A command or a topic.
-    pub topic: Option<String>,
+    /// A command, word by word, or a topic.
+    pub topic: Vec<String>,
 }
 
 /// Runs the command.
 pub fn run(args: &HelpArgs, run: &Run) -> Result {
-    let text = text(args.topic.as_deref())?;
+    let text = text(&args.topic)?;
     if !run.output.is_json() {
         return run.output.text(text.trim_end());
     }
-    let topic = args.topic.as_deref().unwrap_or("syncline");
+    let topic = match args.topic.as_slice() {
+        [] => "syncline".to_owned(),
+        words => words.join(" "),
+    };
     let members = [("topic", Json::from(topic)), ("text", Json::from(text))];
     run.output
         .document(&Json::Object(members.into_iter().collect()))
 }
 
-fn text(topic: Option<&str>) -> Result<String> {
+fn text(topic: &[String]) -> Result<String> {
     let mut command = Cli::command();
     // Flags that hold everywhere reach the subcommands' help only once the tree is built.
     command.build();
     match topic {
-        None => Ok(command.render_help().to_string()),
-        Some("exit-codes") => Ok(exit::HELP.to_owned()),
-        Some("settings") => Ok(settings()),
-        Some(name) => match command.find_subcommand_mut(name) {
-            Some(command) => Ok(command.render_long_help().to_string()),
-            None => Err(Failure::usage_hint(
-                format!("there is no command or topic {name:?}"),
-                "`syncline help` lists the commands; topics are exit-codes and settings",
-            )),
-        },
+        [] => return Ok(command.render_help().to_string()),
+        [topic] if topic == "exit-codes" => return Ok(exit::HELP.to_owned()),
+        [topic] if topic == "settings" => return Ok(settings()),
+        _ => {}
     }
+    let unknown = || {
+        let topic = crate::clean::shorten(&topic.join(" "), 60);
+        Failure::usage_hint(
+            format!("there is no command or topic {topic:?}"),
+            "`syncline help` lists the commands; topics are exit-codes and settings",
+        )
+    };
+    let mut found = &mut command;
+    for name in topic {
+        found = found.find_subcommand_mut(name).ok_or_else(unknown)?;
+    }
+    Ok(found.render_long_help().to_string())
 }
 
 fn settings() -> String {
