@@ -386,34 +386,26 @@ pub async fn read_again(workspace: &Workspace, value: &Json) -> Result<Again, Pr
         let place = workspace.position_of(cursor);
         place.map_err(|problem| problem.at(Pointer::from_static(at)))
     };
-    let from = match (after, since) {
-        (None, since) => since,
-        (Some(after), None) => {
+    let from = match (change, dead, after, since) {
+        (Some(id), None, None, None) if until.is_none() => return Ok(Again::Change(id)),
+        (None, Some(true), None, None) if until.is_none() => return Ok(Again::Dead),
+        (None, None, Some(after), None) => {
             place(after, "/after")?;
-            Some(From::Cursor(after.to_owned()))
+            From::Cursor(after.to_owned())
         }
-        (Some(_), Some(_)) => {
-            let why = "after and since exclude each other";
-            return Err(FieldError::invalid(Pointer::from_static("/since"), why).into());
-        }
-    };
-    match (change, dead, from) {
-        (Some(id), None, None) if until.is_none() => Ok(Again::Change(id)),
-        (None, Some(true), None) if until.is_none() => Ok(Again::Dead),
-        (None, None, Some(from)) => {
-            // A place that is no more is answered as on every way along the log.
-            let after = place_of(workspace, &from).await?.seq;
-            let until = match until {
-                Some(until) => place(until, "/until")?.seq,
-                None => workspace.tail().seq,
-            };
-            Ok(Again::Range(Replay { after, until }))
-        }
+        (None, None, None, Some(since)) => since,
         _ => {
             let why = "one of change, dead, after and since says what is sent again";
-            Err(FieldError::invalid(Pointer::root(), why).into())
+            return Err(FieldError::invalid(Pointer::root(), why).into());
         }
-    }
+    };
+    // A place that is no more is answered as on every way along the log.
+    let after = place_of(workspace, &from).await?.seq;
+    let until = match until {
+        Some(until) => place(until, "/until")?.seq,
+        None => workspace.tail().seq,
+    };
+    Ok(Again::Range(Replay { after, until }))
 }
 
 /// Returns a webhook's definition, where the principal may see it.

@@ -184,7 +184,7 @@ fn a_garbage_cursor_is_refused() {
         said.err.contains("--from \"yesterday\" says no place")
             && said
                 .err
-                .contains("hint: now, snapshot, start, @last, a cursor"),
+                .contains("hint: now, start, snapshot, @last, a cursor"),
         "{said:?}"
     );
     let said = node.run(&["watch", "--format", "{bogus}"]);

@@ -91,9 +91,18 @@ fn a_webhook_is_made_tested_turned_off_and_on_replayed_and_ended() {
     let again = node.ok(&["webhook", "replay", id, "--change", change]);
     assert_eq!(again, "1 event is sent again\n");
     wait_for(&node, id, 2);
+    let again = node.ok(&["webhook", "replay", id, "--from", "1h"]);
+    assert_eq!(again, "what lies there is sent again\n");
+    wait_for(&node, id, 3);
+    let wrong = node.run(&["webhook", "replay", id, "--from", "yesterday"]);
+    assert!(
+        wrong.code == 2 && wrong.err.contains("how long ago"),
+        "{}",
+        wrong.err
+    );
     // What is missing is named whole, not the first of three.
     let wrong = node.run(&["webhook", "replay", id]);
-    let names_all = ["--dead", "--change", "--after"]
+    let names_all = ["--dead", "--change", "--from"]
         .iter()
         .all(|flag| wrong.err.contains(flag));
     assert!(wrong.code == 2 && names_all, "{}", wrong.err);
@@ -107,7 +116,7 @@ fn a_webhook_is_made_tested_turned_off_and_on_replayed_and_ended() {
     node.ok(&["put", "task/a", "data.n=2", "--if-match", "*"]);
     assert!(node.ok(&["webhook", "ls"]).contains("off"));
     node.ok(&["webhook", "enable", id]);
-    wait_for(&node, id, 3);
+    wait_for(&node, id, 4);
     let rotated = node.ok(&["webhook", "rotate", id]);
     assert!(rotated.starts_with("secret  whsec_"), "{rotated}");
     node.ok(&["webhook", "rm", id]);
