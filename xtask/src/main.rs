@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod autobahn;
 mod bench;
 mod check;
 mod data;
@@ -66,6 +67,8 @@ enum Command {
     Histories(histories::Arguments),
     /// Put faults into the merge, one by one, and print which law notices.
     Mutants,
+    /// Run the public Autobahn suite against the WebSocket transport.
+    Autobahn,
     /// Run the commands of README and docs against a fresh node.
     Docs,
     /// Fuzz the parsers that face outside (needs cargo-fuzz on nightly).
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Command::Merges(arguments) => merges::run(&arguments),
         Command::Histories(arguments) => histories::run(&arguments),
         Command::Mutants => mutants(),
+        Command::Autobahn => autobahn::run(),
         Command::Docs => docs::run(),
         Command::Fuzz { target, seconds } => fuzz::run(target.as_deref(), seconds),
     };

@@ -30,7 +30,7 @@ pub use message::{
     write_leave, write_line, write_receipts, write_reset, write_snapshot, write_subscribed,
     write_welcome,
 };
-pub use problem::{Code, Misfits, Problem, ResetReason, Sides};
+pub use problem::{Code, MetLimit, Misfits, Problem, ResetReason, Sides};
 pub use proposal::{
     check_named_context, parse_branch, parse_if_match, parse_message, read_proposal, write_proposal,
 };

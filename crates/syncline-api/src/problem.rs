@@ -276,8 +276,8 @@ pub struct Problem {
     pub pointer: Option<Pointer>,
     /// What to do about it.
     pub hint: Option<String>,
-    /// The limit that was met, and the setting that holds it; some can be set by nobody.
-    pub limit: Option<Box<(u64, Option<String>)>>,
+    /// The limit that was met.
+    pub limit: Option<Box<MetLimit>>,
     /// Why a cursor was reset.
     pub reason: Option<ResetReason>,
     /// When to try again.
@@ -286,6 +286,32 @@ pub struct Problem {
     pub sides: Option<Box<Sides>>,
     /// Each place that is wrong, where there are several.
     pub errors: Option<Box<Misfits>>,
+}
+
+/// A limit that was met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetLimit {
+    /// Its figure.
+    pub limit: u64,
+    /// The setting that holds it; some can be set by nobody.
+    pub setting: Option<String>,
+}
+
+impl MetLimit {
+    /// Writes its members.
+    pub(crate) fn write(&self, w: &mut JsonWriter) {
+        w.field_u64("limit", self.limit);
+        if let Some(setting) = &self.setting {
+            w.field_str("setting", setting);
+        }
+    }
+
+    /// Reads its members, where they are there.
+    pub(crate) fn read(f: &mut Fields<'_>) -> Result<Option<Box<MetLimit>>, FieldError> {
+        let setting = f.string("setting")?.map(str::to_owned);
+        let met = |limit| Box::new(MetLimit { limit, setting });
+        Ok(f.u64("limit")?.map(met))
+    }
 }
 
 /// The places at which a document does not fit, each with the reason.
@@ -325,14 +351,16 @@ impl Problem {
     /// Names the limit and its setting.
     #[must_use]
     pub fn limit(mut self, limit: u64, setting: &str) -> Problem {
-        self.limit = Some(Box::new((limit, Some(setting.to_owned()))));
+        let setting = Some(setting.to_owned());
+        self.limit = Some(Box::new(MetLimit { limit, setting }));
         self
     }
 
     /// Names a limit that no setting holds.
     #[must_use]
     pub fn fixed_limit(mut self, limit: u64) -> Problem {
-        self.limit = Some(Box::new((limit, None)));
+        let setting = None;
+        self.limit = Some(Box::new(MetLimit { limit, setting }));
         self
     }
 
@@ -374,11 +402,8 @@ impl Problem {
         if let Some(hint) = &self.hint {
             w.field_str("hint", hint);
         }
-        if let Some((limit, setting)) = self.limit.as_deref() {
-            w.field_u64("limit", *limit);
-            if let Some(setting) = setting {
-                w.field_str("setting", setting);
-            }
+        if let Some(met) = &self.limit {
+            met.write(w);
         }
         if let Some(reason) = self.reason {
             w.field_str("reason", reason.as_str());
@@ -437,10 +462,7 @@ impl Problem {
         );
         problem.pointer = f.parse("pointer", Pointer::parse)?;
         problem.hint = f.string("hint")?.map(str::to_owned);
-        let setting = f.string("setting")?.map(str::to_owned);
-        if let Some(limit) = f.u64("limit")? {
-            problem.limit = Some(Box::new((limit, setting)));
-        }
+        problem.limit = MetLimit::read(&mut f)?;
         problem.reason = f.string("reason")?.and_then(ResetReason::parse);
         problem.retry_after_ms = f.u64("retry_after_ms")?;
         let sides = Sides {

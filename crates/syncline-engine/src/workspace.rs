@@ -584,9 +584,10 @@ fn refused_whole(bulk: Bulk, answers: &Answers) -> Option<Problem> {
     let Some(Err(problem)) = answers.first() else {
         return None;
     };
-    let limit = problem.limit.as_ref().and_then(|limit| limit.1.as_deref());
+    let met = problem.limit.as_ref();
+    let setting = met.and_then(|met| met.setting.as_deref());
     let whole = match bulk {
-        _ if limit == Some(BULK_HEADS) => true,
+        _ if setting == Some(BULK_HEADS) => true,
         Bulk::Named(id) => *problem == reused(id),
         Bulk::None | Bulk::Derived(_) => false,
     };

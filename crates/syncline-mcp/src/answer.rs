@@ -95,9 +95,9 @@ pub(crate) fn describe(problem: &Problem) -> (Vec<String>, Object) {
     if let Some(pointer) = problem.pointer.as_ref().filter(|p| !p.is_root()) {
         say("pointer", Json::from(quote::cut(&pointer.to_string(), 300)));
     }
-    if let Some((limit, setting)) = problem.limit.as_deref() {
-        say("limit", Json::from(*limit));
-        if let Some(setting) = setting {
+    if let Some(met) = &problem.limit {
+        say("limit", Json::from(met.limit));
+        if let Some(setting) = &met.setting {
             say("setting", Json::from(setting.as_str()));
         }
     }

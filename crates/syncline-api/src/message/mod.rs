@@ -17,7 +17,7 @@ pub use server::{
 };
 pub use subscribe::{COALESCE_MS_MAX, FIELDS_MAX, From, Subscribe};
 
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, MetLimit, Problem};
 
 /// After how long a client comes back to a subscription that could not be read on.
 const SUBSCRIBE_AGAIN_MS: u64 = 1_000;
@@ -39,8 +39,8 @@ pub struct ErrorMessage {
     pub pointer: Option<Pointer>,
     /// What to do about it.
     pub hint: Option<String>,
-    /// The limit that was met, and the setting that holds it; some can be set by nobody.
-    pub limit: Option<(u64, Option<String>)>,
+    /// The limit that was met.
+    pub limit: Option<Box<MetLimit>>,
     /// The subscription that it names is over.
     pub ended: bool,
 }
@@ -56,7 +56,7 @@ impl ErrorMessage {
             after_ms: problem.retry_after_ms,
             pointer: problem.pointer.clone(),
             hint: problem.hint.clone(),
-            limit: problem.limit.as_deref().cloned(),
+            limit: problem.limit.clone(),
             ended: false,
         }
     }
@@ -78,7 +78,7 @@ impl ErrorMessage {
         let mut problem = Problem::new(self.code, self.text.clone());
         problem.pointer = self.pointer.clone();
         problem.hint = self.hint.clone();
-        problem.limit = self.limit.clone().map(Box::new);
+        problem.limit = self.limit.clone();
         problem.retry_after_ms = self.after_ms;
         problem
     }
@@ -89,7 +89,6 @@ fn read_error(f: &mut Fields<'_>) -> Result<ErrorMessage, FieldError> {
         .string("code")?
         .and_then(Code::from_name)
         .unwrap_or(Code::Internal);
-    let setting = f.string("setting")?.map(str::to_owned);
     Ok(ErrorMessage {
         reference: f.string("ref")?.map(str::to_owned),
         code,
@@ -98,7 +97,7 @@ fn read_error(f: &mut Fields<'_>) -> Result<ErrorMessage, FieldError> {
         after_ms: f.u64("after_ms")?,
         pointer: f.parse("pointer", Pointer::parse)?,
         hint: f.string("hint")?.map(str::to_owned),
-        limit: f.u64("limit")?.map(|limit| (limit, setting)),
+        limit: MetLimit::read(f)?,
         ended: f.bool("ended")?.unwrap_or(false),
     })
 }
@@ -116,9 +115,8 @@ fn write_error_members(w: &mut JsonWriter, error: &ErrorMessage) {
         w.field_str("pointer", &pointer.to_string());
     }
     optional(w, "hint", error.hint.as_deref());
-    if let Some((limit, setting)) = &error.limit {
-        w.field_u64("limit", *limit);
-        optional(w, "setting", setting.as_deref());
+    if let Some(met) = &error.limit {
+        met.write(w);
     }
     if error.ended {
         w.field_bool("ended", true);

@@ -266,9 +266,9 @@ async fn p9_what_a_bulk_is_decided_on_is_bounded() {
     for mode in [BulkMode::Atomic, BulkMode::Independent] {
         let problem = send(mode, bulk(0..5)).await.unwrap_err();
         assert_eq!(problem.code, Code::TooLarge);
-        let limit = problem.limit.as_deref().cloned();
-        let setting = "bulk_heads_bytes_max".to_owned();
-        assert_eq!(limit, Some((1 << 20, Some(setting))));
+        let met = problem.limit.unwrap();
+        assert_eq!(met.limit, 1 << 20);
+        assert_eq!(met.setting.as_deref(), Some("bulk_heads_bytes_max"));
     }
     assert_eq!(bench.workspace.tail(), tail);
     let few = bulk(0..3);
