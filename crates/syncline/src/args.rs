@@ -153,3 +153,28 @@ pub enum Command {
     #[command(hide = true)]
     Fixture(commands::fixture::FixtureArgs),
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::{Args as _, CommandFactory as _};
+
+    use super::{Cli, Global};
+
+    /// An argument of a command's own would be read as the one that holds everywhere.
+    #[test]
+    fn no_command_has_an_argument_by_the_name_of_one_that_holds_everywhere() {
+        let everywhere = Global::augment_args(clap::Command::new("all"));
+        let everywhere: BTreeSet<_> = everywhere.get_arguments().map(clap::Arg::get_id).collect();
+        assert!(everywhere.len() > 8, "{everywhere:?}");
+        let cli = Cli::command();
+        let mut left: Vec<_> = cli.get_subcommands().collect();
+        while let Some(command) = left.pop() {
+            let own = command.get_arguments().map(clap::Arg::get_id);
+            let taken: Vec<_> = own.filter(|id| everywhere.contains(id)).collect();
+            assert!(taken.is_empty(), "{}: {taken:?}", command.get_name());
+            left.extend(command.get_subcommands());
+        }
+    }
+}

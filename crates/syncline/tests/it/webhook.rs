@@ -124,6 +124,51 @@ fn a_webhook_is_made_tested_turned_off_and_on_replayed_and_ended() {
     assert_eq!(node.run(&["webhook", "show", id]).code, 3);
 }
 
+/// The endpoint is not the node: wherever the node's address comes from, the endpoint gets no call
+/// with the owner's key.
+#[test]
+fn the_endpoint_is_never_taken_for_the_node() {
+    let node = node();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let by_data = |command: &mut std::process::Command| {
+        command.env("SYNCLINE_DATA", node.home.data());
+    };
+    let by_url = |command: &mut std::process::Command| {
+        command.env("SYNCLINE_URL", &node.url);
+        command.env("SYNCLINE_KEY", node.ok(&["key"]).trim());
+    };
+    let by_flag = |command: &mut std::process::Command| {
+        by_url(command);
+        command.args(["--url", &node.url]);
+    };
+    let all: [&dyn Fn(&mut std::process::Command); 3] = [&by_data, &by_url, &by_flag];
+    for (made, tell) in (1..).zip(all) {
+        let mut command = node.home.command(&["webhook", "add", &url]);
+        tell(&mut command);
+        let said = crate::node::finish(command);
+        assert_eq!(said.code, 0, "{said:?}");
+        assert_eq!(node.ok(&["webhook", "ls"]).lines().count(), made);
+    }
+    // What calls is the node, with an event and without the key.
+    node.ok(&["put", "task/a", "data.n=1"]);
+    let begun = Instant::now();
+    let mut stream = loop {
+        match listener.accept() {
+            Ok((stream, _)) => break stream,
+            Err(_) => assert!(begun.elapsed() < PATIENCE),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    stream.set_nonblocking(false).unwrap();
+    let mut heard = [0; 4_096];
+    let read = stream.read(&mut heard).unwrap();
+    let heard = String::from_utf8_lossy(&heard[..read]).to_lowercase();
+    assert!(heard.starts_with("post /hook http/1.1"), "{heard}");
+    assert!(!heard.contains("authorization"), "{heard}");
+}
+
 #[test]
 fn what_may_not_be_reached_is_refused_with_a_hint() {
     let node = Node::start();

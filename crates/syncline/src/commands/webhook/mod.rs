@@ -61,7 +61,8 @@ pub enum WebhookVerb {
 )]
 pub struct AddArgs {
     /// Where changes are posted to.
-    pub url: String,
+    #[arg(value_name = "URL")]
+    pub endpoint: String,
     /// Only this context; may be repeated.
     #[arg(long, value_name = "ADDRESS")]
     pub context: Vec<String>,
@@ -189,7 +190,7 @@ pub async fn run(args: &WebhookArgs, run: &Run) -> Result {
 
 async fn add(args: &AddArgs, run: &Run) -> Result {
     let mut webhook = Object::new();
-    webhook.insert("url", Json::from(args.url.as_str()));
+    webhook.insert("url", Json::from(args.endpoint.as_str()));
     let term = |name: &'static str| {
         move |address: &String| {
             let mut term = Object::new();
