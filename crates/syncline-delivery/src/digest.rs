@@ -33,19 +33,28 @@ const CHANGED_MAX: usize = 50;
 /// What a context takes of the budget at least: else a thousand of them would hide in no bytes.
 const ITEM_BYTES: usize = 2;
 
-/// A digest.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// A digest of a stretch of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest {
-    /// For each context what became of it, as JSON.
-    pub contexts: Vec<String>,
+    /// What fits.
+    pub fitting: Fitting,
     /// The place to go on from, sealed.
     pub cursor: String,
-    /// How many changes are in it.
-    pub changes: usize,
-    /// How many changes that were read did not fit, and of how many contexts.
-    pub left_out: (usize, usize),
     /// More may follow at once.
     pub more: bool,
+}
+
+/// What fits a reader's budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fitting {
+    /// How many units, from the first on.
+    pub count: usize,
+    /// For each of their contexts what became of it, as JSON.
+    pub contexts: Vec<String>,
+    /// How many changes are in it.
+    pub changes: usize,
+    /// How many changes did not fit, and of how many contexts.
+    pub left_out: (usize, usize),
 }
 
 /// What is known of one line of a context over the stretch.
@@ -136,62 +145,62 @@ impl Digester {
             (false, _) => feed.cursor(),
         };
         let most = within(&parts, contexts_max);
-        let mut digest = self.fitting(&parts, most, budget_bytes, whole).await?;
-        digest.more |= cut || feed.is_hungry();
-        Ok(digest)
+        let items: Vec<&[Item]> = parts.iter().map(|(_, items)| items.as_slice()).collect();
+        let fitting = self.fitting(&items, most, budget_bytes).await?;
+        let short = fitting.count < parts.len();
+        Ok(Digest {
+            cursor: match short {
+                true => self.workspace.seal(&parts[fitting.count - 1].0),
+                false => whole,
+            },
+            more: short || cut || feed.is_hungry(),
+            fitting,
+        })
     }
 
-    /// Digests the longest beginning of at most so many parts that fits, as far as halving finds it.
-    async fn fitting(
+    /// Digests the longest beginning of units that fits, as far as halving finds it: of `most` of
+    /// them at most, and of the first whatever it holds.
+    pub async fn fitting(
         &self,
-        parts: &[Part],
+        units: &[&[Item]],
         most: usize,
         budget_bytes: usize,
-        whole: String,
-    ) -> Result<Digest, Problem> {
-        let mut count = most;
+    ) -> Result<Fitting, Problem> {
+        let mut count = most.min(units.len());
         loop {
-            let items = parts[..count].iter().flat_map(|(_, items)| items);
-            let contexts = self.contexts(items, budget_bytes, count <= 1).await?;
+            let lines = lines(units[..count].iter().copied().flatten());
+            let contexts = self.contexts(&lines, budget_bytes, count <= 1).await?;
             let bytes: usize = contexts.iter().map(|text| text.len() + ITEM_BYTES).sum();
             if count <= 1 || bytes <= budget_bytes {
-                let changes = |parts: &[(_, Vec<Item>)]| {
-                    let items = parts.iter().flat_map(|(_, items)| items);
-                    items
-                        .filter_map(entry_of)
-                        .map(|e| e.change.line().into_owned())
-                        .collect::<Vec<_>>()
+                let changes = |units: &[&[Item]]| {
+                    let entries = units.iter().copied().flatten().filter_map(entry_of);
+                    let lines = entries.map(|entry| entry.change.line().into_owned());
+                    lines.collect::<Vec<_>>()
                 };
-                let mut left = changes(&parts[count..]);
+                let mut left = changes(&units[count..]);
                 let left_out = left.len();
                 left.sort();
                 left.dedup();
-                return Ok(Digest {
+                return Ok(Fitting {
+                    count,
                     contexts,
-                    changes: changes(&parts[..count]).len(),
-                    cursor: match count < parts.len() {
-                        true => self.workspace.seal(&parts[count - 1].0),
-                        false => whole,
-                    },
+                    changes: changes(&units[..count]).len(),
                     left_out: (left_out, left.len()),
-                    more: count < parts.len(),
                 });
             }
             count = count.div_ceil(2);
         }
     }
 
-    /// Digests items, which follow one another on each context; `thin`: what is larger than the
-    /// budget by itself is named without its body.
-    pub async fn contexts<'a>(
+    /// Digests lines; `thin`: what is larger than the budget by itself is named without its body.
+    async fn contexts(
         &self,
-        items: impl Iterator<Item = &'a Item>,
+        lines: &[Line],
         budget_bytes: usize,
         thin: bool,
     ) -> Result<Vec<String>, Problem> {
         let mut texts = Vec::new();
         let mut left = budget_bytes;
-        let lines = lines(items);
         for (done, line) in lines.iter().enumerate() {
             // A fair share of what is left: the first must not take what the others need.
             let share = thin.then_some(left / (lines.len() - done));

@@ -24,7 +24,7 @@ mod terms;
 mod turns;
 pub mod webhook;
 
-pub use digest::{Digest, Digester};
+pub use digest::{Digest, Digester, Fitting};
 pub use feed::{Exclude, Feed, FeedRequest, Opening};
 pub use item::{ChangeItem, Item, Shape};
 pub use router::{Gauge, Router};

@@ -268,6 +268,8 @@ impl Shared {
     }
 }
 
+/// How far a caller's clock may be ahead of ours before a time that it names lies in the future.
+const CLOCKS_APART_MS_MAX: i64 = 60_000;
 /// Bounds the stored bytes that one read of the log brings into memory.
 const READ_BYTES_MAX: usize = 4 << 20;
 /// Bounds what they unpack to, but for the last record.
@@ -536,9 +538,15 @@ impl Workspace {
         })
     }
 
-    /// Returns the place after the last record that was committed by then.
+    /// Returns the place after the last record that was committed by then. A time that is still to
+    /// come is refused: what happens until then would be told as if it had happened after it.
     pub async fn place_at(&self, time: Timestamp) -> Result<Position, Problem> {
         let shared = &self.shared;
+        if time.0 > self.now().0.saturating_add(CLOCKS_APART_MS_MAX) {
+            let detail = format!("{time} lies in the future");
+            return Err(Problem::new(Code::Invalid, detail)
+                .hint("`now` begins with the next change, whenever it comes"));
+        }
         let tail = self.tail();
         let seq = shared
             .store

@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use syncline_api::Problem;
-use syncline_delivery::durable::{Durable, Given};
-use syncline_delivery::{Digest, Digester, FeedRequest};
+use syncline_delivery::durable::{Consumer, Durable, Given};
+use syncline_delivery::{Digest, Digester, FeedRequest, Fitting, Item};
 use syncline_model::json::{JsonWriter, Pointer};
 use tokio::time::Instant;
 
@@ -87,7 +87,7 @@ pub(crate) async fn pull(ask: &Ask, request: FeedRequest, deadline: Instant) -> 
                 () = ask.node.stopped() => false,
             }
         };
-        if digest.changes > 0 || digest.more || !rung.await {
+        if digest.fitting.changes > 0 || digest.more || !rung.await {
             return Ok(answered(&digest));
         }
     }
@@ -96,16 +96,8 @@ pub(crate) async fn pull(ask: &Ask, request: FeedRequest, deadline: Instant) -> 
 fn answered(digest: &Digest) -> http::Response<Body> {
     answer::written(|w| {
         w.begin_object();
-        write_contexts(w, &digest.contexts);
+        write_fitting(w, &digest.fitting);
         w.field_str("cursor", &digest.cursor);
-        w.field_u64("changes", digest.changes as u64);
-        if digest.left_out.0 > 0 {
-            w.key("left_out");
-            w.begin_object();
-            w.field_u64("changes", digest.left_out.0 as u64);
-            w.field_u64("contexts", digest.left_out.1 as u64);
-            w.end_object();
-        }
         if digest.more {
             w.field_bool("more", true);
         }
@@ -113,38 +105,59 @@ fn answered(digest: &Digest) -> http::Response<Body> {
     })
 }
 
-fn write_contexts(w: &mut JsonWriter, contexts: &[String]) {
+fn write_fitting(w: &mut JsonWriter, fitting: &Fitting) {
     w.key("digest");
     w.begin_array();
-    contexts.iter().for_each(|text| w.raw(text));
+    fitting.contexts.iter().for_each(|text| w.raw(text));
     w.end_array();
+    w.field_u64("changes", fitting.changes as u64);
+    let (changes, contexts) = fitting.left_out;
+    if changes > 0 {
+        w.key("left_out");
+        w.begin_object();
+        w.field_u64("changes", changes as u64);
+        w.field_u64("contexts", contexts as u64);
+        w.end_object();
+    }
 }
 
-/// Answers what a durable subscription delivered as a digest. It is acknowledged as it would be
-/// without.
-pub(crate) async fn of_given(
+/// Delivers as much of what a consumer of a durable subscription took as fits a digest, and answers
+/// with that. It is acknowledged as it would be without.
+pub(crate) async fn of_taken(
     ask: &Ask,
     durable: &Durable,
-    given: &[Given],
+    consumer: &Consumer,
+    mut taken: Vec<Given>,
     budget: usize,
 ) -> Answer {
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
     let digester = Digester::new(workspace, principal, &durable.definition()?.request())?;
-    let items = given.iter().flat_map(|given| &given.items);
-    let contexts = digester.contexts(items, budget, true).await?;
+    let items: Vec<_> = taken.iter().map(|given| given.items.as_slice()).collect();
+    let fitting = digester.fitting(&items, taken.len(), budget).await?;
+    durable
+        .hand_over(consumer, &mut taken, fitting.count)
+        .await?;
+    let mut items = taken.iter().flat_map(|given| &given.items);
+    let reset = items.find_map(|item| match item {
+        Item::Reset(reason) => Some(*reason),
+        _ => None,
+    });
     Ok(answer::written(|w| {
         w.begin_object();
-        write_contexts(w, &contexts);
+        write_fitting(w, &fitting);
+        if let Some(reason) = reset {
+            w.field_str("reset", reason.as_str());
+        }
         w.key("deliveries");
         w.begin_array();
-        for given in given {
+        for given in &taken {
             w.begin_object();
             w.field_str("cursor", &given.cursor);
             w.field_u64("delivery", given.delivery.into());
             w.end_object();
         }
         w.end_array();
-        if let Some(last) = given.last() {
+        if let Some(last) = taken.last() {
             w.field_str("cursor", &last.cursor);
         }
         w.end_object();

@@ -113,6 +113,12 @@ pub(crate) async fn create(mut ask: Ask) -> Answer {
         let place = workspace.resume(cursor).await;
         place.map_err(|problem| problem.at(at))?;
     }
+    if let From::Time(time) = definition.from
+        && let Err(problem) = workspace.place_at(time).await
+        && problem.code != Code::Reset
+    {
+        return Err(problem.at(Pointer::from_static("/from/time")));
+    }
     let proposal = ask.proposal_for(address, Operation::Replace, Json::Null)?;
     let max = ask.node.doors.limits.durables_max;
     let durables = &ask.node.durables;
@@ -220,15 +226,18 @@ fn write_inspection(w: &mut JsonWriter, ask: &Ask, found: &Inspection) -> Result
 /// `DELETE /v1/subscriptions/{name}`
 pub(crate) async fn remove(mut ask: Ask) -> Answer {
     ask.no_body().await?;
-    let durable = ask.durable().await?;
     let (workspace, principal) = (ask.workspace()?, ask.principal()?);
-    let name = durable.head().address.id().to_owned();
-    let address = durable.head().address.clone();
+    let name = ask.path.first().map_or("", String::as_str);
+    let address = subscription_address(name)?;
     let proposal = ask.proposal_for(address, Operation::Delete, Json::Null)?;
+    let durable = ask.durable().await;
+    // A call that is sent again hears the first answer, though nothing is there any more.
     let receipt = workspace
-        .remove_subscription(&principal, &name, proposal)
+        .remove_subscription(&principal, name, proposal)
         .await?;
-    ask.node.durables.remove(durable).await?;
+    if let Ok(durable) = durable {
+        ask.node.durables.remove(durable).await?;
+    }
     let view = crate::contexts::view(&workspace, &principal, &receipt).await;
     Ok(answer::receipt_at(&view, None))
 }
@@ -260,8 +269,10 @@ pub(crate) async fn next(ask: Ask) -> Answer {
         fill(&ask, &durable, &asked, &mut given, Instant::now() + batch).await;
     }
     if let Some(budget) = budget {
-        return digests::of_given(&ask, &durable, &given, budget).await;
+        return digests::of_taken(&ask, &durable, &asked.consumer, given, budget).await;
     }
+    let all = given.len();
+    durable.hand_over(&asked.consumer, &mut given, all).await?;
     let shape = durable.shape();
     let bytes = given
         .iter()
@@ -295,7 +306,7 @@ async fn wait_for(
     deadline: Instant,
 ) -> Result<Vec<Given>, Problem> {
     tokio::select! {
-        given = durable.next(asked, deadline) => given,
+        taken = durable.take(asked, deadline) => taken,
         () = ask.node.stopped() => Err(Problem::new(Code::Unavailable, "the node is stopping")),
     }
 }

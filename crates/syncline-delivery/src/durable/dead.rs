@@ -115,6 +115,13 @@ pub(super) async fn page(
     Ok(letters.collect())
 }
 
+/// Says whether a letter of this record is kept.
+pub(super) async fn is_kept(workspace: &Workspace, name: &str, seq: Seq) -> Result<bool, Problem> {
+    let before = seq.0.checked_sub(1).map(Seq);
+    let found = page(workspace, name, before, 1).await?;
+    Ok(found.first().is_some_and(|letter| letter.unit.seq == seq))
+}
+
 /// Reads one letter.
 pub(super) async fn one(
     workspace: &Workspace,

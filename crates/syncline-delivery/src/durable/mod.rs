@@ -2,12 +2,13 @@
 //!
 //! [`Window`] is the pure part: what is in flight, and what may follow (`window.rs` delivers, `acks.rs`
 //! hears what becomes of it, `reading.rs` fills it). A [`Durable`] drives it: it
-//! reads the log with a feed, keeps what the window decides, and then hands it out. [`Durables`]
+//! reads the log with a feed (`fetch.rs`), keeps what the window decides, and then hands it out. [`Durables`]
 //! has those of a node.
 
 mod acks;
 mod dead;
 mod definition;
+mod fetch;
 mod reading;
 mod registry;
 mod saved;

@@ -115,11 +115,18 @@ impl Window {
         self.settle_all();
     }
 
-    /// Begins again at a place, with everything forgotten that was read before.
+    /// Begins again at a place, with everything forgotten that was read before. What is back from
+    /// the dead is still to come: nothing else knows of it.
     pub fn begin_at(&mut self, place: Position) {
-        let counted = (self.redelivered, self.acked);
-        *self = Window::new(self.terms, &Saved::at(place));
-        (self.redelivered, self.acked) = counted;
+        let before = std::mem::replace(self, Window::new(self.terms, &Saved::at(place)));
+        (self.redelivered, self.acked) = (before.redelivered, before.acked);
+        for held in before.held.into_values().filter(|held| held.again) {
+            let counts = Counts {
+                deliveries: held.deliveries,
+                failures: held.failures,
+            };
+            self.insert(held.unit, counts, true);
+        }
     }
 
     /// Holds a unit, or notes that its contexts wait where there is no room for more of them.

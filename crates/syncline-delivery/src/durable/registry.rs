@@ -201,10 +201,19 @@ impl Durable {
     }
 
     /// Delivers what is there; waits for the first until the deadline.
-    ///
-    /// Whoever drops this may find that something was delivered to nobody: that comes again after
-    /// the ack wait.
     pub async fn next(&self, asked: &Asked, deadline: Instant) -> Result<Vec<Given>, Problem> {
+        let mut taken = self.take(asked, deadline).await?;
+        let all = taken.len();
+        self.hand_over(&asked.consumer, &mut taken, all).await?;
+        Ok(taken)
+    }
+
+    /// Takes what is there; waits for the first until the deadline. [`Durable::hand_over`] says how
+    /// much of it is delivered.
+    ///
+    /// Whoever drops this may find that something was taken by nobody: that comes again after the
+    /// ack wait.
+    pub async fn take(&self, asked: &Asked, deadline: Instant) -> Result<Vec<Given>, Problem> {
         let mut tail = self.workspace.tail_watch();
         loop {
             tail.mark_unchanged();
@@ -229,6 +238,25 @@ impl Durable {
                 () = tokio::time::sleep_until(due) => {}
             }
         }
+    }
+
+    /// Delivers the first of what a consumer took, and leaves these in `taken`; the rest is put back
+    /// as if it had never been taken.
+    pub async fn hand_over(
+        &self,
+        consumer: &Consumer,
+        taken: &mut Vec<Given>,
+        count: usize,
+    ) -> Result<(), Problem> {
+        let back = count < taken.len();
+        let mut guard = self.slot.subscription.lock().await;
+        let subscription = self.loaded(&mut guard).await?;
+        subscription.hand_over(consumer, taken, count).await?;
+        drop(guard);
+        if back {
+            self.slot.bell.notify_waiters();
+        }
+        Ok(())
     }
 
     /// Acknowledges all that the consumer has up to a place, and these units; returns how many.
@@ -310,7 +338,10 @@ impl Durable {
     /// Delivers a dead letter once more.
     pub async fn replay(&self, place: Position) -> Result<(), Problem> {
         let mut guard = self.slot.subscription.lock().await;
-        self.loaded(&mut guard).await?.replay(place).await?;
+        self.loaded(&mut guard)
+            .await?
+            .replay(&self.principal, place)
+            .await?;
         drop(guard);
         self.slot.bell.notify_waiters();
         Ok(())

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use syncline_api::{Code, From, Problem, ResetReason};
+use syncline_api::{Code, From, Problem};
 use syncline_engine::{Principal, Told, Workspace};
 use syncline_model::cursor::Position;
 use syncline_model::ids::{Seq, Version, WorkspaceId};
@@ -17,18 +17,16 @@ use tokio::time::Instant;
 
 use super::dead::{self, Letter};
 use super::definition::Definition;
+use super::fetch::{COMPACTED, Read};
 use super::saved::{Counts, Saved};
 use super::standing::Standing;
-use super::units::{Cache, units, weight};
-use super::window::{Consumer, Delivery, Touches, Unit, Window};
+use super::units::{Cache, weight};
+use super::window::{Consumer, Dead, Delivery, Window};
 use crate::feed::{Feed, place_of};
 use crate::item::Item;
 
 /// The space of what is kept; its keys are the names.
 const SPACE: &str = "durable";
-/// Bounds a page that is read from the log.
-const PAGE_ITEMS: usize = 256;
-const PAGE_BYTES: usize = 1 << 20;
 /// Bounds how long one call reads on, before others have their turn.
 const TURN: Duration = Duration::from_millis(250);
 
@@ -38,6 +36,8 @@ pub struct Given {
     pub cursor: String,
     /// How often it was delivered, this time included.
     pub delivery: u32,
+    /// Its last record.
+    pub(super) seq: Seq,
     /// Its items: one, or a bulk's parts between begin and end.
     pub items: Vec<Item>,
 }
@@ -111,20 +111,20 @@ pub struct SubscriptionCounts {
 
 /// A durable subscription at work.
 pub(super) struct Subscription {
-    workspace: Workspace,
-    name: String,
+    pub(super) workspace: Workspace,
+    pub(super) name: String,
     pub(super) version: Version,
     pub(super) definition: Definition,
-    window: Window,
+    pub(super) window: Window,
     /// Taken out while it is used: a call that is given up drops it, and the next begins at the
     /// window's place.
-    feed: Option<Feed>,
-    cache: Cache,
-    dead: usize,
-    dead_forgotten: u64,
-    delivered: u64,
+    pub(super) feed: Option<Feed>,
+    pub(super) cache: Cache,
+    pub(super) dead: usize,
+    pub(super) dead_forgotten: u64,
+    pub(super) delivered: u64,
     /// What the store has.
-    saved: Option<Saved>,
+    pub(super) saved: Option<Saved>,
 }
 
 impl Subscription {
@@ -147,7 +147,10 @@ impl Subscription {
         let saved = match known {
             Some((of, saved)) if of == version => saved,
             // What is defined anew begins at what was acknowledged.
-            Some((_, saved)) => Saved::at(saved.floor),
+            Some((_, saved)) => Saved {
+                again: saved.again,
+                ..Saved::at(saved.floor)
+            },
             None => Saved::at(first_place(&workspace, &definition.from, seq).await?),
         };
         let mut subscription = Subscription {
@@ -208,7 +211,7 @@ impl Subscription {
         self.begin_at(place).await
     }
 
-    /// Delivers what is there, reading on as far as that takes.
+    /// Takes what is there, reading on as far as that takes; [`Subscription::hand_over`] follows.
     pub(super) async fn take(
         &mut self,
         principal: &Principal,
@@ -222,12 +225,16 @@ impl Subscription {
             self.window.expire(now);
             let room = asked.changes_max.saturating_sub(taken.len());
             let more = self.window.take(&asked.consumer, room, now);
-            let full = self
+            let room = self
                 .collect(principal, more, asked, (&mut taken, &mut bytes))
                 .await?;
             let time = began.elapsed() < TURN;
-            if full || taken.len() >= asked.changes_max || !time {
-                break;
+            match room {
+                // What was taken is told first.
+                Room::Reset if taken.is_empty() => continue,
+                Room::Reset | Room::None => break,
+                Room::Some if taken.len() >= asked.changes_max || !time => break,
+                Room::Some => {}
             }
             match self.read_on(principal).await {
                 Ok(true) => {}
@@ -238,42 +245,69 @@ impl Subscription {
             }
         }
         self.keep(Vec::new()).await?;
+        Ok(taken)
+    }
+
+    /// Counts the first of what a consumer took as delivered, and puts the rest back as if it had
+    /// never been taken.
+    pub(super) async fn hand_over(
+        &mut self,
+        consumer: &Consumer,
+        taken: &mut Vec<Given>,
+        count: usize,
+    ) -> Result<(), Problem> {
+        let rest = taken.split_off(count.min(taken.len()));
         self.delivered += taken.len() as u64;
         for given in taken.iter().filter(|given| given.delivery == 1) {
             self.count(Told::Delivered, &given.items);
         }
-        Ok(taken)
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let back: Vec<Seq> = rest.iter().map(|given| given.seq).collect();
+        self.window.untake(consumer, &back);
+        for given in rest {
+            self.cache.put(given.seq, given.items);
+        }
+        self.keep(Vec::new()).await
     }
 
-    fn count(&self, what: Told, items: &[Item]) {
+    pub(super) fn count(&self, what: Told, items: &[Item]) {
         let entries = items.iter().filter_map(Item::entry);
         self.workspace
             .count_told(what, entries.map(|entry| &**entry));
     }
 
-    /// Fetches what was taken; says whether no more fits.
+    /// Fetches what was taken; says whether more fits.
     async fn collect(
         &mut self,
         principal: &Principal,
         more: Vec<Delivery>,
         asked: &Asked,
         (taken, bytes): (&mut Vec<Given>, &mut usize),
-    ) -> Result<bool, Problem> {
+    ) -> Result<Room, Problem> {
         let mut more = more.into_iter();
         while let Some(delivery) = more.next() {
             let unit = &delivery.unit;
             let items = match self.cache.take(unit.seq) {
                 Some(items) => items,
                 None => match self.read_again(principal, unit).await {
-                    Ok(items) => items,
+                    Ok(Read::Items(items)) => items,
+                    Ok(Read::Gone(_)) if self.window.is_again(unit.seq) => {
+                        self.window.give_up(unit.seq, COMPACTED);
+                        continue;
+                    }
+                    Ok(Read::Gone(reason)) => {
+                        self.reset(reason);
+                        return Ok(Room::Reset);
+                    }
                     // This delivery has failed; the others were none yet.
                     Err(problem) => {
                         let rest: Vec<Seq> = more.map(|delivery| delivery.unit.seq).collect();
-                        self.window.untake(&rest);
-                        return if taken.is_empty() {
-                            Err(problem)
-                        } else {
-                            Ok(true)
+                        self.window.untake(&asked.consumer, &rest);
+                        return match taken.is_empty() {
+                            true => Err(problem),
+                            false => Ok(Room::None),
                         };
                     }
                 },
@@ -288,128 +322,21 @@ impl Subscription {
                 self.cache.put(unit.seq, items);
                 let rest = more.map(|delivery| delivery.unit.seq);
                 let back: Vec<Seq> = std::iter::once(unit.seq).chain(rest).collect();
-                self.window.untake(&back);
-                return Ok(true);
+                self.window.untake(&asked.consumer, &back);
+                return Ok(Room::None);
             }
             *bytes += weight;
             taken.push(Given {
                 cursor: self.workspace.seal(&unit.place(self.workspace.epoch())),
                 delivery: delivery.delivery,
+                seq: unit.seq,
                 items,
             });
         }
-        Ok(*bytes >= asked.bytes_max)
-    }
-
-    /// Reads one unit again from the log, with the filter and the rights of now.
-    async fn read_again(&self, principal: &Principal, unit: &Unit) -> Result<Vec<Item>, Problem> {
-        if unit.touches == Touches::All {
-            return Ok(vec![Item::Reset(ResetReason::Access)]);
-        }
-        let from = From::Cursor(self.workspace.seal(&unit.before));
-        let request = self.definition.request_from(from);
-        let (mut feed, opening) =
-            Feed::open(self.workspace.clone(), principal.clone(), request).await?;
-        while opening.recovered && feed.place().seq < unit.seq && feed.is_hungry() {
-            let before = feed.place();
-            let items = feed.next_page(1, PAGE_BYTES).await?;
-            let read = units(&self.workspace, items, before, feed.place())?;
-            if let Some(read) = read.into_iter().find(|read| read.unit.seq == unit.seq) {
-                return Ok(read.items);
-            }
-        }
-        Ok(Vec::new())
-    }
-
-    /// Reads a page on; says whether anything was read.
-    async fn read_on(&mut self, principal: &Principal) -> Result<bool, Problem> {
-        if let Some(from) = self.window.begin_refill() {
-            self.refill(principal, from).await?;
-            return Ok(true);
-        }
-        if !self.window.has_room() {
-            return Ok(false);
-        }
-        let mut feed = match self.feed.take() {
-            Some(feed) => feed,
-            None => match self.open(principal).await? {
-                Some(feed) => feed,
-                None => return Ok(true),
-            },
-        };
-        if !feed.is_hungry() {
-            self.feed = Some(feed);
-            return Ok(false);
-        }
-        let before = feed.place();
-        let items = feed.next_page(PAGE_ITEMS, PAGE_BYTES).await?;
-        let at = feed.place();
-        for read in units(&self.workspace, items, before, at)? {
-            let seq = read.unit.seq;
-            self.count(Told::Wanted, &read.items);
-            self.window.offer(read.unit);
-            if self.window.holds(seq) {
-                self.cache.put(seq, read.items);
-            }
-        }
-        self.window.read_to(at);
-        self.feed = (!feed.is_over()).then_some(feed);
-        Ok(true)
-    }
-
-    /// Opens the feed at the window's place. Where that is no more, the consumer is told, and all
-    /// goes on from the end of the log: what was before is for it to read anew.
-    async fn open(&mut self, principal: &Principal) -> Result<Option<Feed>, Problem> {
-        let place = self.window.reads_from();
-        let request = self
-            .definition
-            .request_from(From::Cursor(self.workspace.seal(&place)));
-        let opened = Feed::open(self.workspace.clone(), principal.clone(), request).await?;
-        let (feed, opening) = opened;
-        if opening.recovered {
-            return Ok(Some(feed));
-        }
-        let floor = self.window.acknowledged();
-        let now = feed.place();
-        self.window.begin_at(now);
-        self.cache = Cache::default();
-        self.window.offer(Unit {
-            seq: now.seq,
-            tag: now.tag,
-            before: floor,
-            touches: Touches::All,
-            changes: 1,
-        });
-        let reason = opening.reason.unwrap_or(ResetReason::Epoch);
-        self.cache.put(now.seq, vec![Item::Reset(reason)]);
-        Ok(None)
-    }
-
-    /// Reads again what was put off, until nothing more of it fits.
-    async fn refill(&mut self, principal: &Principal, from: Position) -> Result<(), Problem> {
-        let until = self.window.reads_from().seq;
-        let request = self
-            .definition
-            .request_from(From::Cursor(self.workspace.seal(&from)));
-        let (mut feed, opening) =
-            Feed::open(self.workspace.clone(), principal.clone(), request).await?;
-        let mut fits = opening.recovered;
-        while fits && feed.place().seq < until && !feed.is_over() {
-            let before = feed.place();
-            let items = feed.next_page(PAGE_ITEMS, PAGE_BYTES).await?;
-            for read in units(&self.workspace, items, before, feed.place())? {
-                let seq = read.unit.seq;
-                fits = fits && self.window.refill(read.unit);
-                if self.window.holds(seq) {
-                    self.cache.put(seq, read.items);
-                }
-            }
-            if feed.place() == before {
-                break;
-            }
-        }
-        self.window.refilled();
-        Ok(())
+        Ok(match *bytes < asked.bytes_max {
+            true => Room::Some,
+            false => Room::None,
+        })
     }
 
     /// Acknowledges: all that the consumer has up to a place, or single units.
@@ -435,12 +362,6 @@ impl Subscription {
         acked += self.window.ack_each(&each);
         self.keep(Vec::new()).await?;
         Ok(acked)
-    }
-
-    /// Comes to where it was before a restart: until then it is not known what is done.
-    async fn catch_up(&mut self, principal: &Principal) -> Result<(), Problem> {
-        while self.window.is_replaying() && self.read_on(principal).await? {}
-        Ok(())
     }
 
     /// Gives one unit back, to come again after a delay.
@@ -471,31 +392,46 @@ impl Subscription {
     }
 
     /// Keeps what has changed, with all that was given up.
-    async fn keep(&mut self, mut values: Vec<Kept>) -> Result<(), Problem> {
-        let now = self.workspace.now();
+    async fn keep(&mut self, values: Vec<Kept>) -> Result<(), Problem> {
         let dead = self.window.take_dead();
-        values.extend(dead.iter().map(|dead| dead::kept(&self.name, dead, now)));
-        let over = (self.dead + dead.len()).saturating_sub(dead::DEAD_MAX);
-        if over > 0 {
-            let oldest = dead::page(&self.workspace, &self.name, None, over).await?;
-            let forgotten = oldest
+        let kept = self.keep_all(values, &dead).await;
+        match kept {
+            Ok(()) => dead
                 .iter()
-                .map(|letter| dead::key(&self.name, letter.unit.seq));
-            values.extend(forgotten.map(|key| Kept::forget(dead::SPACE, key)));
-            self.dead_forgotten += oldest.len() as u64;
-            self.dead -= oldest.len();
+                .for_each(|dead| self.workspace.count_told_at(Told::Failed, dead.unit.seq)),
+            // Nothing else knows of it: it is kept with what is kept next.
+            Err(_) => self.window.return_dead(dead),
         }
-        self.dead += dead.len();
+        kept
+    }
+
+    async fn keep_all(&mut self, mut values: Vec<Kept>, dead: &[Dead]) -> Result<(), Problem> {
+        let now = self.workspace.now();
+        values.extend(dead.iter().map(|dead| dead::kept(&self.name, dead, now)));
         let saved = self.window.saved();
         if values.is_empty() && self.saved.as_ref() == Some(&saved) {
             return Ok(());
         }
+        // What was given up before, and again after the subscription was moved back, is one.
+        let mut count = self.dead + dead.len();
+        for dead in dead.iter().filter(|_| self.dead > 0) {
+            let known = dead::is_kept(&self.workspace, &self.name, dead.unit.seq);
+            count -= usize::from(known.await?);
+        }
+        let over = count.saturating_sub(dead::DEAD_MAX);
+        let oldest = match over {
+            0 => Vec::new(),
+            _ => dead::page(&self.workspace, &self.name, None, over).await?,
+        };
+        let forgotten = oldest
+            .iter()
+            .map(|letter| dead::key(&self.name, letter.unit.seq));
+        values.extend(forgotten.map(|key| Kept::forget(dead::SPACE, key)));
         values.push(Kept::put(SPACE, &*self.name, state(self.version, &saved)));
         self.workspace.keep(values).await?;
+        self.dead = count - oldest.len();
+        self.dead_forgotten += oldest.len() as u64;
         self.saved = Some(saved);
-        for dead in &dead {
-            self.workspace.count_told_at(Told::Failed, dead.unit.seq);
-        }
         Ok(())
     }
 
@@ -513,43 +449,33 @@ impl Subscription {
         Ok(letters.into_iter().map(sealed).collect())
     }
 
-    /// Delivers a dead letter once more.
-    pub(super) async fn replay(&mut self, place: Position) -> Result<(), Problem> {
+    /// Delivers a dead letter once more, where it can still be read.
+    pub(super) async fn replay(
+        &mut self,
+        principal: &Principal,
+        place: Position,
+    ) -> Result<(), Problem> {
         let letter = dead::one(&self.workspace, &self.name, &place).await?;
         let Some(letter) = letter else {
             let detail = "there is no dead letter with this cursor";
             return Err(Problem::new(Code::NotFound, detail));
         };
+        match self.read_again(principal, &letter.unit).await? {
+            Read::Gone(reason) => return Err(Problem::reset(reason)),
+            Read::Items(items) if items.is_empty() => {
+                let detail = "the filter and the rights of now do not let it through";
+                return Err(Problem::new(Code::Invalid, detail));
+            }
+            Read::Items(_) => {}
+        }
         let counts = Counts {
             deliveries: letter.deliveries,
             failures: 0,
         };
         let key = dead::key(&self.name, letter.unit.seq);
         self.window.again(letter.unit, counts);
+        self.keep(vec![Kept::forget(dead::SPACE, key)]).await?;
         self.dead = self.dead.saturating_sub(1);
-        self.keep(vec![Kept::forget(dead::SPACE, key)]).await
-    }
-
-    /// Puts back what was taken back from the dead before a restart.
-    async fn put_back(
-        &mut self,
-        before: Position,
-        seq: Seq,
-        counts: Counts,
-    ) -> Result<(), Problem> {
-        let owner = Principal::owner();
-        let from = From::Cursor(self.workspace.seal(&before));
-        let request = self.definition.request_from(from);
-        let (mut feed, opening) = Feed::open(self.workspace.clone(), owner, request).await?;
-        while opening.recovered && feed.place().seq < seq && feed.is_hungry() {
-            let before = feed.place();
-            let items = feed.next_page(1, PAGE_BYTES).await?;
-            let read = units(&self.workspace, items, before, feed.place())?;
-            if let Some(read) = read.into_iter().find(|read| read.unit.seq == seq) {
-                self.window.again(read.unit, counts);
-                return Ok(());
-            }
-        }
         Ok(())
     }
 
@@ -639,6 +565,14 @@ impl Subscription {
         let due = self.window.next_due()?.0 - self.workspace.now().0;
         Some(Duration::from_millis(u64::try_from(due).unwrap_or(0)))
     }
+}
+
+/// Whether more fits what a consumer asked for.
+enum Room {
+    Some,
+    None,
+    /// The subscription begins again with a reset.
+    Reset,
 }
 
 /// Finds where a new subscription begins.

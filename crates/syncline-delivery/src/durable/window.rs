@@ -365,11 +365,15 @@ impl Window {
         taken
     }
 
-    /// Takes back what was taken and is not sent after all.
-    pub fn untake(&mut self, seqs: &[Seq]) {
+    /// Takes back what was taken and is not sent after all; whom another has by now keeps it.
+    pub fn untake(&mut self, consumer: &Consumer, seqs: &[Seq]) {
         for seq in seqs {
-            if let Some(held) = self.held.get_mut(seq) {
+            let taken = |held: &&mut Held| held.consumer() == Some(consumer);
+            if let Some(held) = self.held.get_mut(seq).filter(taken) {
+                self.redelivered -= u64::from(held.deliveries > 1);
                 held.deliveries = held.deliveries.saturating_sub(1);
+                // An ack of an earlier delivery says nothing of what this one was to follow.
+                held.follows_again = held.deliveries > 0;
                 held.state = State::Ready { late: None };
             }
         }
@@ -385,6 +389,11 @@ impl Window {
     /// Returns what was given up since it was asked last.
     pub fn take_dead(&mut self) -> Vec<Dead> {
         std::mem::take(&mut self.dead)
+    }
+
+    /// Takes back what was given up and could not be kept.
+    pub fn return_dead(&mut self, dead: Vec<Dead>) {
+        self.dead.splice(..0, dead);
     }
 
     /// Returns what a restart goes on from.

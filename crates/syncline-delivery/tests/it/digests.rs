@@ -67,12 +67,13 @@ async fn run(seed: u64, scope: Scope, budget_bytes: usize) {
             };
             let mut thin = false;
             digest
+                .fitting
                 .contexts
                 .iter()
                 .for_each(|text| apply(&mut held, text, &mut thin));
-            let bytes: usize = digest.contexts.iter().map(String::len).sum();
+            let bytes: usize = digest.fitting.contexts.iter().map(String::len).sum();
             assert!(
-                bytes <= budget_bytes || digest.changes == 1 || thin,
+                bytes <= budget_bytes || digest.fitting.changes == 1 || thin,
                 "{bytes} bytes"
             );
             assert!(!thin, "what is small fits");
@@ -121,10 +122,13 @@ async fn a_bulk_that_is_larger_than_the_budget_is_told_in_few_words() {
     let request = FeedRequest::new(Scope::workspace(), From::Cursor(tail));
     let digester = Digester::new(node.workspace.clone(), owner, &request).unwrap();
     let digest = digester.digest(request, 2_000, usize::MAX).await.unwrap();
-    assert_eq!((digest.contexts.len(), digest.changes), (5, 50));
-    let bytes: usize = digest.contexts.iter().map(String::len).sum();
+    assert_eq!(
+        (digest.fitting.contexts.len(), digest.fitting.changes),
+        (5, 50)
+    );
+    let bytes: usize = digest.fitting.contexts.iter().map(String::len).sum();
     assert!(bytes <= 2_000, "{bytes} bytes");
-    let last = json(&digest.contexts[4]);
+    let last = json(&digest.fitting.contexts[4]);
     assert_eq!(last.get("changes"), Some(&Json::from(10)));
     let by = last.get("by").and_then(Json::as_array).unwrap();
     assert_eq!(by.len(), 1, "the newest");

@@ -525,6 +525,7 @@ async fn p5_a_digest_from_a_version_that_was_thinned_shows_all() {
         .digest(asked, 10_000, usize::MAX)
         .await
         .unwrap()
+        .fitting
         .contexts;
     let shown = json(&texts[0]);
     let n = shown.get("snapshot").and_then(|s| s.get("data")?.get("n"));

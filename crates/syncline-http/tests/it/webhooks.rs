@@ -262,6 +262,7 @@ async fn what_is_wrong_is_named() {
         (r#"{"dead":true,"after":"x"}"#, 422),
         (r#"{"after":"garbage"}"#, 400),
         (r#"{"since":"yesterday"}"#, 422),
+        (r#"{"since":"2199-01-01T00:00:00Z"}"#, 422),
         (r#"{"since":"start","dead":true}"#, 422),
         (r#"{"change":"0199a3b2-0000-7000-8000-00000000dead"}"#, 404),
         (r#"{"change":"7"}"#, 422),

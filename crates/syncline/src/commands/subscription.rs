@@ -205,7 +205,15 @@ pub async fn run(args: &SubscriptionArgs, run: &Run) -> Result {
         }
         SubscriptionVerb::Next(args) => next(args, run).await,
         SubscriptionVerb::Ack(args) => {
-            let acked = client.ack(&args.name, &ack_of(args)).await?;
+            let what = match args.cursors.as_slice() {
+                [cursor] => ("cursor", Json::from(cursor.as_str())),
+                several => {
+                    let several = several.iter().map(|cursor| Json::from(cursor.as_str()));
+                    ("cursors", several.collect())
+                }
+            };
+            let body = ack_of(what, args.consumer.as_deref());
+            let acked = client.ack(&args.name, &body).await?;
             said(run, &acked, "acknowledged", "acked")
         }
         SubscriptionVerb::Nack(args) => {
@@ -290,14 +298,13 @@ async fn next(args: &NextArgs, run: &Run) -> Result {
         (false, Some(_)) => run.output.text(&answer.to_pretty())?,
         (false, None) => show_deliveries(run, &answer)?,
     }
-    let cursor = answer.get("cursor").and_then(Json::as_str);
-    if let Some(cursor) = cursor.filter(|_| args.ack) {
-        let acked = AckArgs {
-            name: args.name.clone(),
-            cursors: vec![cursor.to_owned()],
-            consumer: args.consumer.clone(),
-        };
-        client.ack(&args.name, &ack_of(&acked)).await?;
+    let shown = items(&answer, "deliveries").iter();
+    let shown: Vec<&Json> = shown.filter_map(|it| it.get("cursor")).collect();
+    if args.ack && !shown.is_empty() {
+        // Each alone: the last cursor would cover what was taken earlier and is still in hand.
+        let shown = ("cursors", shown.into_iter().cloned().collect());
+        let body = ack_of(shown, args.consumer.as_deref());
+        client.ack(&args.name, &body).await?;
     }
     Ok(())
 }
@@ -336,20 +343,12 @@ fn show_deliveries(run: &Run, answer: &Json) -> Result {
     Ok(())
 }
 
-fn ack_of(args: &AckArgs) -> Json {
+/// Acknowledges what a member names.
+fn ack_of((name, value): (&str, Json), consumer: Option<&str>) -> Json {
     let mut body = Object::new();
-    match args.cursors.as_slice() {
-        [cursor] => drop(body.insert("cursor", Json::from(cursor.as_str()))),
-        cursors => {
-            let cursors: Json = cursors
-                .iter()
-                .map(|cursor| Json::from(cursor.as_str()))
-                .collect();
-            body.insert("cursors", cursors);
-        }
-    }
-    if let Some(consumer) = &args.consumer {
-        body.insert("consumer", Json::from(consumer.as_str()));
+    body.insert(name, value);
+    if let Some(consumer) = consumer {
+        body.insert("consumer", Json::from(consumer));
     }
     Json::Object(body)
 }

@@ -12,6 +12,7 @@ mod lines;
 mod mcp;
 mod node;
 mod session;
+mod subscription;
 mod terminal;
 mod verify;
 mod watch;

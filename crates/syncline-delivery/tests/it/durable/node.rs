@@ -2,19 +2,22 @@
 //! order of each context, however often the node stops in between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use syncline_api::{From, Scope};
+use syncline_api::{From, ResetReason, Scope};
 use syncline_delivery::Item;
 use syncline_delivery::durable::{Asked, Definition, Durable, Durables, Given};
-use syncline_engine::{Principal, TestFaults};
+use syncline_engine::{ManualClock, Principal, Settings, TestFaults};
 use syncline_model::cursor::Position;
 use syncline_model::ids::{Address, Seq};
 use syncline_model::json::Json;
 use syncline_model::proposal::Operation;
+use syncline_model::time::Timestamp;
+use syncline_rules::{Retention, Then};
 use tokio::time::Instant;
 
-use crate::{Dice, Node};
+use crate::{Dice, Node, address};
 
 async fn define(node: &Node, name: &str, definition: &Definition) {
     let proposal = node.proposal("syncline_subscription/x", Operation::Replace, "null");
@@ -190,6 +193,141 @@ async fn what_is_given_up_is_kept_with_the_reason_and_can_be_delivered_once_more
         (found.dead, found.waiting, found.acknowledged),
         (0, 0, node.workspace.tail())
     );
+}
+
+/// A node on which versions older than 30 days are thinned, and its clock.
+async fn forgetful() -> (Arc<ManualClock>, Node) {
+    let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000_000)));
+    let mut settings = Settings::default();
+    settings.rules.retention = Some(Retention::new(30, Then::Tagged).unwrap());
+    let node = Node::start_at(clock.clone(), settings).await;
+    (clock, node)
+}
+
+/// Writes a context a few times, long ago, and now.
+async fn grow_old(node: &Node) {
+    for n in 0..3 {
+        let body = format!(r#"{{"data":{{"n":{n}}}}}"#);
+        node.write("task/old", Operation::Merge, &body)
+            .await
+            .unwrap();
+    }
+}
+
+async fn compact(clock: &ManualClock, node: &Node) {
+    clock.advance_ms(60 * 86_400_000);
+    node.write("task/old", Operation::Merge, r#"{"data":{"n":9}}"#)
+        .await
+        .unwrap();
+    let owner = Principal::owner();
+    let thinned = node.workspace.compact(&owner, false).await.unwrap();
+    assert_eq!(thinned.thinned, 3);
+}
+
+#[tokio::test]
+async fn p5_what_is_compacted_while_a_consumer_has_it_is_told_as_a_reset() {
+    let (clock, node) = forgetful().await;
+    define(&node, "s", &Definition::new(Scope::workspace())).await;
+    grow_old(&node).await;
+    let durables = Durables::default();
+    let durable = find(&node, &durables, "s").await;
+    assert_eq!(take(&durable, "x", 2).await.len(), 2);
+    compact(&clock, &node).await;
+    let given = take(&durable, "x", 9).await;
+    let items: Vec<&Item> = given.iter().flat_map(|given| &given.items).collect();
+    assert!(
+        matches!(items[..], [Item::Reset(ResetReason::Compacted)]),
+        "{items:?}"
+    );
+    // It is acknowledged like all else, and what follows comes after it.
+    let at = place(&node, &given[0]);
+    assert_eq!(durable.ack(&"x".into(), Some(at), &[]).await.unwrap(), 1);
+    node.write("task/new", Operation::Create, "{}")
+        .await
+        .unwrap();
+    let given = take(&durable, "x", 9).await;
+    assert_eq!(told(&given[0])[0].1, address("task/new"));
+}
+
+#[tokio::test]
+async fn p5_a_dead_letter_that_cannot_be_read_stays_one() {
+    let (clock, node) = forgetful().await;
+    let definition = Definition {
+        max_deliveries: 1,
+        ..Definition::new(Scope::workspace())
+    };
+    define(&node, "s", &definition).await;
+    grow_old(&node).await;
+    let durables = Durables::default();
+    let durable = find(&node, &durables, "s").await;
+    let given = take(&durable, "x", 9).await;
+    for given in &given {
+        let at = place(&node, given);
+        assert!(durable.nack(at, 0, "it hurts").await.unwrap());
+    }
+    let letters = durable.dead(None, 9).await.unwrap();
+    let cursors: Vec<_> = letters.iter().map(|(cursor, _)| cursor).collect();
+    let [first, second, _] = cursors[..] else {
+        panic!("{letters:?}");
+    };
+    // One is taken back from the dead before its record goes, one is asked for after it.
+    let at = node.workspace.position_of(first).unwrap();
+    durable.replay(at).await.unwrap();
+    compact(&clock, &node).await;
+    let at = node.workspace.position_of(second).unwrap();
+    let refused = durable.replay(at).await.unwrap_err();
+    assert_eq!(refused.reason, Some(ResetReason::Compacted));
+    let durables = Durables::default();
+    let durable = find(&node, &durables, "s").await;
+    let letters = durable.dead(None, 9).await.unwrap();
+    assert_eq!(letters.len(), 3);
+    assert_eq!(durable.inspect().await.unwrap().dead, 3);
+    assert_eq!(letters[0].1.reason, "what it said was compacted away");
+}
+
+#[tokio::test]
+async fn p5_what_is_back_from_the_dead_comes_wherever_its_subscription_is_moved() {
+    let node = Node::start(TestFaults::default()).await;
+    let definition = Definition {
+        max_deliveries: 1,
+        ..Definition::new(Scope::workspace())
+    };
+    define(&node, "s", &definition).await;
+    node.write("task/a", Operation::Create, "{}").await.unwrap();
+    let durables = Durables::default();
+    let durable = find(&node, &durables, "s").await;
+    let given = take(&durable, "x", 9).await;
+    let at = place(&node, &given[0]);
+    // Given up twice, it is one dead letter.
+    for _ in 0..2 {
+        assert!(durable.nack(at, 0, "it hurts").await.unwrap());
+        assert_eq!(durable.inspect().await.unwrap().dead, 1);
+        durable.seek(&From::Start).await.unwrap();
+        while take(&durable, "x", 1).await[0].cursor != given[0].cursor {}
+    }
+    durable.seek(&From::Now).await.unwrap();
+    let mut durables = durables;
+    for (window, rests) in [(None, false), (Some(10), false), (Some(11), true)] {
+        find(&node, &durables, "s").await.replay(at).await.unwrap();
+        if rests {
+            durables = Durables::default();
+        }
+        match window {
+            None => durable.seek(&From::Now).await.unwrap(),
+            Some(window) => {
+                let other = Definition {
+                    window,
+                    ..definition.clone()
+                };
+                define(&node, "s", &other).await;
+            }
+        }
+        let durable = find(&node, &durables, "s").await;
+        let given = take(&durable, "x", 9).await;
+        let came = given.iter().filter(|given| place(&node, given) == at);
+        assert_eq!(came.count(), 1, "{window:?}");
+        assert!(durable.nack(at, 0, "it hurts").await.unwrap());
+    }
 }
 
 /// Consumers, writers and stops at random; returns how many were delivered.

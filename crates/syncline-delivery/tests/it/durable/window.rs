@@ -142,6 +142,22 @@ fn an_ack_behind_something_late_stands_once_that_is_done_and_counts_once() {
 }
 
 #[test]
+fn an_ack_of_before_says_nothing_of_what_is_put_back() {
+    let mut window = read(TERMS, &["a", "b", "a"]);
+    assert_eq!(take(&mut window, "x", 9, 0), "1 2 3");
+    assert!(window.nack(Seq(1), at(0), "busy"));
+    assert_eq!(take(&mut window, "x", 9, 0), "1:2");
+    assert_eq!(window.ack_each(&[Seq(3)]), 0);
+    assert_eq!(window.ack_each(&[Seq(1)]), 1);
+    // It is taken, and does not fit the page.
+    assert_eq!(take(&mut window, "x", 9, 0), "3:2");
+    window.untake(&name("x"), &[Seq(3)]);
+    assert_eq!(window.redelivered(), 1);
+    assert_eq!(window.ack_each(&[Seq(3)]), 0);
+    assert_eq!(take(&mut window, "x", 9, 0), "3:2");
+}
+
+#[test]
 fn what_is_given_back_waits_and_so_does_what_follows_on_its_context() {
     let mut window = read(TERMS, &["a", "b", "a", "b"]);
     assert_eq!(take(&mut window, "x", 9, 0), "1 2 3 4");

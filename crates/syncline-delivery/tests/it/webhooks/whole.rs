@@ -447,19 +447,17 @@ async fn what_is_given_up_is_listed_and_sent_again() {
     bench.replay(&made.id, &range).await;
     let came = bench.endpoint.wait_for(before.len() + 3).await;
     assert_eq!(came.last().unwrap().text("subject"), "task/good");
-    // From a time on: nothing lies after what is still to come, and all after the beginning.
-    for (since, count) in [("2100-01-01T00:00:00Z", 0), ("1970-01-01T00:00:00Z", 3)] {
-        bench
-            .wait_until(&made.id, |shown| shown.standing.outstanding == 0)
-            .await;
-        let sent = bench.endpoint.events().len();
-        let since = format!(r#"{{"since":"{since}"}}"#);
-        bench.replay(&made.id, &since).await;
-        let came = bench.endpoint.wait_for(sent + count).await;
-        let mut again: Vec<_> = came[sent..].iter().map(|e| e.text("subject")).collect();
-        again.sort_unstable();
-        assert_eq!(again, ["global/main", "task/bad", "task/good"][..count]);
-    }
+    // All from a time on.
+    bench
+        .wait_until(&made.id, |shown| shown.standing.outstanding == 0)
+        .await;
+    let sent = bench.endpoint.events().len();
+    let since = r#"{"since":"1970-01-01T00:00:00Z"}"#;
+    bench.replay(&made.id, since).await;
+    let came = bench.endpoint.wait_for(sent + 3).await;
+    let mut again: Vec<_> = came[sent..].iter().map(|e| e.text("subject")).collect();
+    again.sort_unstable();
+    assert_eq!(again, ["global/main", "task/bad", "task/good"]);
     bench.webhooks.stop().await;
 }
 
