@@ -1,11 +1,14 @@
 //! `syncline help`
 
+use std::ffi::OsString;
+
 use clap::{Args, CommandFactory as _};
 use syncline_model::json::Json;
 
 use crate::args::Cli;
 use crate::exit;
 use crate::failure::{Failure, Result};
+use crate::place;
 use crate::run::Run;
 use crate::settings::keys::KEYS;
 
@@ -19,7 +22,7 @@ pub struct HelpArgs {
 
 /// Runs the command.
 pub fn run(args: &HelpArgs, run: &Run) -> Result {
-    let text = text(&args.topic)?;
+    let text = text(&args.topic, &run.environment)?;
     if !run.output.is_json() {
         return run.output.text(text.trim_end());
     }
@@ -32,14 +35,14 @@ pub fn run(args: &HelpArgs, run: &Run) -> Result {
         .document(&Json::Object(members.into_iter().collect()))
 }
 
-fn text(topic: &[String]) -> Result<String> {
+fn text(topic: &[String], environment: &[(OsString, OsString)]) -> Result<String> {
     let mut command = Cli::command();
     // Flags that hold everywhere reach the subcommands' help only once the tree is built.
     command.build();
     match topic {
         [] => return Ok(command.render_help().to_string()),
         [topic] if topic == "exit-codes" => return Ok(exit::HELP.to_owned()),
-        [topic] if topic == "settings" => return Ok(settings()),
+        [topic] if topic == "settings" => return Ok(settings(environment)),
         _ => {}
     }
     let unknown = || {
@@ -56,9 +59,14 @@ fn text(topic: &[String]) -> Result<String> {
     Ok(found.render_long_help().to_string())
 }
 
-fn settings() -> String {
-    let intro = "Settings come from defaults, then the TOML file, then the environment, then flags.\n\
-                 In the environment a setting's name is in capitals after SYNCLINE_.\n\n";
+fn settings(environment: &[(OsString, OsString)]) -> String {
+    let file = place::config_file(environment);
+    let intro = format!(
+        "Settings come from defaults, then the TOML file, then the environment, then flags.\n\
+         The file is {}, or what --config names.\n\
+         In the environment a setting's name is in capitals after SYNCLINE_.\n\n",
+        file.display()
+    );
     let row = |key: &crate::settings::keys::Key| {
         format!(
             "{:22} {} [{}]\n",
@@ -67,5 +75,5 @@ fn settings() -> String {
             key.default.unwrap_or("unset")
         )
     };
-    intro.to_owned() + &KEYS.iter().map(row).collect::<String>()
+    intro + &KEYS.iter().map(row).collect::<String>()
 }

@@ -99,6 +99,20 @@ fn changes_are_shown_a_line_each() {
 }
 
 #[test]
+fn a_text_of_ones_own_is_filled_from_snapshots_too() {
+    let node = Node::start();
+    node.ok(&["put", "task/a", "title=A"]);
+    let format = "{type} {context} v{version} {parent}{priority}";
+    let watching = Watching::start(
+        &node,
+        &["watch", "task/a", "--from", "snapshot", "--format", format],
+    );
+    assert_eq!(watching.next(), "snapshot task/a v1 global/main");
+    node.ok(&["patch", "task/a", "data.n=1"]);
+    assert_eq!(watching.next(), "update task/a v2 global/main3");
+}
+
+#[test]
 fn a_scope_is_kept() {
     let node = Node::start();
     node.ok(&["put", "project/in", "title=In"]);

@@ -69,8 +69,11 @@ fn show_message(run: &Run, args: &WatchArgs, message: &ServerMessage, json: &Jso
         _ => {}
     }
     if let Some(Format::Template(template)) = &args.format {
-        if let M::Change { .. } | M::Enter { .. } | M::Leave { .. } = message {
+        if is_change {
             run.output.line(template.fill(&event_of(json)))?;
+        }
+        for context in contexts_of(json) {
+            run.output.line(template.fill(&context))?;
         }
         return Ok(is_change.into());
     }
@@ -126,6 +129,19 @@ fn event_of(message: &Json) -> Json {
         }
     }
     shown
+}
+
+/// Returns the contexts of a page of a snapshot, each in a change's form.
+fn contexts_of(message: &Json) -> Vec<Json> {
+    let page = message.get("contexts").and_then(Json::as_array);
+    let contexts = page.unwrap_or_default().iter().cloned();
+    let shown = contexts.map(|mut context| {
+        if let Some(members) = context.as_object_mut() {
+            members.insert("type", Json::from("snapshot"));
+        }
+        context
+    });
+    shown.collect()
 }
 
 /// Returns the one line of a change: when, which, version, who, what, why.

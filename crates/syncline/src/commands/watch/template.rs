@@ -120,7 +120,7 @@ fn default_of(names: &[String], change: &Json) -> &'static str {
     };
     let is_change = !matches!(
         change.get("type").and_then(Json::as_str),
-        Some("enter" | "leave")
+        Some("enter" | "leave" | "snapshot")
     );
     match names {
         [name] if name == "parent" && context != "global/main" => "global/main",

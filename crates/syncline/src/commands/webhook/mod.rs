@@ -33,16 +33,22 @@ pub enum WebhookVerb {
     /// List webhooks, and how they do.
     Ls(LsArgs),
     /// Show one, and how it does.
+    #[command(after_help = "Example:\n  syncline webhook show 0199…")]
     Show(WhichArgs),
     /// Post a test event, and tell the status of the answer.
+    #[command(after_help = "Example:\n  syncline webhook test 0199…")]
     Test(WhichArgs),
     /// End one.
+    #[command(after_help = "Example:\n  syncline webhook rm 0199… -m 'nobody listens any more'")]
     Rm(ChangeArgs),
     /// Call it again, though it was turned off or given up.
+    #[command(after_help = "Example:\n  syncline webhook enable 0199…")]
     Enable(ChangeArgs),
     /// Call it no more; what happens meanwhile is sent later.
+    #[command(after_help = "Example:\n  syncline webhook disable 0199… -m 'they move house'")]
     Disable(ChangeArgs),
     /// Make a new secret; the old one signs for a day beside it.
+    #[command(after_help = "Example:\n  syncline webhook rotate 0199…")]
     Rotate(WhichArgs),
     /// List its newest attempts.
     Log(LogArgs),
@@ -96,7 +102,6 @@ pub struct LsArgs {}
 
 /// Name a webhook.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  syncline webhook show 0199…")]
 pub struct WhichArgs {
     /// Which webhook, by its id.
     pub webhook: String,
@@ -104,7 +109,6 @@ pub struct WhichArgs {
 
 /// Change a webhook.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  syncline webhook disable 0199… -m 'they move house'")]
 pub struct ChangeArgs {
     /// Which webhook, by its id.
     pub webhook: String,
