@@ -23,7 +23,7 @@ use crate::lists::{page_of_kind, write_next};
 use crate::query::bad;
 
 /// Bounds a delivery's bytes; one larger change or bulk passes alone.
-const BYTES_MAX: usize = 4 << 20;
+const BYTES_MAX: u64 = 4 << 20;
 /// Bounds a consumer's name, in characters.
 const CONSUMER_LENGTH_MAX: usize = 200;
 /// Bounds the cursors of one ack.
@@ -244,19 +244,10 @@ pub(crate) async fn remove(mut ask: Ask) -> Answer {
 
 /// `GET /v1/subscriptions/{name}/next`
 pub(crate) async fn next(ask: Ask) -> Answer {
-    let limits = &ask.node.doors.limits;
-    let changes_max = ask.query.limit(limits.page_default, limits.page_max)?;
-    let bytes = ask.query.number("max_bytes")?.unwrap_or(BYTES_MAX as u64);
-    let bytes_max = usize::try_from(bytes)
-        .unwrap_or(BYTES_MAX)
-        .clamp(1, BYTES_MAX);
-    let wait = ask.query.wait("wait_ms", limits.wait_max)?;
-    let batch = ask.query.wait("batch_ms", limits.wait_max)?;
-    let asked = Asked {
-        consumer: ask.consumer(ask.query.text("consumer"))?,
-        changes_max,
-        bytes_max,
-    };
+    let wait_max = ask.node.doors.limits.wait_max;
+    let asked = asked(&ask)?;
+    let wait = ask.query.wait("wait_ms", wait_max)?;
+    let batch = ask.query.wait("batch_ms", wait_max)?;
     // All of the query is read before anything is taken: a refused call delivers nothing.
     let budget = match digests::is_asked(&ask)? {
         true => Some(digests::budget(&ask)?),
@@ -297,6 +288,20 @@ pub(crate) async fn next(ask: Ask) -> Answer {
             w.end_object();
         })
     }))
+}
+
+fn asked(ask: &Ask) -> Result<Asked, Problem> {
+    let limits = &ask.node.doors.limits;
+    let bytes = ask.query.number("max_bytes")?.unwrap_or(BYTES_MAX);
+    if !(1..=BYTES_MAX).contains(&bytes) {
+        let why = format!("the query's max_bytes: 1 to {BYTES_MAX} bytes are meant");
+        return Err(bad(why).at(Pointer::from_static("/max_bytes")));
+    }
+    Ok(Asked {
+        consumer: ask.consumer(ask.query.text("consumer"))?,
+        changes_max: ask.query.limit(limits.page_default, limits.page_max)?,
+        bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
+    })
 }
 
 async fn wait_for(

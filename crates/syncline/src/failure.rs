@@ -93,13 +93,21 @@ impl Failure {
 
 /// Names the flags of a command where a node names the headers and members that they are sent as.
 fn as_flags(text: &str) -> String {
-    const FLAGS: [(&str, &str); 8] = [
+    const FLAGS: [(&str, &str); 10] = [
         ("If-None-Match", "--new"),
         ("If-Match: *", "--if-match '*'"),
         ("If-Match", "--if-match"),
         ("Syncline-Base", "--base"),
         ("Syncline-Strategy", "--strategy"),
         ("Syncline-Priority", "--priority"),
+        (
+            "POST /v1/subscriptions makes one; GET /v1/subscriptions lists them",
+            "`syncline subscription add` makes one, `syncline subscription ls` lists them",
+        ),
+        (
+            "read all pages of GET /v1/contexts, and go on from the `cursor` that they carry",
+            "`--from snapshot` shows what is there, and goes on from it",
+        ),
         ("?version=", "--version"),
         ("?branch=", "--branch"),
     ];

@@ -20,6 +20,7 @@ mod sides;
 mod system;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
@@ -56,6 +57,23 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
     }
 }
 
+/// Says what is meant where a parser of numbers says only what it met.
+fn plainer(text: &str) -> String {
+    const WORDS: [(&str, &str); 3] = [
+        ("invalid digit found in string", "a whole number is meant"),
+        (
+            "cannot parse integer from empty string",
+            "a whole number is meant",
+        ),
+        (
+            "number too large to fit in target type",
+            "a smaller number is meant",
+        ),
+    ];
+    let words = WORDS.iter();
+    words.fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
 /// Says what clap did not understand, or shows the help that was asked for.
 fn usage(error: &clap::Error, json: bool) -> u8 {
     let asked = matches!(
@@ -64,12 +82,18 @@ fn usage(error: &clap::Error, json: bool) -> u8 {
             | ErrorKind::DisplayVersion
             | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
     );
+    let code = u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
+    let text = error.render().to_string();
+    let plainer = plainer(&text);
     if !json || asked {
         // A closed pipe is no reason to complain.
-        let _ = error.print();
-        return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
+        let _ = match plainer == text || asked {
+            true => error.print(),
+            false => std::io::stderr().write_all(plainer.as_bytes()),
+        };
+        return code;
     }
-    let text = error.render().to_string();
+    let text = plainer;
     // What is wrong comes first, perhaps in several lines; usage and tips follow an empty one.
     let wrong = text.trim_start_matches("error: ").lines();
     let wrong: Vec<_> = wrong

@@ -335,6 +335,9 @@ fn what_cannot_be_chosen_is_refused() {
         (&["--type", "new"], "create, update"),
         (&["--kind", "Task"], "kind"),
         (&["--format", "xml"], "a format is"),
+        (&["--coalesce-ms", "x"], "a whole number is meant"),
+        (&["--only"], "--only is of an address"),
+        (&["--label", "=x"], "is not KEY=VALUE"),
         (&["--label", "area"], "KEY=VALUE"),
     ] {
         let mut arguments = vec!["watch", "--count", "1"];

@@ -35,6 +35,10 @@ impl Asked {
     /// Reads the arguments.
     pub fn of(args: &WatchArgs) -> Result<Asked> {
         let labels = labels(&args.label)?;
+        if args.only && args.addresses.is_empty() {
+            let hint = "`syncline watch task/a --only` follows task/a without what is below it";
+            return Err(Failure::usage_hint("--only is of an address", hint));
+        }
         // Labels alone say which contexts are followed; beside an address they choose among those.
         let (scope, labels) = match args.addresses.is_empty() {
             true => (scope_of_labels(labels), BTreeMap::new()),
@@ -83,7 +87,7 @@ impl Asked {
 
 fn labels(pairs: &[String]) -> Result<BTreeMap<String, String>> {
     let pair = |text: &String| {
-        let pair = text.split_once('=');
+        let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
         let pair = pair.map(|(key, value)| (key.to_owned(), value.to_owned()));
         pair.ok_or_else(|| Failure::usage(format!("--label {text:?} is not KEY=VALUE")))
     };

@@ -116,9 +116,16 @@ pub async fn run(args: &WatchArgs, run: &Run) -> Result {
     let mut live = Live::open(&run.target(), run.client_options()?).await?;
     live.submitter().subscribe(asked.subscribe(from)).await?;
     let mut seen = 0;
-    let mut is_live = false;
+    let (mut is_live, mut was_lost) = (false, false);
     while let Some(event) = next(&mut live, &mut place).await {
         let mut cursor = None;
+        match &event {
+            Event::Disconnected { .. } => was_lost = true,
+            Event::Connected { .. } if std::mem::take(&mut was_lost) => {
+                shown::note(run, "-- connected again --");
+            }
+            _ => {}
+        }
         if let Event::Message { message, .. } = &event {
             is_live |= begins(message, &mut snapshot_follows);
             cursor = cursor_of(message).filter(|_| is_live).cloned();

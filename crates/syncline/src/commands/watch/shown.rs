@@ -34,7 +34,8 @@ pub(super) fn event(run: &Run, args: &WatchArgs, event: Event) -> Result<u64> {
     Ok(0)
 }
 
-fn note(run: &Run, text: &str) {
+/// Tells something that is no change.
+pub(super) fn note(run: &Run, text: &str) {
     run.output.say(Line::new().styled(Style::Dim, text));
 }
 
