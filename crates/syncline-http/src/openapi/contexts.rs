@@ -10,8 +10,10 @@ pub(super) fn schemas() -> Named {
 }
 
 fn documents() -> Named {
-    let sent: Vec<_> = [&DOCUMENT[..], &SERVERS[..]].concat();
     let whole: Vec<_> = [&DOCUMENT[..], &SERVERS[..], &SHOWN[..]].concat();
+    // Nobody says of a context that it is deleted: DELETE does.
+    let mut sent = whole.clone();
+    sent.retain(|(name, _)| *name != "deleted?");
     let actor = about(
         optional(record(ACTOR)),
         "Who made it; where `max_tokens` leaves no room for all of it, a part",
@@ -69,6 +71,7 @@ fn writes() -> Named {
             record(&[("bulk?", "string"), ("receipts", "[ReceiptOrRefusal]")]),
         ),
         ("ReceiptOrRefusal", one_of(&["Receipt", "Refusal"])),
+        ("ReceiptOrReceipts", one_of(&["Receipt", "Receipts"])),
         ("JsonPatch", typed("[PatchOperation]")),
         (
             "PatchOperation",

@@ -30,7 +30,7 @@ pub(super) fn schemas() -> Named {
         ("ExplainedLive", of(LIVE)),
         (
             "JudgedTerm",
-            record(&[("term", "ScopeTerm"), ("holds", "boolean")]),
+            record(&[("term", "Scope"), ("holds", "boolean")]),
         ),
         ("JudgedClause", record(CLAUSE)),
         ("JudgedWhere", record(WHERE)),
