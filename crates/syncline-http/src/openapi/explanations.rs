@@ -9,6 +9,9 @@ pub(super) fn schemas() -> Named {
         let scopes = ["outside", "inside", "enters", "leaves"];
         with_member(record(&all), "scope", words(scopes))
     };
+    let queue = |members: &Members, states: &[&'static str]| {
+        with_member(record(members), "state", words(states.iter().copied()))
+    };
     vec![
         (
             "Explanation",
@@ -34,9 +37,9 @@ pub(super) fn schemas() -> Named {
         ),
         ("JudgedClause", record(CLAUSE)),
         ("JudgedWhere", record(WHERE)),
-        ("DurableQueue", record(DURABLE_QUEUE)),
-        ("WebhookQueue", record(WEBHOOK_QUEUE)),
-        ("LiveQueue", record(LIVE_QUEUE)),
+        ("DurableQueue", queue(DURABLE_QUEUE, &DURABLE_STATES)),
+        ("WebhookQueue", queue(WEBHOOK_QUEUE, &WEBHOOK_STATES)),
+        ("LiveQueue", queue(LIVE_QUEUE, &LIVE_STATES)),
     ]
 }
 
@@ -65,11 +68,22 @@ const WHERE: &Members = &[
 ];
 const DURABLE: &Members = &[
     ("subscription", "string"),
-    ("acknowledged", "boolean"),
+    ("acknowledged?", "boolean"),
     ("cursor", "string"),
     ("behind?", "count"),
     ("queue?", "DurableQueue"),
     ("dead?", "DeadLetter"),
+];
+const DURABLE_STATES: [&str; 9] = [
+    "before",
+    "not_read",
+    "deferred",
+    "waiting",
+    "delayed",
+    "in_flight",
+    "acknowledged",
+    "done",
+    "dead",
 ];
 const DURABLE_QUEUE: &Members = &[
     ("state", "string"),
@@ -84,9 +98,17 @@ const WEBHOOK: &Members = &[
     ("circuit", "Circuit"),
     ("cursor", "string"),
     ("behind?", "count"),
-    ("queue", "WebhookQueue"),
+    ("queue?", "WebhookQueue"),
     ("attempts", "[Attempt]"),
     ("dead?", "DeadEvent"),
+];
+const WEBHOOK_STATES: [&str; 6] = [
+    "not_read",
+    "waiting",
+    "delayed",
+    "in_flight",
+    "done",
+    "dead",
 ];
 const WEBHOOK_QUEUE: &Members = &[
     ("state", "string"),
@@ -97,10 +119,12 @@ const WEBHOOK_QUEUE: &Members = &[
 const LIVE: &Members = &[
     ("connection", "string"),
     ("sub", "string"),
-    ("queue", "LiveQueue"),
+    ("queue?", "LiveQueue"),
 ];
+const LIVE_STATES: [&str; 4] = ["before", "waiting", "held", "sent"];
 const LIVE_QUEUE: &Members = &[
     ("state", "string"),
+    ("until?", "string"),
     ("lagging", "boolean"),
     ("behind?", "count"),
 ];

@@ -96,7 +96,8 @@ address, kind or owner that is wrong is 422, in a path as in a query. A flag of 
 `true`, `false`, or its name alone; unknown members of a query are refused. `label` is \
 `key:value`, `key=value`, or a key alone, and may come several times. `sort` is `address`, \
 `updated`, `created` or `title`, with `-` for the largest first. `page` is `next` of the page \
-before. `branch` names a line of versions beside `main`. A batch answers 200 even where parts, or in an atomic one all, were refused: each says \
+before. `branch` names a line of versions beside `main`. A node \
+that is newer than this may send more members, and more of the words that an `enum` lists. A batch answers 200 even where parts, or in an atomic one all, were refused: each says \
 so at its place. A WebSocket that closes with 4000 said before in an `error` message, as \
 `after_ms`, when to come back.";
 

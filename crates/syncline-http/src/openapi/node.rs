@@ -29,6 +29,14 @@ fn health() -> Named {
     ];
     vec![
         ("Status", record(STATUS)),
+        (
+            "DeadLetterCounts",
+            record(&[
+                ("total", "count"),
+                ("subscriptions", "{count}"),
+                ("webhooks", "{count}"),
+            ]),
+        ),
         ("CompactionRun", record(&[&of_run, COMPACTION].concat())),
         ("Verification", record(VERIFICATION)),
         ("CompactionAsked", record(&[("dry_run?", "boolean")])),
@@ -71,6 +79,7 @@ const STATUS: &Members = &[
     ("ready", "boolean"),
     ("reasons", "[string]"),
     ("conflicts_open?", "count"),
+    ("dead_letters?", "DeadLetterCounts"),
     ("compaction?", "CompactionRun"),
 ];
 const PROBE: &Members = &[
@@ -173,11 +182,13 @@ const SUBSCRIPTION: &Members = &[
 const WEBHOOK: &Members = &[
     ("workspace", "string"),
     ("id", "string"),
+    ("status?", "WebhookStatus"),
     ("behind", "count"),
     ("outstanding", "count"),
     ("in_flight", "count"),
     ("delivered", "count"),
     ("failed", "count"),
+    ("retried?", "count"),
     ("dead", "count"),
     ("where_failed", "count"),
 ];

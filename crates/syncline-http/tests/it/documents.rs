@@ -140,6 +140,25 @@ pub fn fits(name: &str, message: &Json) -> bool {
     compiled.check(message).fits()
 }
 
+#[test]
+fn a_judge_knows_what_is_wrong() {
+    let right = r#"{"type":"reset","sub":"s","reason":"access"}"#;
+    check_message(&read(right));
+    for wrong in [
+        r#"{"type":"reset","sub":"s"}"#,
+        r#"{"type":"reset","sub":1,"reason":"access"}"#,
+        r#"{"type":"reset","sub":"s","reason":"whim"}"#,
+        r#"{"type":"reset","sub":"s","reason":"access","more":1}"#,
+        r#"{"type":"nothing"}"#,
+    ] {
+        let judged = std::panic::catch_unwind(|| check_message(&read(wrong)));
+        assert!(judged.is_err(), "{wrong}");
+    }
+    let event = r#"{"type":"reset","sub":"s","reason":"access"}"#;
+    let judged = std::panic::catch_unwind(|| check_event("reset", &read(event)));
+    assert!(judged.is_err(), "an event has no subscription");
+}
+
 /// Returns the messages that a node may send.
 pub fn node_messages() -> Vec<String> {
     let operations = Documents::get().asyncapi.get("operations").unwrap();
