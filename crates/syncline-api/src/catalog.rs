@@ -3,7 +3,7 @@
 //! The AsyncAPI document is made from it, and a node tells by it a message that is not built yet
 //! from one that does not exist. Tests compare it with what is really read and written.
 
-use Kind::{Any, Count, Flag, Is, ListOf, Text, Words};
+use Kind::{Any, Count, Flag, Is, ListOf, Text};
 
 /// Who sends a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,6 +25,8 @@ pub struct MessageType {
     pub about: &'static str,
     /// What it holds, beside its type.
     pub members: &'static [Member],
+    /// Of these members, one is there, and no two are.
+    pub one_of: &'static [&'static str],
     /// The messages that answer it.
     pub answers: &'static [&'static str],
     /// Whether nodes know it already.
@@ -53,8 +55,6 @@ pub enum Kind {
     Count,
     /// True or false.
     Flag,
-    /// One of these texts.
-    Words(&'static [&'static str]),
     /// Something that has a schema of its own.
     Is(&'static str),
     /// A list of such things.
@@ -102,9 +102,14 @@ const fn client(
         sender: Sender::Client,
         about,
         members,
+        one_of: &[],
         answers,
         built: true,
     }
+}
+
+const fn one_of(one_of: &'static [&'static str], message: MessageType) -> MessageType {
+    MessageType { one_of, ..message }
 }
 
 const fn node(name: &'static str, about: &'static str, members: &'static [Member]) -> MessageType {
@@ -113,6 +118,7 @@ const fn node(name: &'static str, about: &'static str, members: &'static [Member
         sender: Sender::Node,
         about,
         members,
+        one_of: &[],
         answers: &[],
         built: true,
     }
@@ -124,6 +130,7 @@ const fn later(name: &'static str, about: &'static str) -> MessageType {
         sender: Sender::Client,
         about,
         members: &[],
+        one_of: &[],
         answers: &[],
         built: false,
     }
@@ -147,10 +154,30 @@ const DELIVERY: Member = may(
     "Of a durable subscription alone: 1 for the first time that this is delivered, and so on",
 );
 
-/// What an `error` holds, whoever sends it.
+const ENDED: Member = may(
+    "ended",
+    Flag,
+    "The subscription is over; if `retry`, subscribe again from the last cursor",
+);
+
+/// What an `error` of a node holds.
 const ERROR: &[Member] = &[
     may("ref", Text, "What it answers"),
-    may("code", Text, "The stable name of the problem"),
+    must("code", Is("ProblemCode"), "The stable name of the problem"),
+    must("text", Text, "What went wrong, in words"),
+    must("retry", Flag, "The same may succeed later"),
+    may("after_ms", Count, "When to try again"),
+    may("pointer", Text, "The field that is wrong"),
+    may("hint", Text, "What to do about it"),
+    may("limit", Count, "The limit that was met"),
+    may("setting", Text, "The setting that holds the limit"),
+    ENDED,
+];
+
+/// What a client says of its own error, which is read leniently.
+const TOLD: &[Member] = &[
+    may("ref", Text, "What it is about"),
+    may("code", Text, "The client's name for it"),
     may("text", Text, "What went wrong, in words"),
     may("retry", Flag, "The same may succeed later"),
     may("after_ms", Count, "When to try again"),
@@ -158,11 +185,7 @@ const ERROR: &[Member] = &[
     may("hint", Text, "What to do about it"),
     may("limit", Count, "The limit that was met"),
     may("setting", Text, "The setting that holds the limit"),
-    may(
-        "ended",
-        Flag,
-        "The subscription is over; if `retry`, subscribe again from the last cursor",
-    ),
+    ENDED,
 ];
 
 /// All messages: the clients' first.
@@ -185,56 +208,55 @@ pub const MESSAGES: &[MessageType] = &[
         ],
         &["welcome", "error"],
     ),
-    client(
-        "subscribe",
-        "Asks for the changes of a scope",
-        &[
-            must("id", Text, "The client's name for it on this connection"),
-            must("scope", Is("Scope"), "Which contexts"),
-            may("filter", Is("Filters"), "Which of their changes"),
-            may(
-                "where",
-                Text,
-                "An expression (CEL) that must be true, at most 1 KB",
-            ),
-            may(
-                "fields",
-                Kind::Texts,
-                "JSON Pointers: only these parts of documents",
-            ),
-            may(
-                "mode",
-                Words(&["delta", "snapshot", "thin"]),
-                "What comes of each change",
-            ),
-            may(
-                "from",
-                Is("From"),
-                "Where it begins; `now` unless said otherwise",
-            ),
-            may(
-                "coalesce_ms",
-                Count,
-                "Changes of one context within this time may be told as one",
-            ),
-            may(
-                "exclude_self",
-                Flag,
-                "Without what this connection's actor wrote",
-            ),
-            may("old", Flag, "With the values before"),
-            may(
-                "ack",
-                Flag,
-                "With acknowledgements, as a durable subscription always is, and no other",
-            ),
-            may(
-                "durable",
-                Text,
-                "A durable subscription's name; then its definition says the rest, `scope` too",
-            ),
-        ],
-        &["subscribed", "error"],
+    one_of(
+        &["scope", "durable"],
+        client(
+            "subscribe",
+            "Asks for the changes of a scope",
+            &[
+                must("id", Text, "The client's name for it on this connection"),
+                may("scope", Is("Scope"), "Which contexts; not with `durable`"),
+                may("filter", Is("Filters"), "Which of their changes"),
+                may(
+                    "where",
+                    Text,
+                    "An expression (CEL) that must be true, at most 1 KB",
+                ),
+                may(
+                    "fields",
+                    Kind::Texts,
+                    "JSON Pointers: only these parts of documents",
+                ),
+                may("mode", Is("Mode"), "What comes of each change"),
+                may(
+                    "from",
+                    Is("From"),
+                    "Where it begins; `now` unless said otherwise",
+                ),
+                may(
+                    "coalesce_ms",
+                    Count,
+                    "Changes of one context within this time may be told as one",
+                ),
+                may(
+                    "exclude_self",
+                    Flag,
+                    "Without what this connection's actor wrote",
+                ),
+                may("old", Flag, "With the values before"),
+                may(
+                    "ack",
+                    Flag,
+                    "With acknowledgements, as a durable subscription always is, and no other",
+                ),
+                may(
+                    "durable",
+                    Text,
+                    "A durable subscription's name, instead of `scope`: its definition says the rest, so that nothing but `id` and `ack` may stand beside it",
+                ),
+            ],
+            &["subscribed", "error"],
+        ),
     ),
     client(
         "unsubscribe",
@@ -248,11 +270,7 @@ pub const MESSAGES: &[MessageType] = &[
         &[
             must("id", Text, "The client's name for it"),
             must("proposals", ListOf("Proposal"), "What is proposed"),
-            may(
-                "mode",
-                Words(&["atomic", "independent"]),
-                "As one bulk; absent: each alone",
-            ),
+            may("mode", Is("BulkMode"), "As one bulk; absent: each alone"),
         ],
         &["receipt", "error"],
     ),
@@ -307,7 +325,7 @@ pub const MESSAGES: &[MessageType] = &[
     client(
         "error",
         "Tells the node of an error at the client",
-        ERROR,
+        TOLD,
         &[],
     ),
     later("lease", "Acquires, renews or releases a lease"),
@@ -323,7 +341,11 @@ pub const MESSAGES: &[MessageType] = &[
             must("epoch", Text, "Which life of the log this is"),
             must("cursor", Text, "The log's end"),
             must("heartbeat_s", Count, "How much silence there is at most"),
-            must("limits", Any, "The connection's limits, by name"),
+            must(
+                "limits",
+                Is("ConnectionLimits"),
+                "The connection's limits, by name",
+            ),
             may("token_expires_at", Text, "When the token stops to count"),
         ],
     ),
@@ -338,7 +360,7 @@ pub const MESSAGES: &[MessageType] = &[
                 Flag,
                 "Nothing is missing; if not, `snapshot` pages follow",
             ),
-            may("reason", Text, "Why not"),
+            may("reason", Is("ResetReason"), "Why not"),
         ],
     ),
     node(
@@ -437,7 +459,7 @@ pub const MESSAGES: &[MessageType] = &[
         "Start again from a snapshot: the subscription is over, unless it is a durable one",
         &[
             SUB,
-            must("reason", Text, "Why"),
+            must("reason", Is("ResetReason"), "Why"),
             may(
                 "cursor",
                 Text,

@@ -10,27 +10,19 @@ use syncline_model::ids::{Address, BranchName, ChangeId, Seq, Version};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer};
 use syncline_model::proposal::{Actor, LineVersion, Priority};
 use syncline_model::time::{Hlc, Timestamp};
+use syncline_model::words;
 
-/// What a subscription is sent of a change.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// The patch from the version before.
-    #[default]
-    Delta,
-    /// The whole document after the change.
-    Snapshot,
-    /// That it happened.
-    Thin,
-}
-
-impl Mode {
-    /// Returns the word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Mode::Delta => "delta",
-            Mode::Snapshot => "snapshot",
-            Mode::Thin => "thin",
-        }
+words! {
+    /// What a subscription is sent of a change.
+    #[derive(Default)]
+    pub enum Mode {
+        /// The patch from the version before.
+        #[default]
+        Delta = "delta",
+        /// The whole document after the change.
+        Snapshot = "snapshot",
+        /// That it happened.
+        Thin = "thin",
     }
 }
 
@@ -38,34 +30,19 @@ impl FromStr for Mode {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Mode, &'static str> {
-        match text {
-            "delta" => Ok(Mode::Delta),
-            "snapshot" => Ok(Mode::Snapshot),
-            "thin" => Ok(Mode::Thin),
-            _ => Err("a mode is delta, snapshot or thin"),
-        }
+        Mode::of_word(text).ok_or("a mode is delta, snapshot or thin")
     }
 }
 
-/// In which form a change carries its body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Enc {
-    /// A JSON Patch from version `from`.
-    Patch,
-    /// The whole document.
-    Snapshot,
-    /// None.
-    Thin,
-}
-
-impl Enc {
-    /// Returns the word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Enc::Patch => "patch",
-            Enc::Snapshot => "snapshot",
-            Enc::Thin => "thin",
-        }
+words! {
+    /// In which form a change carries its body.
+    pub enum Enc {
+        /// A JSON Patch from version `from`.
+        Patch = "patch",
+        /// The whole document.
+        Snapshot = "snapshot",
+        /// None.
+        Thin = "thin",
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use syncline_model::json::{
     FieldError, FieldErrorKind, Fields, Json, JsonError, JsonErrorKind, JsonWriter, Pointer,
 };
+use syncline_model::words;
 
 /// What went wrong, as a caller would tell it apart. The name is stable on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -218,39 +219,20 @@ impl Code {
     }
 }
 
-/// Why a cursor's place is no more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum ResetReason {
-    /// The log has begun another life.
-    Epoch,
-    /// The log was restored from a backup, and ends or reads differently.
-    Rewound,
-    /// The place was compacted away.
-    Compacted,
-    /// The reader's rights changed, or a context with children moved.
-    Access,
-    /// Too much lies in between.
-    Limit,
-}
-
-impl ResetReason {
-    /// Returns the word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ResetReason::Epoch => "epoch",
-            ResetReason::Rewound => "rewound",
-            ResetReason::Compacted => "compacted",
-            ResetReason::Access => "access",
-            ResetReason::Limit => "limit",
-        }
-    }
-
-    /// Reads the word.
-    pub fn parse(text: &str) -> Option<ResetReason> {
-        use ResetReason::{Access, Compacted, Epoch, Limit, Rewound};
-        [Epoch, Rewound, Compacted, Access, Limit]
-            .into_iter()
-            .find(|r| r.as_str() == text)
+words! {
+    /// Why a cursor's place is no more.
+    #[derive(PartialOrd, Ord)]
+    pub enum ResetReason {
+        /// The log has begun another life.
+        Epoch = "epoch",
+        /// The log was restored from a backup, and ends or reads differently.
+        Rewound = "rewound",
+        /// The place was compacted away.
+        Compacted = "compacted",
+        /// The reader's rights changed, or a context with children moved.
+        Access = "access",
+        /// Too much lies in between.
+        Limit = "limit",
     }
 }
 
@@ -463,7 +445,7 @@ impl Problem {
         problem.pointer = f.parse("pointer", Pointer::parse)?;
         problem.hint = f.string("hint")?.map(str::to_owned);
         problem.limit = MetLimit::read(&mut f)?;
-        problem.reason = f.string("reason")?.and_then(ResetReason::parse);
+        problem.reason = f.string("reason")?.and_then(ResetReason::of_word);
         problem.retry_after_ms = f.u64("retry_after_ms")?;
         let sides = Sides {
             base: f.optional("base").cloned(),

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use syncline_api::catalog::{Kind, MESSAGES, Member, MessageType, Sender};
+use syncline_api::catalog::{MESSAGES, MessageType, Sender};
 use syncline_model::json::{Json, Object};
 
 use crate::answer;
 use crate::ask::{Answer, Ask};
-use crate::openapi::{list, object, reference, schemas};
+use crate::openapi::{list, messages, object, schemas};
 
 /// `GET /asyncapi.json`
 pub(crate) async fn get(_ask: Ask) -> Answer {
@@ -24,15 +24,6 @@ gave goes on on the other, and on `GET /v1/changes`.";
 /// What the stream of events tells; the names are those of the WebSocket's messages.
 const EVENTS: [&str; 8] = [
     "change", "snapshot", "enter", "leave", "begin", "end", "reset", "error",
-];
-
-/// What of a message is the WebSocket's alone. Streams are never those of durable subscriptions.
-const OF_SOCKET: [(&str, &str); 5] = [
-    ("", "sub"),
-    ("", "n"),
-    ("", "ref"),
-    ("", "delivery"),
-    ("reset", "cursor"),
 ];
 
 /// Returns the document.
@@ -181,14 +172,13 @@ fn in_channel(message: &MessageType) -> Json {
 fn components() -> Json {
     let messages = MESSAGES.iter().filter(|message| message.built);
     let messages = messages.map(|message| {
-        let all = message.members.iter();
-        (message_name(message), message_of(message, all, true))
+        let payload = messages::payload(message);
+        (message_name(message), message_of(message, payload))
     });
     let events = EVENTS.iter().filter_map(|name| {
-        let of_node =
-            |message: &&MessageType| message.sender == Sender::Node && message.name == *name;
-        let message = MESSAGES.iter().find(of_node)?;
-        Some((event_name(name), event_of(message)))
+        let message = messages::event_message(name)?;
+        let payload = messages::event_payload(name);
+        Some((event_name(name), message_of(message, payload)))
     });
     let messages: Object = messages.chain(events).collect();
     let named = named_schemas(&messages);
@@ -207,75 +197,12 @@ fn components() -> Json {
     ])
 }
 
-/// An event is the message without what only a connection of several subscriptions needs; a
-/// change is an event as it is.
-fn event_of(message: &MessageType) -> Json {
-    if message.name == "change" {
-        return object([
-            ("name", Json::from(message.name)),
-            ("summary", Json::from(message.about)),
-            ("payload", reference("Change")),
-        ]);
-    }
-    let of_socket = |member: &Member| {
-        let is = |(of, name): &(&str, &str)| {
-            *name == member.name && (of.is_empty() || *of == message.name)
-        };
-        OF_SOCKET.iter().any(is)
-    };
-    let members = message.members.iter();
-    message_of(message, members.filter(|member| !of_socket(member)), true)
-}
-
-fn message_of<'a>(
-    message: &MessageType,
-    members: impl Iterator<Item = &'a Member> + Clone,
-    with_type: bool,
-) -> Json {
-    let kind = with_type.then(|| ("type", object([("const", Json::from(message.name))])));
-    let properties = members
-        .clone()
-        .map(|member| (member.name, schema_of(member)));
-    let required = members.filter(|member| member.required);
-    let required = required.map(|member| Json::from(member.name));
-    let mut payload = vec![
-        ("type", Json::from("object")),
-        ("properties", object(kind.into_iter().chain(properties))),
-        (
-            "required",
-            [Json::from("type")].into_iter().chain(required).collect(),
-        ),
-    ];
-    // What a client misspells is refused.
-    if message.sender == Sender::Client {
-        payload.push(("additionalProperties", Json::from(false)));
-    }
+fn message_of(message: &MessageType, payload: Json) -> Json {
     object([
         ("name", Json::from(message.name)),
         ("summary", Json::from(message.about)),
-        ("payload", object(payload)),
+        ("payload", payload),
     ])
-}
-
-fn schema_of(member: &Member) -> Json {
-    let typed = |kind: &str| vec![("type", Json::from(kind))];
-    let list_of = |items: Json| vec![("type", Json::from("array")), ("items", items)];
-    let mut schema = match member.kind {
-        Kind::Text => typed("string"),
-        Kind::Flag => typed("boolean"),
-        Kind::Any => Vec::new(),
-        Kind::Count => vec![("type", Json::from("integer")), ("minimum", Json::from(0))],
-        Kind::Words(words) => vec![("enum", words.iter().map(|word| Json::from(*word)).collect())],
-        Kind::Is(name) => vec![("allOf", list([reference(name)]))],
-        Kind::ListOf(name) => list_of(reference(name)),
-        Kind::Texts => list_of(object(typed("string"))),
-        Kind::TextsByName => vec![
-            ("type", Json::from("object")),
-            ("additionalProperties", object(typed("string"))),
-        ],
-    };
-    schema.push(("description", Json::from(member.about)));
-    object(schema)
 }
 
 /// Returns the schemas that the messages name, and those that these name in turn.

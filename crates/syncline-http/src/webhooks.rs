@@ -13,6 +13,7 @@ use syncline_model::ids::Address;
 use syncline_model::json::{Fields, Json, JsonWriter, Pointer};
 use syncline_model::proposal::{Operation, Proposal};
 use syncline_model::time::Timestamp;
+use syncline_model::words;
 
 use crate::answer;
 use crate::ask::{Answer, Ask, JSON, MERGE_PATCH};
@@ -244,6 +245,31 @@ fn dead_key(text: &str) -> Option<String> {
     (text.len() <= 64 && is_key(text)).then(|| text.to_owned())
 }
 
+words! {
+    /// How an attempt ended.
+    pub(crate) enum AttemptOutcome {
+        /// It arrived.
+        Delivered = "delivered",
+        /// It did not.
+        Failed = "failed",
+        /// Nothing was left to send.
+        Skipped = "skipped",
+        /// The node stopped meanwhile.
+        Interrupted = "interrupted",
+    }
+}
+
+impl AttemptOutcome {
+    fn of(end: &End) -> AttemptOutcome {
+        match end {
+            End::Delivered(_) => AttemptOutcome::Delivered,
+            End::Failed(_) => AttemptOutcome::Failed,
+            End::Skipped(_) => AttemptOutcome::Skipped,
+            End::Interrupted => AttemptOutcome::Interrupted,
+        }
+    }
+}
+
 /// Writes an attempt.
 pub(crate) fn write_logged(w: &mut JsonWriter, logged: &Logged) {
     w.begin_object();
@@ -253,23 +279,17 @@ pub(crate) fn write_logged(w: &mut JsonWriter, logged: &Logged) {
     }
     w.field_u64("attempt", logged.attempt.into());
     w.field_str("at", &logged.at.to_string());
+    w.field_str("outcome", AttemptOutcome::of(&logged.end).as_str());
     match &logged.end {
-        End::Delivered(status) => {
-            w.field_str("outcome", "delivered");
-            w.field_u64("status", (*status).into());
-        }
+        End::Delivered(status) => w.field_u64("status", (*status).into()),
         End::Failed(failure) => {
-            w.field_str("outcome", "failed");
             if let Some(status) = failure.status {
                 w.field_u64("status", status.into());
             }
             w.field_str("error", &failure.why);
         }
-        End::Skipped(why) => {
-            w.field_str("outcome", "skipped");
-            w.field_str("error", why);
-        }
-        End::Interrupted => w.field_str("outcome", "interrupted"),
+        End::Skipped(why) => w.field_str("error", why),
+        End::Interrupted => {}
     }
     w.end_object();
 }

@@ -13,60 +13,37 @@ use crate::json::{FieldError, Fields, Json, JsonWriter, Object, Pointer};
 use crate::proposal::{Actor, LineVersion, Operation, Priority};
 use crate::time::{Hlc, Timestamp};
 
-/// What kind of step a change was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ChangeType {
-    /// The context came to be, or came to be again after a deletion.
-    Create,
-    /// Its document changed.
-    Update,
-    /// It was deleted.
-    Delete,
-    /// It was brought back as it had been.
-    Restore,
-}
-
-impl ChangeType {
-    /// Returns the word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ChangeType::Create => "create",
-            ChangeType::Update => "update",
-            ChangeType::Delete => "delete",
-            ChangeType::Restore => "restore",
-        }
+words! {
+    /// What kind of step a change was.
+    pub enum ChangeType {
+        /// The context came to be, or came to be again after a deletion.
+        Create = "create",
+        /// Its document changed.
+        Update = "update",
+        /// It was deleted.
+        Delete = "delete",
+        /// It was brought back as it had been.
+        Restore = "restore",
     }
 }
 
-/// What came of a proposal.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// It stands as it was asked.
-    #[default]
-    Applied,
-    /// It was merged with what others wrote.
-    Merged,
-    /// The head stayed, and the proposal became a branch.
-    KeptBoth,
-    /// What clashes waits in the queue.
-    Conflict,
-    /// The head already said so; no record was made.
-    Unchanged,
-    /// It waits for the topmost node.
-    Pending,
-}
-
-impl Outcome {
-    /// Returns the word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Outcome::Applied => "applied",
-            Outcome::Merged => "merged",
-            Outcome::KeptBoth => "kept_both",
-            Outcome::Conflict => "conflict",
-            Outcome::Unchanged => "unchanged",
-            Outcome::Pending => "pending",
-        }
+words! {
+    /// What came of a proposal.
+    #[derive(Default)]
+    pub enum Outcome {
+        /// It stands as it was asked.
+        #[default]
+        Applied = "applied",
+        /// It was merged with what others wrote.
+        Merged = "merged",
+        /// The head stayed, and the proposal became a branch.
+        KeptBoth = "kept_both",
+        /// What clashes waits in the queue.
+        Conflict = "conflict",
+        /// The head already said so; no record was made.
+        Unchanged = "unchanged",
+        /// It waits for the topmost node.
+        Pending = "pending",
     }
 }
 
@@ -79,13 +56,7 @@ impl FromStr for ChangeType {
     type Err = WordError;
 
     fn from_str(text: &str) -> Result<ChangeType, WordError> {
-        Ok(match text {
-            "create" => ChangeType::Create,
-            "update" => ChangeType::Update,
-            "delete" => ChangeType::Delete,
-            "restore" => ChangeType::Restore,
-            _ => return Err(WordError(text.chars().take(40).collect())),
-        })
+        ChangeType::of_word(text).ok_or_else(|| WordError(text.chars().take(40).collect()))
     }
 }
 
@@ -93,15 +64,7 @@ impl FromStr for Outcome {
     type Err = WordError;
 
     fn from_str(text: &str) -> Result<Outcome, WordError> {
-        Ok(match text {
-            "applied" => Outcome::Applied,
-            "merged" => Outcome::Merged,
-            "kept_both" => Outcome::KeptBoth,
-            "conflict" => Outcome::Conflict,
-            "unchanged" => Outcome::Unchanged,
-            "pending" => Outcome::Pending,
-            _ => return Err(WordError(text.chars().take(40).collect())),
-        })
+        Outcome::of_word(text).ok_or_else(|| WordError(text.chars().take(40).collect()))
     }
 }
 

@@ -68,35 +68,10 @@ impl FromStr for ConflictId {
     }
 }
 
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$variant_doc:meta])* $variant:ident = $text:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$variant_doc])* $variant,)* }
-
-        impl $name {
-            /// All of them.
-            pub const ALL: &[$name] = &[$($name::$variant,)*];
-
-            /// Returns the word on the wire.
-            pub fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text,)* }
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = &'static str;
-
-            fn from_str(text: &str) -> Result<$name, &'static str> {
-                $name::ALL.iter().copied().find(|known| known.as_str() == text).ok_or($what)
-            }
-        }
-    };
-}
-
 words! {
     /// What made two writes meet badly.
-    ConflictKind, "a kind of conflict is version, data, access or timestamp" {
+    #[derive(PartialOrd, Ord)]
+    pub enum ConflictKind {
         /// The write was made on an old version, and merged cleanly.
         Version = "version",
         /// A path clashed, or the merged document does not fit its schema.
@@ -108,9 +83,19 @@ words! {
     }
 }
 
+impl FromStr for ConflictKind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<ConflictKind, &'static str> {
+        ConflictKind::of_word(text)
+            .ok_or("a kind of conflict is version, data, access or timestamp")
+    }
+}
+
 words! {
     /// How far a conflict is.
-    ConflictState, "a state of a conflict is open, settled or agreed" {
+    #[derive(PartialOrd, Ord)]
+    pub enum ConflictState {
         /// It waits to be settled.
         Open = "open",
         /// Somebody chose.
@@ -120,9 +105,18 @@ words! {
     }
 }
 
+impl FromStr for ConflictState {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<ConflictState, &'static str> {
+        ConflictState::of_word(text).ok_or("a state of a conflict is open, settled or agreed")
+    }
+}
+
 words! {
     /// How a clash is resolved (DESIGN, section 5).
-    Strategy, "a strategy is merge, field_merge, latest_wins, source_priority, keep_both, manual or user_choice" {
+    #[derive(PartialOrd, Ord)]
+    pub enum Strategy {
         /// Three-way; what is left falls to the fallback.
         Merge = "merge",
         /// Three-way by the schema's `x-merge` rules.
@@ -137,6 +131,14 @@ words! {
         Manual = "manual",
         /// Nothing is applied; the writer chooses at once.
         UserChoice = "user_choice",
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Strategy, &'static str> {
+        Strategy::of_word(text).ok_or("a strategy is merge, field_merge, latest_wins, source_priority, keep_both, manual or user_choice")
     }
 }
 

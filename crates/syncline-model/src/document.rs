@@ -56,29 +56,19 @@ pub const LABEL_VALUE_LENGTH_MAX: usize = 500;
 /// Bounds the collaborators of one context (DESIGN, section 10: participants).
 pub const COLLABORATORS_MAX: usize = 50;
 
-/// Who may see a context without a further grant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Level {
-    /// Everyone in the workspace.
-    Public,
-    /// The owner and collaborators.
-    #[default]
-    Private,
-    /// Those who were granted it.
-    Restricted,
-    /// Those who were granted it, and every read is audited.
-    Confidential,
-}
-
-impl Level {
-    /// Returns the word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Level::Public => "public",
-            Level::Private => "private",
-            Level::Restricted => "restricted",
-            Level::Confidential => "confidential",
-        }
+words! {
+    /// Who may see a context without a further grant.
+    #[derive(Default, PartialOrd, Ord)]
+    pub enum Level {
+        /// Everyone in the workspace.
+        Public = "public",
+        /// The owner and collaborators.
+        #[default]
+        Private = "private",
+        /// Those who were granted it.
+        Restricted = "restricted",
+        /// Those who were granted it, and every read is audited.
+        Confidential = "confidential",
     }
 }
 
@@ -97,13 +87,7 @@ impl FromStr for Level {
     type Err = LevelError;
 
     fn from_str(text: &str) -> Result<Level, LevelError> {
-        match text {
-            "public" => Ok(Level::Public),
-            "private" => Ok(Level::Private),
-            "restricted" => Ok(Level::Restricted),
-            "confidential" => Ok(Level::Confidential),
-            _ => Err(LevelError),
-        }
+        Level::of_word(text).ok_or(LevelError)
     }
 }
 

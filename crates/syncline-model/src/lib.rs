@@ -3,6 +3,9 @@
 //! Nothing here does I/O, reads a clock, or knows a store: these are the values that every
 //! other crate passes on.
 
+#[macro_use]
+mod words;
+
 pub mod change;
 pub mod conflict;
 pub mod cursor;

@@ -69,42 +69,29 @@ impl Actor {
     }
 }
 
-/// What a proposal wants done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Operation {
-    /// Make a context that is not there.
-    Create,
-    /// Replace each member that is named by the whole value given.
-    Replace,
-    /// Apply a JSON Merge Patch (RFC 7396).
-    Merge,
-    /// Apply a JSON Patch (RFC 6902).
-    Patch,
-    /// Delete the context; its history stays.
-    Delete,
-    /// Bring a deleted context back as it was.
-    Restore,
-    /// End a conflict: the body names it, its version, and what is chosen.
-    Settle,
-    /// Make the document what it was at the version that the body names.
-    Rollback,
+words! {
+    /// What a proposal wants done.
+    pub enum Operation {
+        /// Make a context that is not there.
+        Create = "create",
+        /// Replace each member that is named by the whole value given.
+        Replace = "replace",
+        /// Apply a JSON Merge Patch (RFC 7396).
+        Merge = "merge",
+        /// Apply a JSON Patch (RFC 6902).
+        Patch = "patch",
+        /// Delete the context; its history stays.
+        Delete = "delete",
+        /// Bring a deleted context back as it was.
+        Restore = "restore",
+        /// End a conflict: the body names it, its version, and what is chosen.
+        Settle = "settle",
+        /// Make the document what it was at the version that the body names.
+        Rollback = "rollback",
+    }
 }
 
 impl Operation {
-    /// Returns the word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Operation::Create => "create",
-            Operation::Replace => "replace",
-            Operation::Merge => "merge",
-            Operation::Patch => "patch",
-            Operation::Delete => "delete",
-            Operation::Restore => "restore",
-            Operation::Settle => "settle",
-            Operation::Rollback => "rollback",
-        }
-    }
-
     /// Says whether the operation carries a body.
     pub fn has_body(self) -> bool {
         !matches!(self, Operation::Delete | Operation::Restore)
@@ -120,17 +107,7 @@ impl FromStr for Operation {
     type Err = OperationError;
 
     fn from_str(text: &str) -> Result<Operation, OperationError> {
-        Ok(match text {
-            "create" => Operation::Create,
-            "replace" => Operation::Replace,
-            "merge" => Operation::Merge,
-            "patch" => Operation::Patch,
-            "delete" => Operation::Delete,
-            "restore" => Operation::Restore,
-            "settle" => Operation::Settle,
-            "rollback" => Operation::Rollback,
-            _ => return Err(OperationError),
-        })
+        Operation::of_word(text).ok_or(OperationError)
     }
 }
 

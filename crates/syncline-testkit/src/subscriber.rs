@@ -404,7 +404,7 @@ impl Follower {
                 let reason = json
                     .get("reason")
                     .and_then(Json::as_str)
-                    .and_then(ResetReason::parse);
+                    .and_then(ResetReason::of_word);
                 return self.told_to_reset(reason).or(Some(End::Lost));
             }
             _ => {}

@@ -6,6 +6,7 @@ use syncline_model::change::parse_hash;
 use syncline_model::document::DocumentHash;
 use syncline_model::ids::{Address, BranchName, Name, Version, WorkspaceId};
 use syncline_model::json::{FieldError, Fields, Json, JsonWriter, Pointer};
+use syncline_model::words;
 
 use super::subscribe::{Subscribe, read_subscribe, write_subscribe};
 use super::{ErrorMessage, optional, read_error, write_error_members};
@@ -34,22 +35,13 @@ pub struct Hello {
     pub capabilities: Json,
 }
 
-/// Whether a bulk's parts stand and fall together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BulkMode {
-    /// One refusal refuses all.
-    Atomic,
-    /// Each is decided on its own.
-    Independent,
-}
-
-impl BulkMode {
-    /// Returns the word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            BulkMode::Atomic => "atomic",
-            BulkMode::Independent => "independent",
-        }
+words! {
+    /// Whether a bulk's parts stand and fall together.
+    pub enum BulkMode {
+        /// One refusal refuses all.
+        Atomic = "atomic",
+        /// Each is decided on its own.
+        Independent = "independent",
     }
 }
 
@@ -57,11 +49,7 @@ impl FromStr for BulkMode {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<BulkMode, &'static str> {
-        match text {
-            "atomic" => Ok(BulkMode::Atomic),
-            "independent" => Ok(BulkMode::Independent),
-            _ => Err("a bulk's mode is atomic or independent"),
-        }
+        BulkMode::of_word(text).ok_or("a bulk's mode is atomic or independent")
     }
 }
 

@@ -161,7 +161,7 @@ impl ServerMessage {
                 id: f.required_string("id")?.to_owned(),
                 cursor: f.required_string("cursor")?.to_owned(),
                 recovered: f.bool("recovered")?.unwrap_or(false),
-                reason: f.string("reason")?.and_then(ResetReason::parse),
+                reason: f.string("reason")?.and_then(ResetReason::of_word),
             },
             "change" => ServerMessage::Change {
                 sub: f.required_string("sub")?.to_owned(),
@@ -217,7 +217,7 @@ impl ServerMessage {
             },
             "reset" => ServerMessage::Reset {
                 sub: f.required_string("sub")?.to_owned(),
-                reason: f.string("reason")?.and_then(ResetReason::parse),
+                reason: f.string("reason")?.and_then(ResetReason::of_word),
             },
             "error" => ServerMessage::Error(read_error(&mut f)?),
             other => ServerMessage::Other {

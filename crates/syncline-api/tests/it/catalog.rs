@@ -26,24 +26,30 @@ fn sample(member: &Member) -> Json {
         (Kind::Text, _) => Json::from("x"),
         (Kind::Count, _) => Json::from(1),
         (Kind::Flag, _) => Json::from(true),
-        (Kind::Words(words), _) => Json::from(words[0]),
+        (Kind::Is("Mode"), _) => Json::from("thin"),
+        (Kind::Is("BulkMode"), _) => Json::from("atomic"),
         (Kind::Is("Scope"), _) => json(r#"[{"workspace":true}]"#),
         (Kind::Is(_) | Kind::Any | Kind::TextsByName, _) => json("{}"),
         (Kind::ListOf(_) | Kind::Texts, _) => json("[]"),
     }
 }
 
-/// A client's message is read with its required members, is refused without any of them, and
-/// knows the members of the table and no others.
+/// A client's message is read with its required members and one of those of which one is there, is
+/// refused without any of them, and knows the members of the table and no others.
 #[test]
 fn clients_messages_are_read_as_the_table_says() {
     for message in messages(Sender::Client) {
-        let required = || message.members.iter().filter(|member| member.required);
+        let first = message.one_of.first();
+        let required = || {
+            let must = |member: &&Member| member.required || Some(&member.name) == first;
+            message.members.iter().filter(must)
+        };
         let with = |left_out: &str, more: Option<&str>| {
             let members = required().filter(|member| member.name != left_out);
             let members = members.map(|member| (member.name, sample(member)));
             let kind = ("type", Json::from(message.name));
-            let more = more.map(|name| (name, Json::from(1)));
+            let known = |name| message.members.iter().find(|member| member.name == name);
+            let more = more.map(|name| (name, known(name).map_or(Json::from(1), sample)));
             let object: Object = members.chain([kind]).chain(more).collect();
             ClientMessage::read(&Json::Object(object), &Pointer::root())
         };
@@ -68,6 +74,10 @@ fn clients_messages_are_read_as_the_table_says() {
                 message.name,
                 member.name
             );
+        }
+        for (first, other) in first.iter().zip(message.one_of.iter().skip(1)) {
+            assert!(with("", Some(other)).is_err(), "{other} beside {first}");
+            assert!(with(first, Some(other)).is_ok(), "{other} for {first}");
         }
         // What a client tells of an error is read leniently.
         if message.name == "error" {

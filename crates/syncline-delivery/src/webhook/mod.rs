@@ -28,7 +28,7 @@ mod webhooks;
 pub use calls::{Made, Shown};
 pub use definition::{Definition, WEBHOOK_KIND, Wanted};
 pub use desk::Again;
-pub use standing::Standing;
+pub use standing::{Circuit, Standing, Status};
 pub use tally::WebhookCounts;
 pub use trace::Trace;
 pub use webhooks::{WebhookSettings, Webhooks};

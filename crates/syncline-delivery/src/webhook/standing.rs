@@ -1,6 +1,7 @@
 //! How a webhook stands, as its owner is told.
 
 use syncline_model::time::Timestamp;
+use syncline_model::words;
 
 use crate::webhook::definition::Definition;
 use crate::webhook::state::State;
@@ -22,31 +23,66 @@ pub struct Standing {
     pub stuck: Option<(Timestamp, String)>,
 }
 
+words! {
+    /// How a webhook does, in one word.
+    pub enum Status {
+        /// Events arrive.
+        Active = "active",
+        /// They do not, and it is tried again.
+        Failing = "failing",
+        /// It cannot go on reading or keeping.
+        Stuck = "stuck",
+        /// Its endpoint has not proved yet that it wants to hear.
+        Unverified = "unverified",
+        /// Its owner turned it off.
+        Off = "off",
+        /// It was given up.
+        Disabled = "disabled",
+    }
+}
+
+words! {
+    /// How a webhook's circuit stands.
+    pub enum Circuit {
+        /// Attempts are made as events come.
+        Closed = "closed",
+        /// None are made for a while.
+        Open = "open",
+        /// One is made, to try.
+        HalfOpen = "half_open",
+    }
+}
+
 impl Standing {
     /// Says in one word how a webhook does.
     pub fn word(&self, definition: &Definition, now: Timestamp) -> &'static str {
+        self.status(definition, now).as_str()
+    }
+
+    fn status(&self, definition: &Definition, now: Timestamp) -> Status {
         if self.state.disabled.is_some() {
-            "disabled"
+            Status::Disabled
         } else if !definition.enabled {
-            "off"
+            Status::Off
         } else if !self.proved {
-            "unverified"
+            Status::Unverified
         } else if self.stuck.is_some() {
-            "stuck"
+            Status::Stuck
         } else if self.state.failing_since.is_some() || self.circuit(now) != "closed" {
-            "failing"
+            Status::Failing
         } else {
-            "active"
+            Status::Active
         }
     }
 
     /// Says in one word how its circuit stands.
     pub fn circuit(&self, now: Timestamp) -> &'static str {
-        match self.state.open_until {
-            None => "closed",
-            Some(until) if until > now => "open",
-            Some(_) => "half_open",
-        }
+        let circuit = match self.state.open_until {
+            None => Circuit::Closed,
+            Some(until) if until > now => Circuit::Open,
+            Some(_) => Circuit::HalfOpen,
+        };
+        circuit.as_str()
     }
 
     /// Says what keeps events from their endpoint, since when and why; nothing where they arrive,

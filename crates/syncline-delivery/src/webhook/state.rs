@@ -153,7 +153,9 @@ impl Event {
     /// Reads a row's text.
     pub fn read(json: &Json) -> Result<Event, FieldError> {
         let mut f = Fields::new(json, &Pointer::root())?;
-        let reset = f.parse("reset", |word| ResetReason::parse(word).ok_or("no reason"))?;
+        let reset = f.parse("reset", |word| {
+            ResetReason::of_word(word).ok_or("no reason")
+        })?;
         let event = Event {
             slot: Slot {
                 seq: Seq(f.required_u64("seq")?),

@@ -141,7 +141,7 @@ fn ends() -> Vec<Call> {
         Call {
             query: &["subtree", "branch"],
             headers: WRITE_HEADERS,
-            answers: &[(200, "Receipt")],
+            answers: &[(200, "ReceiptOrReceipts")],
             problems: WRITE_PROBLEMS,
             ..plain(
                 Method::DELETE,

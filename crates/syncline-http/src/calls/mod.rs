@@ -23,6 +23,8 @@ pub(crate) struct Call {
     pub headers: &'static [&'static str],
     /// The content types that its body may have.
     pub body: &'static [&'static str],
+    /// It means something without a body, too.
+    pub body_may_miss: bool,
     /// What it answers with when all is well: status and schema.
     pub answers: &'static [(u16, &'static str)],
     /// The problems that are its own, beside those of every call.
@@ -78,6 +80,7 @@ fn plain(method: Method, path: &'static str, summary: &'static str, handler: Han
         query: &[],
         headers: &[],
         body: &[],
+        body_may_miss: false,
         answers: &[(200, "Any")],
         problems: &[],
         handler,

@@ -25,13 +25,12 @@ fn log() -> Vec<Call> {
                 "filter",
                 "where",
                 "fields",
-                "coalesce_ms",
                 "since",
                 "digest",
                 "budget_bytes",
             ],
             headers: READ_HEADERS,
-            answers: &[(200, "Changes")],
+            answers: &[(200, "ChangesOrDigest")],
             problems: &[410],
             ..plain(
                 Method::GET,
@@ -141,6 +140,7 @@ fn health() -> Vec<Call> {
         },
         Call {
             body: &[JSON],
+            body_may_miss: true,
             answers: &[(200, "Compaction")],
             problems: &[415, 422, 429],
             ..plain(

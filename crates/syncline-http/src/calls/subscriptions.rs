@@ -88,7 +88,7 @@ fn deliveries() -> Vec<Call> {
                 "budget_bytes",
             ],
             headers: READ_HEADERS,
-            answers: &[(200, "Deliveries")],
+            answers: &[(200, "DeliveriesOrDigest")],
             problems: &[404, 422],
             ..plain(
                 Method::GET,
@@ -121,6 +121,7 @@ fn deliveries() -> Vec<Call> {
         },
         Call {
             body: &[JSON],
+            body_may_miss: true,
             answers: &[(200, "Extended")],
             problems: &[404, 410, 415, 422],
             ..plain(

@@ -88,6 +88,7 @@ fn acts() -> Vec<Call> {
         },
         Call {
             body: &[JSON],
+            body_may_miss: true,
             answers: &[(200, "WebhookSecret")],
             problems: &[404, 415, 422],
             ..plain(
@@ -126,7 +127,7 @@ fn records() -> Vec<Call> {
         },
         Call {
             query: &["limit", "page"],
-            answers: &[(200, "WebhookDead")],
+            answers: &[(200, "DeadEvents")],
             problems: &[404],
             ..plain(
                 Method::GET,

@@ -1,17 +1,26 @@
 //! The OpenAPI document, made from the table of calls.
 
-mod schemas;
+mod contexts;
+mod explanations;
+mod lines;
+mod log;
+pub(crate) mod messages;
+mod node;
+mod shapes;
 mod subscriptions;
+#[cfg(test)]
+mod tests;
 mod webhooks;
+mod words;
 
+use http::Method;
 use syncline_api::Code;
 use syncline_model::json::{Json, Object};
 
 use crate::answer;
 use crate::ask::{Answer, Ask};
 use crate::calls::{Call, calls};
-use schemas::empty;
-pub(crate) use schemas::schemas;
+use shapes::{Named, empty, typed};
 
 /// `GET /openapi.json`
 pub(crate) async fn get(_ask: Ask) -> Answer {
@@ -58,6 +67,25 @@ pub fn document() -> String {
     document.to_pretty() + "\n"
 }
 
+/// Returns all schemas by name.
+pub(crate) fn schemas() -> Json {
+    object(named())
+}
+
+fn named() -> Named {
+    let parts = [
+        words::schemas(),
+        contexts::schemas(),
+        log::schemas(),
+        lines::schemas(),
+        node::schemas(),
+        subscriptions::schemas(),
+        explanations::schemas(),
+        webhooks::schemas(),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
 const DESCRIPTION: &str = "\
 Every TCP request carries `Authorization: Bearer` (`/healthz`, `/readyz` and the upgrade to \
 `/v1/sync` may go without). `Syncline-Workspace` names the workspace (default `default`); \
@@ -68,7 +96,8 @@ address, kind or owner that is wrong is 422, in a path as in a query. A flag of 
 `true`, `false`, or its name alone; unknown members of a query are refused. `label` is \
 `key:value`, `key=value`, or a key alone, and may come several times. `sort` is `address`, \
 `updated`, `created` or `title`, with `-` for the largest first. `page` is `next` of the page \
-before. `branch` names a line of versions beside `main`. A batch answers 200 even where parts, or in an atomic one all, were refused: each says \
+before. `branch` names a line of versions beside `main`. A node \
+that is newer than this may send more members, and more of the words that an `enum` lists. A batch answers 200 even where parts, or in an atomic one all, were refused: each says \
 so at its place. A WebSocket that closes with 4000 said before in an `error` message, as \
 `after_ms`, when to come back.";
 
@@ -81,8 +110,11 @@ fn operation(call: &Call) -> Json {
         let content = call
             .body
             .iter()
-            .map(|kind| (*kind, media(body_schema(kind, call.path))));
-        let body = object([("required", Json::from(true)), ("content", object(content))]);
+            .map(|kind| (*kind, media(reference(body_schema(kind, call)))));
+        let body = object([
+            ("required", Json::from(!call.body_may_miss)),
+            ("content", object(content)),
+        ]);
         operation.insert("requestBody", body);
     }
     operation.insert("responses", responses(call));
@@ -128,49 +160,48 @@ fn parameters(call: &Call) -> Json {
 fn parameter(name: &str, place: &str) -> Json {
     let kind = match name {
         "limit" | "wait_ms" | "batch_ms" | "max_bytes" | "budget_bytes" | "max_tokens"
-        | "version" | "from" | "to" => "integer",
+        | "coalesce_ms" | "version" | "from" | "to" => "count",
         "create" | "create_parents" | "subtree" | "deleted" | "resolved" | "old"
         | "exclude_self" | "open" | "digest" => "boolean",
-        "label" => "array",
+        "label" => "[string]",
+        "mode" => "Mode",
+        "Syncline-Strategy" => "Strategy",
+        "Syncline-Priority" => "Priority",
         _ => "string",
-    };
-    let schema = match kind {
-        "array" => object([
-            ("type", Json::from("array")),
-            ("items", object([("type", Json::from("string"))])),
-        ]),
-        kind => object([("type", Json::from(kind))]),
     };
     object([
         ("name", Json::from(name)),
         ("in", Json::from(place)),
         ("required", Json::from(place == "path")),
-        ("schema", schema),
+        ("schema", typed(kind)),
     ])
 }
 
-fn body_schema(kind: &str, path: &str) -> Json {
-    match (kind, path) {
-        (crate::ask::JSON_PATCH, _) => reference("JsonPatch"),
-        (_, "/v1/contexts:batch") => reference("Batch"),
-        (_, "/v1/workspaces") => reference("NewWorkspace"),
-        (_, "/v1/compact") => reference("CompactionAsked"),
-        (_, "/v1/conflicts/{id}") => reference("Settlement"),
-        (_, "/v1/schemas/{kind}") => reference("Declaration"),
-        (_, "/v1/rules") => reference("DeclaredRules"),
-        (_, "/v1/subscriptions") => reference("NewSubscription"),
-        (_, "/v1/subscriptions/{name}/ack") => reference("Ack"),
-        (_, "/v1/subscriptions/{name}/nack") => reference("Nack"),
-        (_, "/v1/subscriptions/{name}/extend") => reference("Extend"),
-        (_, "/v1/subscriptions/{name}/seek") => reference("Seek"),
-        (_, "/v1/webhooks" | "/v1/webhooks/{id}") => reference("WebhookDefinition"),
-        (_, "/v1/webhooks/{id}/rotate") => reference("GivenSecret"),
-        (_, "/v1/webhooks/{id}/replay") => reference("Again"),
-        (_, path) if path.ends_with("/branches") => reference("NewBranch"),
-        (_, path) if path.ends_with("/merge") => reference("Merge"),
-        (_, path) if path.ends_with("/rollback") => reference("Rollback"),
-        (_, path) if path.ends_with("/tags") => reference("NewTag"),
-        _ => reference("Document"),
+/// Returns the name of the schema of a body.
+fn body_schema(kind: &str, call: &Call) -> &'static str {
+    match (kind, call.path) {
+        (crate::ask::JSON_PATCH, _) => "JsonPatch",
+        (_, "/v1/contexts:batch") => "Batch",
+        (_, "/v1/workspaces") => "NewWorkspace",
+        (_, "/v1/compact") => "CompactionAsked",
+        (_, "/v1/conflicts/{id}") => "Settlement",
+        (_, "/v1/schemas/{kind}") => "Declaration",
+        (_, "/v1/rules") if call.method == Method::PUT => "DeclaredRules",
+        (_, "/v1/subscriptions") => "NewSubscription",
+        (_, "/v1/subscriptions/{name}/ack") => "Ack",
+        (_, "/v1/subscriptions/{name}/nack") => "Nack",
+        (_, "/v1/subscriptions/{name}/extend") => "Extend",
+        (_, "/v1/subscriptions/{name}/seek") => "Seek",
+        (_, "/v1/webhooks") => "WebhookDefinition",
+        (_, "/v1/webhooks/{id}") => "WebhookChange",
+        (_, "/v1/webhooks/{id}/rotate") => "GivenSecret",
+        (_, "/v1/webhooks/{id}/replay") => "Again",
+        (_, path) if path.ends_with("/branches") => "NewBranch",
+        (_, path) if path.ends_with("/merge") => "Merge",
+        (_, path) if path.ends_with("/rollback") => "Rollback",
+        (_, path) if path.ends_with("/tags") => "NewTag",
+        _ if call.method == Method::PATCH => "MergePatch",
+        _ => "SentContext",
     }
 }
 

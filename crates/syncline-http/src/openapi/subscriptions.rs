@@ -1,122 +1,141 @@
 //! Schemas of durable subscriptions.
 
-use super::reference;
-use super::schemas::{Members, Named, array, integer, object_schema, page, record, text};
-
-const DEFINITION: [(&str, &str); 9] = [
-    ("name", "string"),
-    ("scope", "array"),
-    ("filter", "any"),
-    ("where", "string"),
-    ("from", "any"),
-    ("mode", "string"),
-    ("window", "integer"),
-    ("ack_wait_s", "integer"),
-    ("max_deliveries", "integer"),
-];
-const STANDING: [(&str, &str); 14] = [
-    ("version", "integer"),
-    ("etag", "string"),
-    ("acknowledged", "string"),
-    ("behind", "integer"),
-    ("behind_s", "integer"),
-    ("in_flight", "integer"),
-    ("waiting", "integer"),
-    ("deferred", "integer"),
-    ("delivered", "integer"),
-    ("redelivered", "integer"),
-    ("acked", "integer"),
-    ("dead", "integer"),
-    ("dead_forgotten", "integer"),
-    ("consumers", "array"),
-];
-const LETTER: [(&str, &str); 6] = [
-    ("cursor", "string"),
-    ("contexts", "array"),
-    ("changes", "integer"),
-    ("deliveries", "integer"),
-    ("reason", "string"),
-    ("at", "string"),
-];
-const ACK: [(&str, &str); 3] = [
-    ("cursor", "string"),
-    ("cursors", "array"),
-    ("consumer", "string"),
-];
-const NACK: [(&str, &str); 3] = [
-    ("cursor", "string"),
-    ("delay_ms", "integer"),
-    ("reason", "string"),
-];
-const EXPLANATION: [(&str, &str); 6] = [
-    ("change", "string"),
-    ("context", "string"),
-    ("version", "integer"),
-    ("type", "string"),
-    ("committed_at", "string"),
-    ("subscribers", "array"),
-];
-const BROADCAST: [(&str, &str); 9] = [
-    ("change", "string"),
-    ("context", "string"),
-    ("version", "integer"),
-    ("type", "string"),
-    ("committed_at", "string"),
-    ("targets", "integer"),
-    ("delivered", "integer"),
-    ("failed", "integer"),
-    ("conflicts", "array"),
-];
-const SEEK: [(&str, &str); 4] = [
-    ("cursor", "string"),
-    ("time", "string"),
-    ("start", "boolean"),
-    ("now", "boolean"),
-];
+use super::shapes::{Members, Named, about, one_of, page, record};
 
 /// Returns the schemas by name.
 pub(super) fn schemas() -> Named {
-    let whole: Vec<_> = [&DEFINITION[..], &STANDING[..]].concat();
-    let one = |name: &'static str| record(&[(name, "integer")], &[name]);
-    let named: &Members = &[("cursor", "string"), ("consumer", "string")];
+    let parts = [definitions(), deliveries(), acts()];
+    parts.into_iter().flatten().collect()
+}
+
+fn definitions() -> Named {
+    let whole: Vec<_> = [DEFINITION, STANDING].concat();
     vec![
-        ("NewSubscription", record(&DEFINITION, &["name"])),
-        ("Subscription", record(&whole, &["name", "acknowledged"])),
-        ("Subscriptions", page("subscriptions", "Subscription")),
+        ("NewSubscription", record(NEW)),
+        ("Subscription", record(&whole)),
+        ("Subscriptions", page("subscriptions", "[Subscription]")),
         (
-            "Delivery",
-            object_schema([
-                ("cursor", text()),
-                ("delivery", integer()),
-                ("changes", integer()),
-            ]),
+            "Consumer",
+            record(&[("consumer", "string"), ("in_flight", "count")]),
         ),
-        (
-            "Deliveries",
-            object_schema([
-                ("changes", array(reference("Change"))),
-                ("deliveries", array(reference("Delivery"))),
-                ("cursor", text()),
-            ]),
-        ),
-        ("DeadLetter", record(&LETTER, &["cursor", "reason"])),
-        ("DeadLetters", page("dead", "DeadLetter")),
-        ("Ack", record(&ACK, &[])),
-        ("Nack", record(&NACK, &["cursor"])),
-        ("Extend", record(named, &[])),
-        ("Seek", record(&SEEK, &[])),
-        (
-            "Explanation",
-            record(&EXPLANATION, &["change", "subscribers"]),
-        ),
-        ("Broadcast", record(&BROADCAST, &["change", "targets"])),
-        (
-            "Broadcasts",
-            object_schema([("broadcasts", array(reference("Broadcast")))]),
-        ),
-        ("Acked", one("acked")),
-        ("Nacked", one("nacked")),
-        ("Extended", one("extended")),
-        ("Replayed", one("replayed")),
     ]
 }
+
+fn deliveries() -> Named {
+    let of_changes = [
+        ("cursor", "string"),
+        ("delivery", "count"),
+        ("changes", "count"),
+    ];
+    vec![
+        (
+            "Delivery",
+            about(
+                record(&of_changes),
+                "What is acknowledged as one, and how many of the answer's `changes` it is",
+            ),
+        ),
+        ("DigestedDelivery", record(&of_changes[..2])),
+        (
+            "Deliveries",
+            record(&[
+                ("changes", "[DeliveredItem]"),
+                ("deliveries", "[Delivery]"),
+                ("cursor?", "string"),
+            ]),
+        ),
+        (
+            "DeliveredDigest",
+            record(&[
+                ("digest", "[DigestEntry]"),
+                ("deliveries", "[DigestedDelivery]"),
+                ("cursor?", "string"),
+            ]),
+        ),
+        (
+            "DeliveriesOrDigest",
+            one_of(&["Deliveries", "DeliveredDigest"]),
+        ),
+        ("DeadLetter", record(LETTER)),
+        ("DeadLetters", page("dead", "[DeadLetter]")),
+    ]
+}
+
+fn acts() -> Named {
+    vec![
+        ("Ack", record(ACK)),
+        ("Nack", record(NACK)),
+        (
+            "Extend",
+            record(&[("cursor?", "string"), ("consumer?", "string")]),
+        ),
+        ("Seek", record(SEEK)),
+        ("Acked", record(&[("acked", "count")])),
+        ("Nacked", record(&[("nacked", "count")])),
+        ("Extended", record(&[("extended", "count")])),
+        ("Replayed", record(&[("replayed", "count")])),
+    ]
+}
+
+const NEW: &Members = &[
+    ("name", "string"),
+    ("scope?", "Scope"),
+    ("filter?", "Filters"),
+    ("where?", "string"),
+    ("from?", "Beginning"),
+    ("mode?", "Mode"),
+    ("window?", "count"),
+    ("ack_wait_s?", "count"),
+    ("max_deliveries?", "count"),
+];
+const DEFINITION: &Members = &[
+    ("name", "string"),
+    ("scope", "Scope"),
+    ("filter?", "Filters"),
+    ("where?", "string"),
+    ("from", "Beginning"),
+    ("mode", "Mode"),
+    ("window", "count"),
+    ("ack_wait_s", "count"),
+    ("max_deliveries", "count"),
+];
+const STANDING: &Members = &[
+    ("version", "count"),
+    ("etag", "string"),
+    ("acknowledged", "string"),
+    ("behind?", "count"),
+    ("behind_s?", "count"),
+    ("in_flight", "count"),
+    ("waiting", "count"),
+    ("deferred", "count"),
+    ("delivered", "count"),
+    ("redelivered", "count"),
+    ("acked", "count"),
+    ("dead", "count"),
+    ("dead_forgotten?", "count"),
+    ("consumers", "[Consumer]"),
+];
+const LETTER: &Members = &[
+    ("cursor", "string"),
+    ("contexts?", "[string]"),
+    ("changes", "count"),
+    ("deliveries", "count"),
+    ("reason", "string"),
+    ("at", "string"),
+];
+const ACK: &Members = &[
+    ("cursor?", "string"),
+    ("cursors?", "[string]"),
+    ("consumer?", "string"),
+];
+const NACK: &Members = &[
+    ("cursor", "string"),
+    ("delay_ms?", "count"),
+    ("reason?", "string"),
+];
+const SEEK: &Members = &[
+    ("cursor?", "string"),
+    ("time?", "string"),
+    ("start?", "boolean"),
+    ("now?", "boolean"),
+];

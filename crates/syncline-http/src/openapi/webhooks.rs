@@ -1,121 +1,125 @@
 //! The schemas of webhooks.
 
-use super::reference;
-use super::schemas::{Members, Named, array, object_schema, page, record, text};
+use super::shapes::{Members, Named, or_null, page, record, with_member};
 
 /// Returns the schemas by name.
 pub(super) fn schemas() -> Named {
+    definitions().into_iter().chain(acts()).collect()
+}
+
+fn definitions() -> Named {
+    let changed = with_member(record(CHANGE), "filter", or_null("Filters"));
+    let mut made = CHANGE.to_vec();
+    made.retain(|(name, _)| *name != "url?");
+    made.extend([("url", "string"), ("secret?", "string")]);
     vec![
         (
             "WebhookDefinition",
-            record(&[&DEFINITION[..], &[("secret", "string")]].concat(), &[]),
+            with_member(record(&made), "filter", or_null("Filters")),
         ),
+        ("WebhookChange", changed),
         (
             "NewWebhook",
-            object_schema([
-                ("id", text()),
-                ("secret", text()),
-                ("receipt", reference("Receipt")),
+            record(&[
+                ("id", "string"),
+                ("secret?", "string"),
+                ("receipt", "Receipt"),
             ]),
         ),
+        ("Webhook", record(&[DEFINITION, STANDING].concat())),
         (
-            "Webhook",
-            record(
-                &[&DEFINITION[..], &STANDING[..]].concat(),
-                &["id", "url", "scope", "mode", "enabled", "status"],
-            ),
+            "Disabled",
+            record(&[("at", "string"), ("reason", "string")]),
         ),
-        (
-            "Webhooks",
-            object_schema([("webhooks", array(reference("Webhook")))]),
-        ),
-        (
-            "WebhookTest",
-            record(&[("status", "integer"), ("error", "string")], &[]),
-        ),
-        ("GivenSecret", record(&[("secret", "string")], &[])),
-        (
-            "WebhookSecret",
-            record(
-                &[("secret", "string"), ("old_signs_until", "string")],
-                &["secret"],
-            ),
-        ),
-        (
-            "Again",
-            record(
-                &[
-                    ("change", "string"),
-                    ("dead", "boolean"),
-                    ("after", "string"),
-                    ("since", "string"),
-                    ("until", "string"),
-                ],
-                &[],
-            ),
-        ),
-        (
-            "WebhookReplay",
-            record(&[("events", "integer"), ("reading", "boolean")], &[]),
-        ),
-        (
-            "Attempt",
-            record(&ATTEMPT, &["change", "attempt", "at", "outcome"]),
-        ),
-        (
-            "WebhookAttempts",
-            object_schema([("attempts", array(reference("Attempt")))]),
-        ),
-        ("DeadLetter", record(DEAD, &["change", "attempts", "at"])),
-        ("WebhookDead", page("dead", "DeadLetter")),
+        ("Webhooks", record(&[("webhooks", "[Webhook]")])),
     ]
 }
 
-const DEFINITION: [(&str, &str); 7] = [
+fn acts() -> Named {
+    vec![
+        (
+            "WebhookTest",
+            record(&[("status?", "count"), ("error?", "string")]),
+        ),
+        ("GivenSecret", record(&[("secret?", "string")])),
+        (
+            "WebhookSecret",
+            record(&[("secret", "string"), ("old_signs_until?", "string")]),
+        ),
+        ("Again", record(AGAIN)),
+        (
+            "WebhookReplay",
+            record(&[("events?", "count"), ("reading?", "boolean")]),
+        ),
+        ("Attempt", record(ATTEMPT)),
+        ("WebhookAttempts", record(&[("attempts", "[Attempt]")])),
+        ("DeadEvent", record(DEAD)),
+        ("DeadEvents", page("dead", "[DeadEvent]")),
+    ]
+}
+
+const DEFINITION: &Members = &[
     ("url", "string"),
-    ("scope", "array"),
-    ("filter", "any"),
-    ("where", "string"),
-    ("mode", "string"),
+    ("scope", "Scope"),
+    ("filter?", "Filters"),
+    ("where?", "string"),
+    ("mode", "Mode"),
     ("enabled", "boolean"),
-    ("description", "string"),
+    ("description?", "string"),
 ];
-const STANDING: [(&str, &str); 21] = [
+/// What is sent of a definition: what is null is taken away.
+const CHANGE: &Members = &[
+    ("url?", "string"),
+    ("scope?", "Scope"),
+    ("filter?", "Filters"),
+    ("where?", "string|null"),
+    ("mode?", "Mode"),
+    ("enabled?", "boolean"),
+    ("description?", "string|null"),
+];
+const STANDING: &Members = &[
     ("id", "string"),
-    ("version", "integer"),
+    ("version", "count"),
     ("etag", "string"),
     ("created_at", "string"),
-    ("status", "string"),
+    ("status", "WebhookStatus"),
     ("verified", "boolean"),
-    ("circuit", "string"),
-    ("lag", "integer"),
-    ("outstanding", "integer"),
-    ("in_flight", "integer"),
-    ("delivered", "integer"),
-    ("failed", "integer"),
-    ("dead", "integer"),
-    ("failures", "integer"),
-    ("failing_since", "string"),
-    ("next_probe_at", "string"),
-    ("paused_until", "string"),
-    ("last_success_at", "string"),
-    ("disabled", "object"),
-    ("last_error", "string"),
-    ("replaying", "boolean"),
+    ("circuit", "Circuit"),
+    ("lag?", "count"),
+    ("outstanding", "count"),
+    ("in_flight", "count"),
+    ("delivered", "count"),
+    ("failed", "count"),
+    ("dead", "count"),
+    ("failures", "count"),
+    ("failing_since?", "string"),
+    ("next_probe_at?", "string"),
+    ("paused_until?", "string"),
+    ("last_success_at?", "string"),
+    ("disabled?", "Disabled"),
+    ("last_error?", "string"),
+    ("replaying?", "boolean"),
 ];
-const ATTEMPT: [(&str, &str); 7] = [
+const AGAIN: &Members = &[
+    ("change?", "string"),
+    ("dead?", "boolean"),
+    ("after?", "string"),
+    ("since?", "string"),
+    ("until?", "string"),
+];
+const ATTEMPT: &Members = &[
     ("change", "string"),
-    ("context", "string"),
-    ("attempt", "integer"),
+    ("context?", "string"),
+    ("attempt", "count"),
     ("at", "string"),
-    ("outcome", "string"),
-    ("status", "integer"),
-    ("error", "string"),
+    ("outcome", "AttemptOutcome"),
+    ("status?", "count"),
+    ("error?", "string"),
 ];
 const DEAD: &Members = &[
     ("change", "string"),
-    ("context", "string"),
-    ("attempts", "integer"),
+    ("context?", "string"),
+    ("attempts", "count"),
     ("at", "string"),
-    ("error", "string"),
+    ("error?", "string"),
 ];

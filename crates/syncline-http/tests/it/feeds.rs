@@ -9,6 +9,7 @@ use syncline_store::{MemoryStore, ReadFault};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
+use crate::documents;
 use crate::node::{KEY, Node, json, text};
 
 const A: &str = "/v1/contexts/task/a";
@@ -204,7 +205,10 @@ impl Stream {
                 Some(("retry", value)) => assert!(value.parse::<u64>().is_ok()),
                 Some(("data", value)) => data = Some(json(value)),
                 _ if line.is_empty() => match (kind.take(), data.take()) {
-                    (Some(kind), Some(data)) => return Some(Event { kind, id, data }),
+                    (Some(kind), Some(data)) => {
+                        documents::check_event(&kind, &data);
+                        return Some(Event { kind, id, data });
+                    }
                     _ => continue,
                 },
                 _ if line.starts_with(':') => {}

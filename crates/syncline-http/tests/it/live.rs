@@ -14,7 +14,7 @@ const A: &str = "/v1/contexts/task/a";
 const ALL: &str = r#""scope":[{"workspace":true}]"#;
 
 /// Percent-encodes what stands in a query.
-fn encoded(text: &str) -> String {
+pub fn encoded(text: &str) -> String {
     let byte = |byte: u8| match byte {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
             char::from(byte).to_string()

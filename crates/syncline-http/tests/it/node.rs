@@ -18,6 +18,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::protocol::{Message, frame::coding::CloseCode};
 
+use crate::documents;
+
 pub const KEY: &str = "test-key-0123456789";
 
 pub struct Node {
@@ -143,9 +145,11 @@ impl Node {
         text += &format!("content-length: {}\r\n\r\n{body}", body.len());
         let mut stream = self.connect().await;
         let _ = stream.write_all(text.as_bytes()).await;
-        read_reply(&mut BufReader::new(stream), method == "HEAD")
+        let reply = read_reply(&mut BufReader::new(stream), method == "HEAD")
             .await
-            .expect("an answer")
+            .expect("an answer");
+        documents::check_call((method, path), (headers, body), &reply);
+        reply
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -377,10 +381,14 @@ impl Socket {
             }
             let next = tokio::time::timeout(Duration::from_secs(20), self.socket.next());
             match next.await.expect("something is heard in time") {
-                Some(Ok(Message::Text(text))) => match json(&text) {
-                    Json::Array(messages) => self.waiting.extend(messages.iter().cloned()),
-                    message => self.waiting.push(message),
-                },
+                Some(Ok(Message::Text(text))) => {
+                    let messages = match json(&text) {
+                        Json::Array(messages) => messages.to_vec(),
+                        message => vec![message],
+                    };
+                    messages.iter().for_each(documents::check_message);
+                    self.waiting.extend(messages);
+                }
                 Some(Ok(Message::Close(frame))) => {
                     return Err(frame.map(|f| (CloseCode::into(f.code), f.reason.to_string())));
                 }

@@ -11,7 +11,7 @@ use crate::node::{Node, json, text};
 
 const HOOKS: &str = "/v1/webhooks";
 
-async fn node() -> Node {
+pub async fn node() -> Node {
     Node::with(|doors| {
         let guard = Guard::new(false, &["127.0.0.1".to_owned()]).unwrap();
         let resolver = Arc::new(SystemResolver::default());
