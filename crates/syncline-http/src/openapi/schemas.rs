@@ -402,7 +402,7 @@ const PROPOSAL: [(&str, &str); 14] = [
     ("priority", "integer"),
     ("branch", "string"),
 ];
-const STATUS: [(&str, &str); 12] = [
+const STATUS: [(&str, &str); 13] = [
     ("node", "string"),
     ("version", "string"),
     ("started_at", "string"),
@@ -414,6 +414,7 @@ const STATUS: [(&str, &str); 12] = [
     ("ready", "boolean"),
     ("reasons", "array"),
     ("conflicts_open", "integer"),
+    ("dead_letters", "object"),
     ("compaction", "object"),
 ];
 const PROBLEM: [(&str, &str); 13] = [

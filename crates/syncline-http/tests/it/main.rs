@@ -10,6 +10,7 @@ mod compact;
 mod conflicts;
 mod durable;
 mod echo;
+mod explained;
 mod feeds;
 mod gate;
 mod handshake;
