@@ -104,7 +104,8 @@ fn unsent(found: &Found, trace: &Trace, back: Option<&HeldBack>) -> String {
         }
         _ if trace.read => "it is settled, and its attempts are logged no more",
         Some((why, _)) if !reads => return format!("it was not read: {why}"),
-        _ => "the webhook has not read so far",
+        Some((why, _)) => return format!("the webhook has not read so far, and {why}"),
+        None => "the webhook has not read so far",
     };
     in_words.to_owned()
 }

@@ -8,6 +8,7 @@ use syncline_model::time::Timestamp;
 use syncline_store::MemoryStore;
 use tokio::io::AsyncWriteExt as _;
 
+use crate::feeds::Stream;
 use crate::node::{KEY, Node, frame, text};
 
 const S: &str = "/v1/subscriptions";
@@ -135,9 +136,9 @@ async fn what_waits_in_a_window_says_for_what() {
 async fn a_part_of_a_bulk_stands_as_the_bulk_does() {
     let node = Node::start().await;
     define(&node, r#"{"name":"ci","max_deliveries":1}"#).await;
-    let body = r#"{"proposals":[{"context":"task/a","op":"create","body":{}},
+    let body = r#"{"mode":"atomic","proposals":[{"context":"task/a","op":"create","body":{}},
         {"context":"task/b","op":"create","body":{}}]}"#;
-    let answer = node.post("/v1/bulk", &[], body).await.ok().json();
+    let answer = node.post("/v1/contexts:batch", &[], body).await.ok().json();
     let receipts = answer.get("receipts").unwrap().as_array().unwrap();
     let part = text(&receipts[0], "change_id");
     let given = next(&node, "").await;
@@ -250,6 +251,34 @@ async fn p10_what_waits_to_become_one_is_not_called_sent() {
     assert_eq!(text(found.get("queue").unwrap(), "state"), "sent");
 }
 
+/// After a `reset` a stream goes on with a feed of its own, of which it is told from then on.
+#[tokio::test]
+async fn a_stream_that_began_again_is_explained_as_it_is() {
+    let node = Node::start().await;
+    write(&node, "project/p", "{}").await;
+    write(&node, "project/q", "{}").await;
+    write(&node, "branch/b", r#"{"parent":"project/p"}"#).await;
+    write(&node, "task/a", r#"{"parent":"branch/b"}"#).await;
+    let path =
+        "/v1/changes/stream?coalesce_ms=60000&scope=%5B%7B%22subtree%22:%22project/q%22%7D%5D";
+    let mut stream = Stream::open(&node, path, "").await;
+    write(&node, "branch/b", r#"{"parent":"project/q"}"#).await;
+    assert_eq!(stream.event().await.unwrap().kind, "reset");
+    assert_eq!(stream.event().await.unwrap().kind, "snapshot");
+    let held = count(&node, "task/a", 1).await;
+    let connection = text(&live(&node).await, "connection").to_owned();
+    let named = format!("&connection={connection}&sub=stream");
+    for _ in 0..250 {
+        let found = explain(&node, &held, &named).await;
+        match text(found.get("queue").unwrap(), "state") {
+            "held" => return,
+            state => assert_eq!(state, "waiting"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("it is not said to wait");
+}
+
 #[tokio::test]
 async fn what_enters_and_leaves_is_told_and_what_is_outside_waits_nowhere() {
     let node = Node::start().await;
@@ -316,8 +345,8 @@ async fn p10_a_stalled_reader_is_said_to_lag() {
         let parts = (0..1_000)
             .map(|n| format!(r#"{{"context":"note/{bulk}-{n}","op":"create","body":{{}}}}"#));
         let parts: Vec<String> = parts.collect();
-        let body = format!(r#"{{"proposals":[{}]}}"#, parts.join(","));
-        node.post("/v1/bulk", &[], &body).await.ok();
+        let body = format!(r#"{{"mode":"atomic","proposals":[{}]}}"#, parts.join(","));
+        node.post("/v1/contexts:batch", &[], &body).await.ok();
     }
     let stalled = live(&node).await;
     let behind = stalled.get("behind").and_then(Json::as_u64).unwrap();

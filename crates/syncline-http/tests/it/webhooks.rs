@@ -428,8 +428,8 @@ async fn p10_an_endpoint_that_is_left_alone_or_answers_no_challenge_is_named() {
 #[tokio::test]
 async fn p10_a_replay_of_what_a_webhook_is_not_told_says_so() {
     let node = node().await;
-    let body = r#"{"url":"https://127.0.0.1:1/hook","scope":[{"kind":"task"},
-        {"kind":"syncline_webhook"}],"filter":{"changed":"/data/at"}}"#;
+    let body = r#"{"url":"https://127.0.0.1:1/hook","scope":[{"context":"task/a"}],
+        "filter":{"changed":"/data/at"}}"#;
     let made = post(&node, HOOKS, body).await.ok().json();
     let id = text(&made, "id");
     let place = format!("{HOOKS}/{id}/replay");
