@@ -49,8 +49,11 @@ impl Standing {
         match self.word(definition, now) {
             "disabled" => {
                 let disabled = state.disabled.as_ref();
-                let why = disabled.map_or("", |disabled| disabled.reason.as_str());
-                Some((format!("the webhook is disabled: {why}"), None))
+                let since = disabled.map(|disabled| {
+                    let (at, why) = (disabled.at, &disabled.reason);
+                    format!("the webhook is disabled since {at}: {why}")
+                });
+                since.map(|why| (why, None))
             }
             "off" => Some(("the webhook is turned off".to_owned(), None)),
             "unverified" if state.challenges == 0 => Some((
@@ -74,6 +77,10 @@ impl Standing {
                 (None, Some(paused)) => {
                     let why = "the endpoint asked not to be called for now".to_owned();
                     Some((why, Some(paused)))
+                }
+                (None, None) if state.open_until.is_some() && self.in_flight > 0 => {
+                    let why = "one event tries whether the endpoint is back".to_owned();
+                    Some((why, None))
                 }
                 (None, None) => self
                     .stuck

@@ -48,7 +48,7 @@ pub(super) async fn explain(ask: &Ask, found: &Found, id: &str) -> Result<String
     let wanted = judged.wanted && !hidden;
     // What was read by an earlier definition may wait still.
     if wanted || trace.event.is_some() || trace.dead.is_some() {
-        write_queue(&mut w, &trace, back.as_ref());
+        write_queue(&mut w, found, &trace, back.as_ref());
     }
     w.key("attempts");
     w.begin_array();
@@ -99,8 +99,9 @@ fn unsent(found: &Found, trace: &Trace, back: Option<&HeldBack>) -> String {
     }
     let reads = trace.shown.definition.enabled && trace.shown.standing.state.disabled.is_none();
     let in_words = match back {
-        _ if found.entry.change.committed_at < trace.shown.head.created_at => {
-            "it was committed before the webhook was made"
+        _ if is_before(found, trace) => "it was committed before the webhook was made",
+        _ if trace.read && trace.shown.head.version.0 > 1 => {
+            "it is settled, or was not wanted when it was read; no attempt at it is logged any more"
         }
         _ if trace.read => "it is settled, and its attempts are logged no more",
         Some((why, _)) if !reads => return format!("it was not read: {why}"),
@@ -110,7 +111,13 @@ fn unsent(found: &Found, trace: &Trace, back: Option<&HeldBack>) -> String {
     in_words.to_owned()
 }
 
-fn write_queue(w: &mut JsonWriter, trace: &Trace, back: Option<&HeldBack>) {
+/// Says whether a change was committed before the webhook was made, and sent by no replay since.
+fn is_before(found: &Found, trace: &Trace) -> bool {
+    let earlier = found.entry.change.committed_at < trace.shown.head.created_at;
+    earlier && trace.attempts.is_empty()
+}
+
+fn write_queue(w: &mut JsonWriter, found: &Found, trace: &Trace, back: Option<&HeldBack>) {
     w.key("queue");
     w.begin_object();
     let state = match (&trace.event, &trace.dead) {
@@ -118,6 +125,7 @@ fn write_queue(w: &mut JsonWriter, trace: &Trace, back: Option<&HeldBack>) {
         (Some(event), _) if event.attempts > 0 => "delayed",
         (Some(_), _) => "waiting",
         (None, Some(_)) => "dead",
+        (None, None) if is_before(found, trace) => "before",
         (None, None) if trace.read => "done",
         (None, None) => "not_read",
     };

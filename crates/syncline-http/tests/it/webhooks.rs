@@ -349,12 +349,16 @@ async fn delivery(node: &Node) -> Json {
 #[tokio::test]
 async fn p10_why_a_webhook_sends_nothing_is_said() {
     let node = node().await;
+    let before = write(&node, "task/before").await;
     let body = r#"{"url":"https://127.0.0.1:1/hook"}"#;
     let made = post(&node, HOOKS, body).await.ok().json();
     let id = text(&made, "id");
     let place = format!("{HOOKS}/{id}");
     let first = write(&node, "task/a").await;
     said(&node, &first, id, "it waits for its next attempt").await;
+    let made = "it was committed before the webhook was made";
+    let found = said(&node, &before, id, made).await;
+    assert_eq!(text(found.get("queue").unwrap(), "state"), "before");
     let second = write(&node, "task/a").await;
     let behind = "it waits behind an earlier change of its context";
     let found = said(&node, &second, id, behind).await;
