@@ -22,6 +22,7 @@ use crate::router::{Gauge, QUEUE_MAX, Route, Step};
 use crate::sent::Sent;
 use crate::snapshot::Pager;
 use crate::terms::{Terms, lines};
+use crate::waits::Waits;
 
 /// Bounds how many records are judged before a page is handed out, even if none matches.
 const JUDGED_MAX: usize = 1_024;
@@ -262,6 +263,16 @@ impl Feed {
     /// Returns how far it lies behind at any time, where the router watches for it.
     pub fn gauge(&self) -> Option<Gauge> {
         self.route.as_ref().map(Route::gauge)
+    }
+
+    /// Returns what waits to become one with later changes, at any time.
+    pub fn waits(&self) -> Waits {
+        Waits::new(self.begun, self.held.noted())
+    }
+
+    /// Says whether it has been at the tail: falling behind is news since then.
+    pub fn was_live(&self) -> bool {
+        self.was_live
     }
 
     /// Says whether its reader fell behind what is at hand, and was told so.

@@ -1,13 +1,16 @@
 //! Coalescing: changes that wait, so that several of one context become one.
 //!
 //! Pure: it is told what comes and what time it is, and says what is due. What waits holds the
-//! cursor back ([`Held::low`]), so whoever resumes there gets again all that was not sent.
+//! cursor back ([`Held::low`]), so whoever resumes there gets again all that was not sent. What
+//! waits is noted for those who look on ([`Lines`]), and nothing is decided by that.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use syncline_model::cursor::Position;
 use syncline_model::ids::{Address, Seq, Version};
+
+use crate::waits::Lines;
 
 /// Bounds how many contexts wait.
 const LINES_MAX: usize = 1_024;
@@ -53,6 +56,7 @@ pub struct Held<T> {
     /// In the order of their first changes.
     order: BTreeMap<Seq, Address>,
     bytes: usize,
+    noted: Lines,
 }
 
 impl<T> Default for Held<T> {
@@ -61,6 +65,7 @@ impl<T> Default for Held<T> {
             lines: HashMap::new(),
             order: BTreeMap::new(),
             bytes: 0,
+            noted: Lines::default(),
         }
     }
 }
@@ -82,6 +87,7 @@ impl<T> Held<T> {
             return;
         }
         self.order.insert(arrival.seq, line.clone());
+        self.noted.insert(line, arrival.seq, due);
         let waiting = Waiting {
             before: arrival.before,
             first: arrival.seq,
@@ -101,6 +107,7 @@ impl<T> Held<T> {
         }
         let waiting = self.lines.remove(line)?;
         self.order.remove(&waiting.first);
+        self.noted.remove(line);
         self.bytes -= waiting.weight;
         Some(waiting)
     }
@@ -114,6 +121,11 @@ impl<T> Held<T> {
         let line = self.order.first_key_value()?.1.clone();
         let waiting = self.release(&line)?;
         Some((line, waiting))
+    }
+
+    /// Returns where it is noted what waits.
+    pub fn noted(&self) -> Lines {
+        self.noted.clone()
     }
 
     /// Returns when something is due.

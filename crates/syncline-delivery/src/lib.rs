@@ -22,11 +22,13 @@ mod sent;
 mod snapshot;
 mod terms;
 mod turns;
+mod waits;
 pub mod webhook;
 
 pub use digest::{Digest, Digester, Fitting};
 pub use feed::{Exclude, Feed, FeedRequest, Opening};
 pub use item::{ChangeItem, Item, Shape};
-pub use router::{Gauge, Router};
+pub use router::{Gauge, QUEUE_MAX, Router};
 pub use terms::Terms;
 pub use turns::Turns;
+pub use waits::Waits;

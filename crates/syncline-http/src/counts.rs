@@ -91,8 +91,8 @@ impl Counted {
         let outstanding: usize = webhooks.iter().map(|one| one.outstanding).sum();
         w.field_u64("waiting", (waiting + outstanding) as u64);
         let redelivered: u64 = durable.iter().map(|one| one.redelivered).sum();
-        let failed: u64 = webhooks.iter().map(|one| one.failed).sum();
-        w.field_u64("retries", redelivered + failed);
+        let retried: u64 = webhooks.iter().map(|one| one.retried).sum();
+        w.field_u64("retries", redelivered + retried);
         let wheres = durable.iter().map(|one| one.where_failed);
         let wheres = wheres.chain(webhooks.iter().map(|one| one.where_failed));
         let live = self.live.iter().map(|sub| sub.terms.matcher.failed());
@@ -198,11 +198,13 @@ fn write_durable(w: &mut JsonWriter, one: &SubscriptionCounts, behind: u64) {
 fn write_webhook(w: &mut JsonWriter, one: &WebhookCounts, behind: u64) {
     w.field_str("workspace", one.workspace.as_str());
     w.field_str("id", &one.id);
+    w.field_str("status", one.status);
     w.field_u64("behind", behind);
     w.field_u64("outstanding", one.outstanding as u64);
     w.field_u64("in_flight", one.in_flight as u64);
     w.field_u64("delivered", one.delivered);
     w.field_u64("failed", one.failed);
+    w.field_u64("retried", one.retried);
     w.field_u64("dead", one.dead);
     w.field_u64("where_failed", one.where_failed);
 }

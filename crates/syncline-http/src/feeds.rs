@@ -399,6 +399,7 @@ impl Events {
         let (mut feed, _) = Feed::open(self.workspace.clone(), principal, request).await?;
         self.bell = Bell::new(&self.workspace);
         self.bell.listen_for(&self.node, &mut feed);
+        self.listed.begin_again(&feed);
         self.feed = feed;
         Ok(())
     }

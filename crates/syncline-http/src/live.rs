@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
-use syncline_delivery::{Feed, Gauge, Item, Terms};
-use syncline_engine::{Principal, Told, Workspace};
+use syncline_delivery::{Feed, Gauge, Item, QUEUE_MAX, Terms, Waits};
+use syncline_engine::{Entry, Principal, Told, Workspace};
 use syncline_model::ids::{PrincipalId, Seq};
 
 /// A connection's id, and the subscription's on it.
@@ -28,9 +29,13 @@ pub(crate) struct LiveSub {
     /// It hears of what comes after this.
     pub began: Seq,
     gauge: Option<Gauge>,
+    waits: Waits,
     place: AtomicU64,
     sent: AtomicU64,
+    /// It was told that it fell behind.
     lagging: AtomicBool,
+    /// It has been at the tail, so falling behind is news.
+    was_live: AtomicBool,
 }
 
 /// A live subscription's place in the list; it is gone once this is dropped.
@@ -48,19 +53,8 @@ impl Live {
         principal: &Principal,
         feed: &Feed,
     ) -> Listed {
-        let began = feed.place().seq;
-        let sub = Arc::new(LiveSub {
-            connection: connection.to_owned(),
-            sub: sub.to_owned(),
-            workspace: workspace.clone(),
-            principal: principal.id.clone(),
-            terms: feed.terms(),
-            began,
-            gauge: feed.gauge(),
-            place: AtomicU64::new(began.0),
-            sent: AtomicU64::new(0),
-            lagging: AtomicBool::new(false),
-        });
+        let key = (connection.to_owned(), sub.to_owned());
+        let sub = Arc::new(LiveSub::of(key, workspace, &principal.id, feed));
         locked(&self.subs).insert(sub.key(), sub.clone());
         Listed {
             sub,
@@ -82,6 +76,29 @@ impl Live {
 }
 
 impl LiveSub {
+    fn of(
+        (connection, sub): Key,
+        workspace: &Workspace,
+        principal: &PrincipalId,
+        feed: &Feed,
+    ) -> LiveSub {
+        let began = feed.place().seq;
+        LiveSub {
+            connection,
+            sub,
+            workspace: workspace.clone(),
+            principal: principal.clone(),
+            terms: feed.terms(),
+            began,
+            gauge: feed.gauge(),
+            waits: feed.waits(),
+            place: AtomicU64::new(began.0),
+            sent: AtomicU64::new(0),
+            lagging: AtomicBool::new(false),
+            was_live: AtomicBool::new(false),
+        }
+    }
+
     fn key(&self) -> Key {
         (self.connection.clone(), self.sub.clone())
     }
@@ -105,18 +122,36 @@ impl LiveSub {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Says whether it fell behind what is at hand.
+    /// Returns how long a change that was judged waits still, to become one with later ones; `None`
+    /// where it does not.
+    pub fn waits(&self, entry: &Entry) -> Option<Duration> {
+        self.waits.rest(&entry.change.line(), entry.seq)
+    }
+
+    /// Says whether it fell behind what is at hand: it was told so, or will be once it takes
+    /// anything again.
     pub fn is_lagging(&self) -> bool {
-        self.lagging.load(Ordering::Relaxed)
+        let fell = || self.was_live.load(Ordering::Relaxed) && self.behind() > QUEUE_MAX as u64;
+        self.lagging.load(Ordering::Relaxed) || fell()
     }
 }
 
 impl Listed {
+    /// Goes on with another feed, which begins anew for the same reader.
+    pub fn begin_again(&mut self, feed: &Feed) {
+        let before = &self.sub;
+        let sub = LiveSub::of(before.key(), &before.workspace, &before.principal, feed);
+        sub.sent.store(before.sent(), Ordering::Relaxed);
+        self.sub = Arc::new(sub);
+        locked(&self.subs).insert(self.sub.key(), self.sub.clone());
+    }
+
     /// Notes a page that is handed over, and where the feed is after it.
     pub fn note(&self, feed: &Feed, items: &[Item]) {
         let sub = &self.sub;
         sub.place.store(feed.place().seq.0, Ordering::Relaxed);
         sub.lagging.store(feed.is_lagging(), Ordering::Relaxed);
+        sub.was_live.store(feed.was_live(), Ordering::Relaxed);
         let entries = || items.iter().filter_map(Item::entry).map(|entry| &**entry);
         // A live reader is found and handed over to in one.
         sub.workspace.count_told(Told::Wanted, entries());

@@ -15,6 +15,8 @@ use crate::counts;
 
 /// How long the status waits for webhooks to say how they do: whoever asks wants to know now.
 const WEBHOOKS_WAIT: Duration = Duration::from_secs(2);
+/// Bounds the subscriptions and webhooks that are named for their dead letters: those with the most.
+const NAMED_MAX: usize = 20;
 
 /// `GET /healthz`
 ///
@@ -68,6 +70,7 @@ pub(crate) async fn status(ask: Ask) -> Answer {
     health.healthy &= health.reasons.is_empty();
     // A node whose store cannot be read still says how it is.
     let open = workspace.conflicts_open(&principal).await.ok();
+    let dead = dead_letters(&ask).await?;
     Ok(answer::written(|w| {
         w.begin_object();
         w.field_str("node", &doors.node.name);
@@ -82,6 +85,9 @@ pub(crate) async fn status(ask: Ask) -> Answer {
         write_reasons(w, &health);
         if let Some(open) = open {
             w.field_u64("conflicts_open", open);
+        }
+        if let Some(dead) = &dead {
+            write_dead_letters(w, dead);
         }
         if let Some(compacted) = workspace.compacted() {
             write_compacted(w, &compacted);
@@ -102,6 +108,58 @@ async fn webhooks(ask: &Ask) -> Result<Vec<String>, Problem> {
         Ok(Err(problem)) => vec![format!("the webhooks cannot be looked at: {problem}")],
         Err(_) => vec!["the webhooks did not say in time how they do".to_owned()],
     })
+}
+
+/// What has dead letters, and how many: subscriptions by name, and webhooks by id.
+struct DeadLetters {
+    subscriptions: Vec<(String, usize)>,
+    webhooks: Vec<(String, usize)>,
+}
+
+/// Counts the dead letters, for who may read everything. They are no reason to call a node unwell:
+/// each was told as it was given up, and waits for somebody to decide.
+async fn dead_letters(ask: &Ask) -> Result<Option<DeadLetters>, Problem> {
+    let (workspace, principal) = (ask.workspace()?, ask.principal()?);
+    if !principal.reads_all() {
+        return Ok(None);
+    }
+    let counting = ask.node.durables.dead_letters(&workspace);
+    let counted = tokio::time::timeout(WEBHOOKS_WAIT, counting).await;
+    // A node whose store cannot be read still says how it is.
+    let Ok(Ok(subscriptions)) = counted else {
+        return Ok(None);
+    };
+    let webhooks = ask.node.doors.webhooks.as_ref();
+    let webhooks = webhooks.map_or_else(Vec::new, |webhooks| webhooks.counts());
+    let own = webhooks
+        .into_iter()
+        .filter(|one| one.workspace == *workspace.id() && one.letters > 0);
+    Ok(Some(DeadLetters {
+        subscriptions: subscriptions.into_iter().collect(),
+        webhooks: own.map(|one| (one.id, one.letters)).collect(),
+    }))
+}
+
+fn write_dead_letters(w: &mut JsonWriter, dead: &DeadLetters) {
+    let all = dead.subscriptions.iter().chain(&dead.webhooks);
+    let total: usize = all.map(|(_, count)| count).sum();
+    w.key("dead_letters");
+    w.begin_object();
+    w.field_u64("total", total as u64);
+    for (name, of) in [
+        ("subscriptions", &dead.subscriptions),
+        ("webhooks", &dead.webhooks),
+    ] {
+        let mut most: Vec<_> = of.iter().collect();
+        most.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        w.key(name);
+        w.begin_object();
+        for (name, count) in most.into_iter().take(NAMED_MAX) {
+            w.field_u64(name, *count as u64);
+        }
+        w.end_object();
+    }
+    w.end_object();
 }
 
 /// Writes how far the last compaction came.

@@ -1,6 +1,8 @@
 //! Dead letters: what was given up, with the reason. Only its place is kept; what it said is read
 //! again from the log.
 
+use std::collections::BTreeMap;
+
 use syncline_api::Problem;
 use syncline_engine::Workspace;
 use syncline_model::cursor::{Position, Tag8};
@@ -132,6 +134,41 @@ pub(super) async fn one(
     let found = page(workspace, name, before, 1).await?;
     let letter = found.into_iter().next();
     Ok(letter.filter(|letter| letter.unit.seq == place.seq && letter.unit.tag == place.tag))
+}
+
+/// Counts the letters of all subscriptions of a workspace, by name.
+pub(super) async fn count_all(workspace: &Workspace) -> Result<BTreeMap<String, usize>, Problem> {
+    let mut query = KeptQuery {
+        space: SPACE.to_owned(),
+        prefix: String::new(),
+        after: None,
+        limit: 1_000,
+    };
+    let mut counts = BTreeMap::new();
+    loop {
+        let page = workspace.kept(&query).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(counts);
+        };
+        query.after = Some(last.clone());
+        for (key, _) in &page {
+            if let Some((name, _)) = key.rsplit_once('/') {
+                *counts.entry(name.to_owned()).or_default() += 1;
+            }
+        }
+    }
+}
+
+/// Reads the letter of the bulk that a record is of.
+pub(super) async fn of_bulk(
+    workspace: &Workspace,
+    name: &str,
+    seq: Seq,
+) -> Result<Option<Letter>, Problem> {
+    let before = seq.0.checked_sub(1).map(Seq);
+    let found = page(workspace, name, before, 1).await?;
+    let letter = found.into_iter().next();
+    Ok(letter.filter(|letter| letter.unit.before.seq < seq))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -8,6 +8,7 @@ use syncline_model::cursor::{Position, Tag8};
 use syncline_model::ids::Seq;
 
 use super::saved::Counts;
+use super::state::{Began, Beginning};
 use super::subscription::Subscription;
 use super::units::{Cache, units};
 use super::window::{Touches, Unit};
@@ -77,6 +78,10 @@ impl Subscription {
     pub(super) fn reset(&mut self, reason: ResetReason) {
         let (floor, now) = (self.window.acknowledged(), self.workspace.tail());
         self.window.begin_at(now);
+        self.began = Beginning {
+            place: now,
+            why: Began::Reset,
+        };
         (self.feed, self.cache) = (None, Cache::default());
         self.window.offer(Unit {
             seq: now.seq,

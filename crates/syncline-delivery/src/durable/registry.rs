@@ -1,11 +1,11 @@
 //! The durable subscriptions of a node, by workspace and name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use syncline_api::{Code, From, Problem};
-use syncline_engine::{Principal, SUBSCRIPTION_KIND, Workspace, subscription_address};
+use syncline_engine::{Entry, Principal, SUBSCRIPTION_KIND, Workspace, subscription_address};
 use syncline_model::change::Receipt;
 use syncline_model::cursor::Position;
 use syncline_model::head::Head;
@@ -16,7 +16,7 @@ use syncline_store::{ContextList, ListQuery, Sort};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::dead::Letter;
+use super::dead::{self, Letter};
 use super::definition::Definition;
 use super::standing::Standing;
 use super::subscription::{Asked, Given, Inspection, Subscription, SubscriptionCounts};
@@ -31,6 +31,8 @@ pub struct Durables {
     open: Mutex<HashMap<Key, Arc<Slot>>>,
     /// Held while one is made: two calls must not each find room for the last.
     making: tokio::sync::Mutex<()>,
+    /// How many dead letters there are by name, as they were counted last.
+    dead: tokio::sync::Mutex<HashMap<WorkspaceId, BTreeMap<String, usize>>>,
 }
 
 /// One name.
@@ -118,6 +120,39 @@ impl Durables {
         counts
     }
 
+    /// Counts the dead letters of a workspace's subscriptions, by name; those that have none are
+    /// left out.
+    ///
+    /// The store is read at the first call alone. Whatever adds or takes letters later does so
+    /// through a subscription that is open here; one that is at work this very moment stays as it
+    /// was counted last.
+    pub async fn dead_letters(
+        &self,
+        workspace: &Workspace,
+    ) -> Result<BTreeMap<String, usize>, Problem> {
+        let mut all = self.dead.lock().await;
+        if !all.contains_key(workspace.id()) {
+            let counted = dead::count_all(workspace).await?;
+            all.insert(workspace.id().clone(), counted);
+        }
+        let known = all.entry(workspace.id().clone()).or_default();
+        let open: Vec<(String, Arc<Slot>)> = self
+            .lock()
+            .iter()
+            .filter(|((id, _), _)| id == workspace.id())
+            .map(|((_, name), slot)| (name.clone(), slot.clone()))
+            .collect();
+        for (name, slot) in open {
+            if let Ok(guard) = slot.subscription.try_lock()
+                && let Some(subscription) = guard.as_ref()
+            {
+                known.insert(name, subscription.dead());
+            }
+        }
+        known.retain(|_, count| *count > 0);
+        Ok(known.clone())
+    }
+
     fn forget(&self, durable: &Durable) {
         let key = (durable.workspace.id().clone(), durable.name.clone());
         self.lock().remove(&key);
@@ -130,6 +165,9 @@ impl Durables {
         *guard = None;
         durable.slot.removed.store(true, Ordering::SeqCst);
         self.forget(&durable);
+        if let Some(known) = self.dead.lock().await.get_mut(durable.workspace.id()) {
+            known.remove(&durable.name);
+        }
         durable.slot.bell.notify_waiters();
         Ok(())
     }
@@ -348,9 +386,9 @@ impl Durable {
     }
 
     /// Tells how one record stands.
-    pub async fn standing(&self, place: &Position) -> Result<(Standing, Option<Letter>), Problem> {
+    pub async fn standing(&self, entry: &Entry) -> Result<(Standing, Option<Letter>), Problem> {
         let mut guard = self.slot.subscription.lock().await;
-        self.loaded(&mut guard).await?.standing(place).await
+        self.loaded(&mut guard).await?.standing(entry).await
     }
 
     /// Returns how whole contexts are shown to its consumers.

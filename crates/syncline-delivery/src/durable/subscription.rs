@@ -4,11 +4,10 @@
 //! subscription that nobody asks costs nothing. What a call decides is kept before anything of it
 //! leaves the node: so counts hold over restarts, and what was acknowledged stays so.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use syncline_api::{Code, From, Problem};
-use syncline_engine::{Principal, Told, Workspace};
+use syncline_engine::{Entry, Principal, Told, Workspace};
 use syncline_model::cursor::Position;
 use syncline_model::ids::{Seq, Version, WorkspaceId};
 use syncline_model::time::Timestamp;
@@ -20,6 +19,7 @@ use super::definition::Definition;
 use super::fetch::{COMPACTED, Read};
 use super::saved::{Counts, Saved};
 use super::standing::Standing;
+use super::state::{Began, Beginning, State};
 use super::units::{Cache, weight};
 use super::window::{Consumer, Dead, Delivery, Window};
 use crate::feed::{Feed, place_of};
@@ -116,6 +116,8 @@ pub(super) struct Subscription {
     pub(super) version: Version,
     pub(super) definition: Definition,
     pub(super) window: Window,
+    /// What lies before it was not delivered by what is known today.
+    pub(super) began: Beginning,
     /// Taken out while it is used: a call that is given up drops it, and the next begins at the
     /// window's place.
     pub(super) feed: Option<Feed>,
@@ -124,7 +126,7 @@ pub(super) struct Subscription {
     pub(super) dead_forgotten: u64,
     pub(super) delivered: u64,
     /// What the store has.
-    pub(super) saved: Option<Saved>,
+    kept: Option<State>,
 }
 
 impl Subscription {
@@ -143,18 +145,26 @@ impl Subscription {
         };
         let kept = workspace.kept(&query).await?;
         let kept = kept.into_iter().find(|(key, _)| key == name);
-        let known = kept.as_ref().and_then(|(_, value)| read_state(value));
-        let saved = match known {
-            Some((of, saved)) if of == version => saved,
+        let known = kept
+            .as_ref()
+            .and_then(|(_, value)| State::from_bytes(value));
+        let begin = |place, why| (Saved::at(place), Beginning { place, why });
+        let (saved, began) = match &known {
+            Some(state) if state.version == version => (state.saved.clone(), state.began),
             // What is defined anew begins at what was acknowledged.
-            Some((_, saved)) => Saved {
-                again: saved.again,
-                ..Saved::at(saved.floor)
-            },
-            None => Saved::at(first_place(&workspace, &definition.from, seq).await?),
+            Some(state) => {
+                let (saved, began) = begin(state.saved.floor, Began::Defined);
+                let again = state.saved.again.clone();
+                (Saved { again, ..saved }, began)
+            }
+            None => {
+                let place = first_place(&workspace, &definition.from, seq).await?;
+                begin(place, Began::Made)
+            }
         };
         let mut subscription = Subscription {
             window: Window::new(definition.terms(), &saved),
+            began,
             workspace,
             name: name.to_owned(),
             version,
@@ -164,7 +174,7 @@ impl Subscription {
             dead: 0,
             dead_forgotten: 0,
             delivered: 0,
-            saved: kept.is_some().then(|| saved.clone()),
+            kept: known,
         };
         subscription.dead = subscription.count_dead().await?;
         for (before, seq, counts) in saved.again {
@@ -196,11 +206,12 @@ impl Subscription {
         self.version = version;
         self.window.set_terms(definition.terms());
         self.definition = definition;
-        self.begin_at(floor).await
+        self.begin_at(floor, Began::Defined).await
     }
 
-    async fn begin_at(&mut self, place: Position) -> Result<(), Problem> {
+    async fn begin_at(&mut self, place: Position, why: Began) -> Result<(), Problem> {
         self.window.begin_at(place);
+        self.began = Beginning { place, why };
         (self.feed, self.cache) = (None, Cache::default());
         self.keep(Vec::new()).await
     }
@@ -208,7 +219,7 @@ impl Subscription {
     /// Begins again at another place; what is in flight is forgotten.
     pub(super) async fn seek(&mut self, from: &From) -> Result<(), Problem> {
         let place = place_of(&self.workspace, from).await?;
-        self.begin_at(place).await
+        self.begin_at(place, Began::Moved).await
     }
 
     /// Takes what is there, reading on as far as that takes; [`Subscription::hand_over`] follows.
@@ -408,8 +419,12 @@ impl Subscription {
     async fn keep_all(&mut self, mut values: Vec<Kept>, dead: &[Dead]) -> Result<(), Problem> {
         let now = self.workspace.now();
         values.extend(dead.iter().map(|dead| dead::kept(&self.name, dead, now)));
-        let saved = self.window.saved();
-        if values.is_empty() && self.saved.as_ref() == Some(&saved) {
+        let state = State {
+            version: self.version,
+            began: self.began,
+            saved: self.window.saved(),
+        };
+        if values.is_empty() && self.kept.as_ref() == Some(&state) {
             return Ok(());
         }
         // What was given up before, and again after the subscription was moved back, is one.
@@ -427,11 +442,11 @@ impl Subscription {
             .iter()
             .map(|letter| dead::key(&self.name, letter.unit.seq));
         values.extend(forgotten.map(|key| Kept::forget(dead::SPACE, key)));
-        values.push(Kept::put(SPACE, &*self.name, state(self.version, &saved)));
+        values.push(Kept::put(SPACE, &*self.name, state.to_bytes()));
         self.workspace.keep(values).await?;
         self.dead = count - oldest.len();
         self.dead_forgotten += oldest.len() as u64;
-        self.saved = Some(saved);
+        self.kept = Some(state);
         Ok(())
     }
 
@@ -530,6 +545,11 @@ impl Subscription {
         })
     }
 
+    /// Returns how many dead letters there are.
+    pub(super) fn dead(&self) -> usize {
+        self.dead
+    }
+
     /// Counts, without a look at the store.
     pub(super) fn counts(&self) -> SubscriptionCounts {
         let acknowledged = self.window.acknowledged();
@@ -552,12 +572,36 @@ impl Subscription {
     /// Tells how one record stands: as it is held, or as a dead letter.
     pub(super) async fn standing(
         &mut self,
-        place: &Position,
+        entry: &Entry,
     ) -> Result<(Standing, Option<Letter>), Problem> {
         self.window.expire(self.workspace.now());
         self.keep(Vec::new()).await?;
-        let letter = dead::one(&self.workspace, &self.name, place).await?;
-        Ok((self.window.standing(place.seq), letter))
+        let (workspace, name) = (&self.workspace, &self.name);
+        let letter = match entry.change.bulk {
+            None => dead::one(workspace, name, &entry.position()).await?,
+            Some(_) => dead::of_bulk(workspace, name, entry.seq).await?,
+        };
+        Ok((self.standing_of(entry), letter))
+    }
+
+    fn standing_of(&self, entry: &Entry) -> Standing {
+        let (seq, began) = (entry.seq, &self.began);
+        let epoch = self.workspace.epoch();
+        if self.window.reads_from().epoch != epoch {
+            // Places of another life of the log say nothing of this one's.
+            return Standing::NotRead;
+        }
+        let unit = match entry.change.bulk {
+            None => seq,
+            Some(_) => self.window.unit_of(seq).unwrap_or(seq),
+        };
+        let is_before = began.place.epoch == epoch && seq <= began.place.seq;
+        match self.window.standing(unit) {
+            // What stands at that place itself is the reset.
+            _ if is_before && began.why == Began::Reset => Standing::Before(began.why),
+            Standing::Done if is_before => Standing::Before(began.why),
+            standing => standing,
+        }
     }
 
     /// Returns when something happens by itself.
@@ -584,16 +628,4 @@ async fn first_place(workspace: &Workspace, from: &From, seq: Seq) -> Result<Pos
         }
         from => place_of(workspace, from).await,
     }
-}
-
-fn state(version: Version, saved: &Saved) -> Arc<[u8]> {
-    let mut bytes = version.0.to_be_bytes().to_vec();
-    bytes.extend(saved.to_bytes());
-    bytes.into()
-}
-
-fn read_state(bytes: &[u8]) -> Option<(Version, Saved)> {
-    let (version, saved) = bytes.split_at_checked(8)?;
-    let version = Version(u64::from_be_bytes(version.try_into().ok()?));
-    Some((version, Saved::from_bytes(saved)?))
 }

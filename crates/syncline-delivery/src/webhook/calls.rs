@@ -346,6 +346,7 @@ impl Webhooks {
         Ok(Standing {
             proved: self.trusts(&definition.url)
                 || state.proved.as_deref() == Some(definition.url.as_str()),
+            asks: self.inner.settings.policy.asks(state.challenges),
             outstanding: rows::events(workspace, id).await?.len(),
             in_flight: 0,
             behind: workspace.tail().seq.0.saturating_sub(at),

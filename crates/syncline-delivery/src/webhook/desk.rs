@@ -3,7 +3,7 @@
 //! It reads the log while there is room, keeps what the machine says, then begins attempts; each
 //! runs in a task of its own and comes back with its end. Doors ask it by message.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use syncline_api::{Code, Problem};
 use syncline_engine::{Told, Workspace};
 use syncline_model::cursor::Position;
 use syncline_model::ids::{ChangeId, Seq};
+use syncline_model::json::Pointer;
 use syncline_model::time::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{self, JoinSet};
@@ -20,9 +21,9 @@ use crate::webhook::definition::Definition;
 use crate::webhook::event::{self, Message};
 use crate::webhook::exchange::{Answer, Exchange, ExchangeError};
 use crate::webhook::machine::{Attempt, End, Machine, Row, Step};
-use crate::webhook::reader::{Reader, Reading, Way};
+use crate::webhook::reader::{Reader, Reading, Untold, Way};
 use crate::webhook::rows::{self, Secrets};
-use crate::webhook::standing::Standing;
+use crate::webhook::standing::{Standing, word};
 use crate::webhook::state::{About, Event, Replay, Slot};
 use crate::webhook::tally::{Noted, Tally};
 
@@ -76,6 +77,7 @@ pub(crate) struct Parts {
     pub machine: Machine,
     pub exchange: Arc<Exchange>,
     pub tally: Tally,
+    pub letters: BTreeSet<Slot>,
 }
 
 pub(crate) struct Desk {
@@ -93,6 +95,8 @@ pub(crate) struct Desk {
     /// What is to be kept and begun, until the store has kept it.
     step: Option<Step>,
     ready: BTreeMap<Slot, Message>,
+    /// The dead letters that the store has: whoever asks how many waits for no store.
+    letters: BTreeSet<Slot>,
     attempts: JoinSet<End>,
     /// Which event each of them is at.
     flights: HashMap<task::Id, Slot>,
@@ -107,7 +111,7 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) fn new(parts: Parts) -> Desk {
-        Desk {
+        let desk = Desk {
             tail: parts.workspace.tail_watch(),
             id: parts.id,
             workspace: parts.workspace,
@@ -121,6 +125,7 @@ impl Desk {
             replay: None,
             step: None,
             ready: BTreeMap::new(),
+            letters: parts.letters,
             attempts: JoinSet::new(),
             flights: HashMap::new(),
             challenge: JoinSet::new(),
@@ -128,7 +133,9 @@ impl Desk {
             more: false,
             wake_at: None,
             stuck: None,
-        }
+        };
+        desk.tally.note(desk.noted());
+        desk
     }
 
     /// Works until the node stops or nobody holds the webhook any more.
@@ -212,6 +219,7 @@ impl Desk {
         let Some(step) = self.step.take() else {
             return read;
         };
+        self.count_letters(&step.keep);
         self.wake_at = step.wake_at;
         if step.challenge {
             self.challenge();
@@ -221,8 +229,22 @@ impl Desk {
             .for_each(|attempt| self.begin(attempt));
         if step.keep.iter().any(is_hundredth_death) {
             rows::trim_dead(&self.workspace, &self.id).await?;
+            while self.letters.len() > rows::DEAD_MAX {
+                self.letters.pop_first();
+            }
         }
         read
+    }
+
+    /// Takes note of the dead letters that were kept and that went.
+    fn count_letters(&mut self, kept: &[Row]) {
+        for row in kept {
+            match row {
+                Row::Dead(event, _) => drop(self.letters.insert(event.slot)),
+                Row::Revived(slot) => drop(self.letters.remove(slot)),
+                Row::State(_) | Row::Event(_) | Row::Settled(_) | Row::Logged(..) => {}
+            }
+        }
     }
 
     async fn read_on(&mut self) -> Result<(), Problem> {
@@ -326,7 +348,10 @@ impl Desk {
                 Ok(Some(message)) => {
                     end_of(post(&exchange, &url, &secrets, message, workspace.now()).await)
                 }
-                Ok(None) => End::Skipped("nothing was left to send"),
+                Ok(None) => match reader.why_not(attempt.slot, attempt.id).await {
+                    Ok(why) => End::Skipped(why.words()),
+                    Err(_) => End::Skipped(Untold::Unknown.words()),
+                },
                 Err(problem) => {
                     tracing::warn!(%problem, "an event could not be read for its attempt");
                     failed(None, "the event could not be read".to_owned())
@@ -359,13 +384,18 @@ impl Desk {
 
     fn noted(&self) -> Noted {
         let state = self.machine.state();
+        let now = self.now();
+        let stands = (self.machine.is_proved(), self.stuck.is_some());
         Noted {
             read: self.read_to(),
+            status: word(state, &self.definition, stands, now),
             outstanding: self.machine.outstanding(),
             in_flight: self.machine.in_flight(),
             delivered: state.delivered,
             failed: state.failed,
+            retried: state.retried,
             dead: state.dead,
+            letters: self.letters.len(),
             where_failed: self.way.as_ref().map_or(0, Way::where_failed),
         }
     }
@@ -456,6 +486,7 @@ impl Desk {
         Standing {
             state: self.machine.state().clone(),
             proved: self.machine.is_proved(),
+            asks: self.machine.asks(),
             outstanding: self.machine.outstanding(),
             in_flight: self.machine.in_flight(),
             behind: tail.0.saturating_sub(self.read_to().0),
@@ -475,6 +506,9 @@ impl Desk {
                     seq,
                     about: About::Change,
                 };
+                if self.reader.again(slot, id).await?.is_none() {
+                    return Err(not_told(&id, self.reader.why_not(slot, id).await?));
+                }
                 let context = entry.change.context.clone();
                 let event = Event::new(slot, id, Some(context), self.now());
                 self.machine.revive(event);
@@ -534,6 +568,14 @@ fn is_hundredth_death(row: &Row) -> bool {
 
 fn no_change(id: &ChangeId) -> Problem {
     Problem::new(Code::NotFound, format!("there is no change {id}"))
+}
+
+/// Says why a change is not sent again: the attempt would find nothing to send.
+fn not_told(id: &ChangeId, why: Untold) -> Problem {
+    let detail = format!("the webhook is not told of change {id}: {}", why.words());
+    Problem::new(Code::Invalid, detail)
+        .at(Pointer::from_static("/change"))
+        .hint("`syncline explain delivery CHANGE --webhook ID` shows by which terms")
 }
 
 fn now_ms(now: Timestamp) -> u64 {

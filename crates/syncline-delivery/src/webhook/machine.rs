@@ -347,9 +347,13 @@ impl Machine {
         }
     }
 
+    /// Says whether the endpoint is asked again by itself, as long as it has proved nothing.
+    pub fn asks(&self) -> bool {
+        self.policy.asks(self.state.challenges)
+    }
+
     fn challenge(&mut self, now: Timestamp, step: &mut Step) {
-        let more = usize::try_from(self.state.challenges).unwrap_or(usize::MAX);
-        if self.challenging || more >= self.policy.delays.len() {
+        if self.challenging || !self.asks() {
             return;
         }
         if self.state.challenge_at > now {
@@ -393,6 +397,10 @@ impl Machine {
             return self.interrupted(slot, now, dice);
         }
         self.log(slot, &end, now);
+        let again = self.events.get(&slot).is_some_and(Event::was_tried);
+        if again && matches!(end, End::Delivered(_) | End::Failed(_)) {
+            self.state.retried += 1;
+        }
         match end {
             End::Delivered(_) => self.succeeded(slot, now),
             End::Failed(failure) => self.failed(slot, failure, now, dice),

@@ -73,6 +73,11 @@ impl Policy {
         Some(self.jittered_ms(*delay, dice))
     }
 
+    /// Says whether an endpoint is asked again that failed so many challenges.
+    pub fn asks(&self, challenges: u32) -> bool {
+        usize::try_from(challenges).is_ok_and(|failed| failed < self.delays.len())
+    }
+
     /// Returns how long a circuit stays open that failed its probe so many times.
     pub fn open_ms(&self, probes_failed: u32, dice: u64) -> i64 {
         let doubled = self.open_for.saturating_mul(1 << probes_failed.min(16));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use syncline_api::{ContextView, From, Problem, ResetReason};
+use syncline_api::{ContextView, Filters, From, Problem, ResetReason, Scope};
 use syncline_engine::{Entry, Principal, Workspace};
 use syncline_model::cursor::Position;
 use syncline_model::head::Head;
@@ -37,6 +37,41 @@ pub struct Reading {
     pub context: Option<Address>,
     /// What is posted.
     pub message: Message,
+}
+
+/// Why there is nothing to tell of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untold {
+    /// Its context is not in the scope.
+    Scope,
+    /// The filter does not let it pass.
+    Filter,
+    /// It is about a webhook's definition.
+    Webhook,
+    /// The log does not have it any more.
+    Gone,
+    /// It may not be seen any more, or an older node did not note why.
+    Unknown,
+}
+
+impl Untold {
+    /// Says it in words; these are kept in delivery logs.
+    pub fn words(self) -> &'static str {
+        match self {
+            Untold::Scope => "its context is outside of the scope",
+            Untold::Filter => "the filter does not let it pass",
+            Untold::Webhook => "a webhook is told nothing of webhooks",
+            Untold::Gone => "the log does not hold it any more",
+            Untold::Unknown => "nothing was left to send",
+        }
+    }
+
+    /// Reads the words back.
+    pub fn of_words(words: &str) -> Untold {
+        let all = [Untold::Scope, Untold::Filter, Untold::Webhook, Untold::Gone];
+        let found = all.into_iter().find(|one| one.words() == words);
+        found.unwrap_or(Untold::Unknown)
+    }
 }
 
 /// A way along the log that goes on.
@@ -185,6 +220,39 @@ impl Reader {
         let mut readings = items.into_iter().filter_map(|item| self.reading(item));
         let found = readings.find(|reading| reading.slot == slot && reading.id == id);
         Ok(found.map(|reading| reading.message))
+    }
+
+    /// Says why [`Reader::again`] finds nothing to tell of a change: what it would tell without the
+    /// filter, and without the scope too, says by which of them.
+    pub async fn why_not(&self, slot: Slot, id: ChangeId) -> Result<Untold, Problem> {
+        let entry = match self.entry(slot.seq).await {
+            Err(problem) if problem.reason == Some(ResetReason::Compacted) => None,
+            entry => entry?,
+        };
+        let Some(entry) = entry.filter(|entry| entry.change.id == id) else {
+            return Ok(Untold::Gone);
+        };
+        if entry.change.context.kind() == WEBHOOK_KIND {
+            return Ok(Untold::Webhook);
+        }
+        let asked = &self.definition;
+        let unfiltered = Definition {
+            filter: Filters::default(),
+            condition: None,
+            ..Definition::clone(asked)
+        };
+        let unscoped = Definition {
+            scope: Scope::workspace(),
+            ..unfiltered.clone()
+        };
+        for (definition, why) in [(unfiltered, Untold::Filter), (unscoped, Untold::Scope)] {
+            let (workspace, principal) = (self.workspace.clone(), self.principal.clone());
+            let reader = Reader::new(workspace, principal, Arc::new(definition));
+            if reader.again(slot, id).await?.is_some() {
+                return Ok(why);
+            }
+        }
+        Ok(Untold::Unknown)
     }
 
     fn reading(&self, item: Item) -> Option<Reading> {

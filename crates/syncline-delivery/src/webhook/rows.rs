@@ -1,5 +1,6 @@
 //! A webhook's rows in the store's kept space.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use syncline_api::{Code, Problem};
@@ -10,6 +11,7 @@ use syncline_model::time::Timestamp;
 use syncline_store::{Kept, KeptQuery, KeptValue};
 
 use crate::webhook::machine::{End, Failure, Logged, Row};
+use crate::webhook::reader::Untold;
 use crate::webhook::signature::Secret;
 use crate::webhook::state::{Event, Slot, State};
 
@@ -152,7 +154,7 @@ fn read_logged(json: &Json) -> Result<(u64, Logged), FieldError> {
         .and_then(|status| u16::try_from(status).ok());
     let (error, skipped) = (f.string("error")?, f.string("skipped")?);
     let end = match (status, error, skipped) {
-        (_, _, Some(_)) => End::Skipped("nothing was left to send"),
+        (_, _, Some(why)) => End::Skipped(Untold::of_words(why).words()),
         (Some(status), None, None) => End::Delivered(status),
         (status, why, None) => End::Failed(Failure {
             status,
@@ -250,6 +252,20 @@ pub async fn dead(
         .collect::<Result<Vec<_>, _>>()?;
     let is_more = letters.len() == limit;
     Ok((letters, next.filter(|_| is_more)))
+}
+
+/// Returns which events of a webhook were given up and are kept.
+pub async fn letters(workspace: &Workspace, id: &str) -> Result<BTreeSet<Slot>, Problem> {
+    let values = all(workspace, DEAD, &format!("{id}/"), usize::MAX).await?;
+    let slot = |(_, bytes): KeptValue| Ok(read(&bytes, read_dead)?.event.slot);
+    values.into_iter().map(slot).collect()
+}
+
+/// Says whether an event that is not settled stands before a slot, in order with it.
+pub async fn is_behind(workspace: &Workspace, id: &str, event: &Event) -> Result<bool, Problem> {
+    let all = events(workspace, id).await?;
+    let before = |other: &Event| other.slot < event.slot && other.context == event.context;
+    Ok(all.iter().any(before))
 }
 
 fn read_dead(json: &Json) -> Result<DeadLetter, FieldError> {

@@ -13,6 +13,8 @@ pub struct Standing {
     pub state: State,
     /// Whether the endpoint has proved that it wants to hear.
     pub proved: bool,
+    /// Whether it is asked again by itself, as long as it has not.
+    pub asks: bool,
     /// Events that are not settled.
     pub outstanding: usize,
     /// Attempts in flight.
@@ -56,33 +58,67 @@ words! {
 impl Standing {
     /// Says in one word how a webhook does.
     pub fn word(&self, definition: &Definition, now: Timestamp) -> &'static str {
-        self.status(definition, now).as_str()
-    }
-
-    fn status(&self, definition: &Definition, now: Timestamp) -> Status {
-        if self.state.disabled.is_some() {
-            Status::Disabled
-        } else if !definition.enabled {
-            Status::Off
-        } else if !self.proved {
-            Status::Unverified
-        } else if self.stuck.is_some() {
-            Status::Stuck
-        } else if self.state.failing_since.is_some() || self.circuit(now) != "closed" {
-            Status::Failing
-        } else {
-            Status::Active
-        }
+        let (proved, stuck) = (self.proved, self.stuck.is_some());
+        word(&self.state, definition, (proved, stuck), now)
     }
 
     /// Says in one word how its circuit stands.
     pub fn circuit(&self, now: Timestamp) -> &'static str {
-        let circuit = match self.state.open_until {
-            None => Circuit::Closed,
-            Some(until) if until > now => Circuit::Open,
-            Some(_) => Circuit::HalfOpen,
-        };
-        circuit.as_str()
+        circuit(&self.state, now)
+    }
+
+    /// Says why no event is sent now, and until when where that is known; nothing where what is due
+    /// is sent.
+    pub fn holds_back(
+        &self,
+        definition: &Definition,
+        now: Timestamp,
+    ) -> Option<(String, Option<Timestamp>)> {
+        let state = &self.state;
+        let why = state.last_error.as_deref().unwrap_or("it fails");
+        let ahead = |until: Option<Timestamp>| until.filter(|until| *until > now);
+        match self.word(definition, now) {
+            "disabled" => {
+                let disabled = state.disabled.as_ref();
+                let since = disabled.map(|disabled| {
+                    let (at, why) = (disabled.at, &disabled.reason);
+                    format!("the webhook is disabled since {at}: {why}")
+                });
+                since.map(|why| (why, None))
+            }
+            "off" => Some(("the webhook is turned off".to_owned(), None)),
+            "unverified" if state.challenges == 0 => Some((
+                "the endpoint is being asked whether it wants to hear".to_owned(),
+                None,
+            )),
+            "unverified" => {
+                let told = match self.asks {
+                    true => "it is asked again",
+                    false => "it is asked no more by itself",
+                };
+                let next = ahead(Some(state.challenge_at)).filter(|_| self.asks);
+                let why = format!("the endpoint did not answer its challenge ({why}); {told}");
+                Some((why, next))
+            }
+            _ => match (ahead(state.open_until), ahead(state.paused_until)) {
+                (Some(open), paused) => {
+                    let why = format!("the endpoint is left alone after failures: {why}");
+                    Some((why, Some(paused.map_or(open, |paused| paused.max(open)))))
+                }
+                (None, Some(paused)) => {
+                    let why = "the endpoint asked not to be called for now".to_owned();
+                    Some((why, Some(paused)))
+                }
+                (None, None) if state.open_until.is_some() && self.in_flight > 0 => {
+                    let why = "one event tries whether the endpoint is back".to_owned();
+                    Some((why, None))
+                }
+                (None, None) => self
+                    .stuck
+                    .as_ref()
+                    .map(|(_, why)| (format!("the webhook cannot go on: {why}"), None)),
+            },
+        }
     }
 
     /// Says what keeps events from their endpoint, since when and why; nothing where they arrive,
@@ -110,4 +146,37 @@ impl Standing {
             )),
         }
     }
+}
+
+/// Says in one word how a webhook does, where its endpoint has `proved` that it wants to hear or
+/// not, and it is `stuck` or not.
+pub(crate) fn word(
+    state: &State,
+    definition: &Definition,
+    (proved, stuck): (bool, bool),
+    now: Timestamp,
+) -> &'static str {
+    let status = if state.disabled.is_some() {
+        Status::Disabled
+    } else if !definition.enabled {
+        Status::Off
+    } else if !proved {
+        Status::Unverified
+    } else if stuck {
+        Status::Stuck
+    } else if state.failing_since.is_some() || circuit(state, now) != Circuit::Closed.as_str() {
+        Status::Failing
+    } else {
+        Status::Active
+    };
+    status.as_str()
+}
+
+fn circuit(state: &State, now: Timestamp) -> &'static str {
+    let circuit = match state.open_until {
+        None => Circuit::Closed,
+        Some(until) if until > now => Circuit::Open,
+        Some(_) => Circuit::HalfOpen,
+    };
+    circuit.as_str()
 }

@@ -37,6 +37,8 @@ pub struct State {
     pub delivered: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// Attempts that were not the first at their event, however they ended.
+    pub retried: u64,
     /// Events that were given up; those that were replayed since count too.
     pub dead: u64,
     /// Attempts that were logged.
@@ -129,6 +131,11 @@ impl Event {
         }
     }
 
+    /// Says whether an attempt at it ended, or was cut short.
+    pub fn was_tried(&self) -> bool {
+        self.attempts > 0 || self.interrupted > 0
+    }
+
     /// Returns the row's text.
     pub fn to_text(&self) -> String {
         let mut w = JsonWriter::with_capacity(160);
@@ -197,6 +204,7 @@ impl State {
         }
         w.field_u64("delivered", self.delivered);
         w.field_u64("failed", self.failed);
+        w.field_u64("retried", self.retried);
         w.field_u64("dead", self.dead);
         w.field_u64("logged", self.logged);
         write_time(&mut w, "success_at", self.success_at);
@@ -236,6 +244,7 @@ impl State {
             },
             delivered: f.u64("delivered")?.unwrap_or(0),
             failed: f.u64("failed")?.unwrap_or(0),
+            retried: f.u64("retried")?.unwrap_or(0),
             dead: f.u64("dead")?.unwrap_or(0),
             logged: f.u64("logged")?.unwrap_or(0),
             success_at: time_of(&mut f, "success_at")?,

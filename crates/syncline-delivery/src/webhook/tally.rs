@@ -14,6 +14,8 @@ pub struct WebhookCounts {
     pub workspace: WorkspaceId,
     /// Its id.
     pub id: String,
+    /// How it does, in one word.
+    pub status: &'static str,
     /// Records that it has not read.
     pub behind: u64,
     /// Events that are not settled.
@@ -24,8 +26,12 @@ pub struct WebhookCounts {
     pub delivered: u64,
     /// Attempts that failed.
     pub failed: u64,
-    /// Events that were given up.
+    /// Attempts that were not the first at their event.
+    pub retried: u64,
+    /// Events that were given up; those that were replayed since count too.
     pub dead: u64,
+    /// Dead letters that are kept.
+    pub letters: usize,
     /// How often `where` had no value for a change, since the log was opened last.
     pub where_failed: u64,
 }
@@ -35,11 +41,14 @@ pub struct WebhookCounts {
 pub(crate) struct Noted {
     /// Up to here the log was read.
     pub read: Seq,
+    pub status: &'static str,
     pub outstanding: usize,
     pub in_flight: usize,
     pub delivered: u64,
     pub failed: u64,
+    pub retried: u64,
     pub dead: u64,
+    pub letters: usize,
     pub where_failed: u64,
 }
 
@@ -74,12 +83,15 @@ impl Tally {
         WebhookCounts {
             workspace: self.workspace.id().clone(),
             id: id.to_owned(),
+            status: noted.status,
             behind: tail.0.saturating_sub(noted.read.0),
             outstanding: noted.outstanding,
             in_flight: noted.in_flight,
             delivered: noted.delivered,
             failed: noted.failed,
+            retried: noted.retried,
             dead: noted.dead,
+            letters: noted.letters,
             where_failed: noted.where_failed,
         }
     }

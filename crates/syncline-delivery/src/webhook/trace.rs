@@ -18,6 +18,8 @@ pub struct Trace {
     pub read: bool,
     /// The event, while it is not settled.
     pub event: Option<Event>,
+    /// Whether the event waits behind another of its context.
+    pub behind: bool,
     /// The event, where it was given up.
     pub dead: Option<DeadLetter>,
     /// The attempts that are still logged, the newest first.
@@ -41,12 +43,17 @@ impl Webhooks {
             about: About::Change,
         };
         let (event, dead) = rows::of_slot(workspace, id, slot).await?;
+        let behind = match &event {
+            Some(event) => rows::is_behind(workspace, id, event).await?,
+            None => false,
+        };
         let at = workspace.position_of(&shown.standing.state.cursor);
         let read = at.is_ok_and(|at| at.epoch == workspace.epoch() && at.seq >= entry.seq);
         Ok(Trace {
             shown,
             read,
             event,
+            behind,
             dead,
             attempts,
         })

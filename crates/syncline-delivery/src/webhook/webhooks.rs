@@ -292,6 +292,7 @@ impl Follower {
         let machine = self.machine(id, head, &definition, &reader).await?;
         let inner = &self.webhooks.inner;
         let tally = Tally::new(self.workspace.clone());
+        let letters = rows::letters(&self.workspace, id).await?;
         let desk = Desk::new(Parts {
             id: id.to_owned(),
             workspace: self.workspace.clone(),
@@ -301,6 +302,7 @@ impl Follower {
             machine,
             exchange: inner.exchange.clone(),
             tally: tally.clone(),
+            letters,
         });
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let task = tokio::spawn(desk.run(commands, inner.stopping.subscribe()));

@@ -2,7 +2,7 @@
 
 use syncline_api::Problem;
 use syncline_delivery::Terms;
-use syncline_delivery::durable::Standing;
+use syncline_delivery::durable::{Began, Standing};
 use syncline_model::json::JsonWriter;
 
 use super::found::Found;
@@ -17,7 +17,7 @@ pub(super) async fn explain(ask: &Ask, found: &Found, name: &str) -> Result<Stri
     let (scope, filter) = (&definition.scope, &definition.filter);
     let terms = Terms::of(&workspace, scope, filter, definition.condition.as_ref()).await?;
     let judged = found.judge(&terms);
-    let (standing, letter) = durable.standing(&found.entry.position()).await?;
+    let (standing, letter) = durable.standing(&found.entry).await?;
     let inspection = durable.inspect().await?;
     let because = match judged.refusal() {
         Some(refusal) => refusal,
@@ -27,11 +27,12 @@ pub(super) async fn explain(ask: &Ask, found: &Found, name: &str) -> Result<Stri
     w.begin_object();
     w.field_str("subscription", name);
     w.field_bool("wanted", judged.wanted);
-    w.field_str("because", because);
+    w.field_str("because", &judged.told(because));
     found.write(&mut w, &terms, &judged);
-    // The place moves over what was given up, too.
-    let acknowledged = letter.is_none() && found.entry.seq <= inspection.acknowledged.seq;
-    w.field_bool("acknowledged", acknowledged);
+    let acknowledged = acknowledged(letter.is_some(), &standing);
+    if let Some(acknowledged) = acknowledged.filter(|_| judged.wanted) {
+        w.field_bool("acknowledged", acknowledged);
+    }
     w.field_str("cursor", &workspace.seal_fresh(&inspection.acknowledged));
     // How many records there are tells how many are hidden.
     if principal.reads_all() {
@@ -41,11 +42,26 @@ pub(super) async fn explain(ask: &Ask, found: &Found, name: &str) -> Result<Stri
         write_standing(&mut w, letter.is_some(), &standing);
     }
     if let Some(letter) = &letter {
+        let place = letter.unit.place(workspace.epoch());
         w.key("dead");
-        write_letter(&mut w, found.entry.cursor(), letter);
+        write_letter(&mut w, &workspace.seal(&place), letter);
     }
     w.end_object();
     Ok(w.into_string())
+}
+
+/// Says whether it was acknowledged, where that is known.
+fn acknowledged(dead: bool, standing: &Standing) -> Option<bool> {
+    match standing {
+        _ if dead => Some(false),
+        Standing::Done => Some(true),
+        Standing::Held { acked, .. } => Some(*acked),
+        Standing::NotRead | Standing::Deferred | Standing::NotReadAgain(Some(_)) => Some(false),
+        // What lies before a place was done by then, or passed over: only what lies before the
+        // very first was delivered to nobody.
+        Standing::Before(Began::Made) => Some(false),
+        Standing::NotReadAgain(None) | Standing::Before(_) => None,
+    }
 }
 
 /// Says in words what came of it.
@@ -53,6 +69,11 @@ fn because(dead: bool, standing: &Standing) -> &'static str {
     match standing {
         _ if dead => "it was given up: see the dead letter",
         Standing::NotRead => "nobody has asked for it yet",
+        Standing::NotReadAgain(Some(counts)) if counts.deliveries > 0 => {
+            "it was delivered and is not done; it was not read again since the node started"
+        }
+        Standing::NotReadAgain(_) => "it was not read again since the node started",
+        Standing::Before(began) => before(*began),
         Standing::Deferred => "it waits behind an earlier change of its context",
         Standing::Held { acked: true, .. } => {
             "it is acknowledged, and an earlier change of its context is not"
@@ -61,8 +82,26 @@ fn because(dead: bool, standing: &Standing) -> &'static str {
             consumer: Some(_), ..
         } => "a consumer has it",
         Standing::Held { until: Some(_), .. } => "it was given back, and comes again",
-        Standing::Held { .. } => "it waits for a consumer, or for an earlier change",
-        Standing::Done => "it was delivered and acknowledged, or lies before the beginning",
+        Standing::Held { first: false, .. } => "it waits for an earlier change of its context",
+        Standing::Held { full: true, .. } => {
+            "it waits for an acknowledgement: as much is delivered as the window holds"
+        }
+        Standing::Held { deliveries: 0, .. } => "it waits for a consumer",
+        Standing::Held { .. } => "it was delivered and not acknowledged, and waits for a consumer",
+        Standing::Done => "it was delivered and acknowledged",
+    }
+}
+
+/// Says why it is not known what became of a change, or why nothing did.
+fn before(began: Began) -> &'static str {
+    match began {
+        Began::Made => "it lies before the place where the subscription began",
+        Began::Moved => "it lies before the place that the subscription was moved to",
+        Began::Defined => {
+            "it lies before the place from which the subscription goes by its present definition"
+        }
+        Began::Reset => "it lies before the place from which all went on after a reset",
+        Began::Unknown => "it was delivered and acknowledged, or lies before the beginning",
     }
 }
 
@@ -73,6 +112,14 @@ fn write_standing(w: &mut JsonWriter, dead: bool, standing: &Standing) {
         _ if dead => w.field_str("state", "dead"),
         Standing::NotRead => w.field_str("state", "not_read"),
         Standing::Deferred => w.field_str("state", "deferred"),
+        Standing::NotReadAgain(counts) => {
+            w.field_str("state", "not_read");
+            if let Some(counts) = counts {
+                w.field_u64("attempts", counts.deliveries.into());
+                w.field_u64("failures", counts.failures.into());
+            }
+        }
+        Standing::Before(_) => w.field_str("state", "before"),
         Standing::Done => w.field_str("state", "done"),
         Standing::Held {
             deliveries,
@@ -80,6 +127,7 @@ fn write_standing(w: &mut JsonWriter, dead: bool, standing: &Standing) {
             acked,
             until,
             consumer,
+            ..
         } => {
             let state = match (acked, consumer, until) {
                 (true, ..) => "acknowledged",

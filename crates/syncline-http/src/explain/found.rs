@@ -76,8 +76,13 @@ impl Found {
         let excluded = terms.exclude.as_ref().is_some_and(|e| e.covers(change));
         let wanted = match verdict {
             Verdict::Outside => false,
-            // What enters or leaves a scope is told whatever the filter says of the change.
-            Verdict::Enters | Verdict::Leaves => true,
+            // What enters or leaves a scope is told whatever the filter says of the change; who
+            // wants no such context does not hear that it came.
+            Verdict::Enters => self.document.as_ref().is_some_and(|head| {
+                let facts = Facts::of_context(change, &head.document);
+                terms.matcher.admits(&facts)
+            }),
+            Verdict::Leaves => true,
             Verdict::Inside => !excluded && terms.matcher.try_out(&self.facts()) == Matched::Yes,
         };
         Judged {
@@ -141,8 +146,24 @@ impl Judged {
                 Some("its context is outside of the scope, before and after it")
             }
             (_, true) => None,
+            (Verdict::Enters, _) => {
+                Some("its context came into the scope, and the filter lets no such context pass")
+            }
             (_, false) if self.excluded => Some("it is the subscriber's own, which it leaves out"),
             (_, false) => Some("the filter does not let it pass"),
+        }
+    }
+
+    /// Says what came of it, and of a change that is told for where it moved its context, that.
+    pub fn told(&self, because: &str) -> String {
+        match (self.wanted, self.verdict) {
+            (true, Verdict::Enters) => {
+                format!("its context came into the scope, and that is told: {because}")
+            }
+            (true, Verdict::Leaves) => {
+                format!("its context left the scope, and that is told: {because}")
+            }
+            _ => because.to_owned(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use syncline_api::{Code, Problem};
 use syncline_model::json::JsonWriter;
+use syncline_model::time::Timestamp;
 
 use super::found::Found;
 use crate::ask::Ask;
@@ -28,26 +29,38 @@ pub(super) async fn explain(
 /// Writes the explanation.
 pub(super) fn written(ask: &Ask, found: &Found, sub: &LiveSub) -> Result<String, Problem> {
     let judged = found.judge(&sub.terms);
-    let state = match found.entry.seq {
-        seq if seq <= sub.began => State::Before,
-        seq if seq <= sub.place() => State::Sent,
-        _ => State::Waiting,
+    let (seq, place) = (found.entry.seq, sub.place());
+    // Asked after the place is: what was judged by then waits, or was handed over.
+    let rest = sub.waits(&found.entry);
+    let state = match rest {
+        _ if seq <= sub.began => State::Before,
+        _ if seq > place => State::Waiting,
+        Some(_) => State::Held,
+        None => State::Sent,
     };
     let mut w = JsonWriter::with_capacity(512);
     w.begin_object();
     w.field_str("connection", &sub.connection);
     w.field_str("sub", &sub.sub);
     w.field_bool("wanted", judged.wanted);
-    w.field_str("because", judged.refusal().unwrap_or(state.because()));
+    let because = judged.refusal().unwrap_or(state.because());
+    w.field_str("because", &judged.told(because));
     found.write(&mut w, &sub.terms, &judged);
-    w.key("queue");
-    w.begin_object();
-    w.field_str("state", state.word());
-    w.field_bool("lagging", sub.is_lagging());
-    if ask.principal()?.reads_all() {
-        w.field_u64("behind", sub.behind());
+    if judged.wanted {
+        w.key("queue");
+        w.begin_object();
+        w.field_str("state", state.word());
+        if let (State::Held, Some(rest)) = (state, rest) {
+            let ms = i64::try_from(rest.as_millis()).unwrap_or(i64::MAX);
+            let until = Timestamp(sub.workspace.now().0.saturating_add(ms));
+            w.field_str("until", &until.to_string());
+        }
+        w.field_bool("lagging", sub.is_lagging());
+        if ask.principal()?.reads_all() {
+            w.field_u64("behind", sub.behind());
+        }
+        w.end_object();
     }
-    w.end_object();
     w.end_object();
     Ok(w.into_string())
 }
@@ -56,6 +69,7 @@ pub(super) fn written(ask: &Ask, found: &Found, sub: &LiveSub) -> Result<String,
 #[derive(Clone, Copy)]
 enum State {
     Before,
+    Held,
     Sent,
     Waiting,
 }
@@ -64,6 +78,7 @@ impl State {
     fn word(self) -> &'static str {
         match self {
             State::Before => "before",
+            State::Held => "held",
             State::Sent => "sent",
             State::Waiting => "waiting",
         }
@@ -72,8 +87,9 @@ impl State {
     fn because(self) -> &'static str {
         match self {
             State::Before => "it lies before the place where the subscription began",
-            // One that waits to become one with later changes, or whose parts did not change, is
-            // not told by itself.
+            State::Held => "it waits to become one with later changes of its context",
+            // One that became one with later changes, or whose parts did not change, is not told
+            // by itself.
             State::Sent => "it was handed to the connection, by itself or in a later one",
             State::Waiting => "the connection has not taken what comes before it",
         }

@@ -102,7 +102,8 @@ const WEBHOOK: &Members = &[
     ("attempts", "[Attempt]"),
     ("dead?", "DeadEvent"),
 ];
-const WEBHOOK_STATES: [&str; 6] = [
+const WEBHOOK_STATES: [&str; 7] = [
+    "before",
     "not_read",
     "waiting",
     "delayed",

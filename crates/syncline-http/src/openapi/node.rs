@@ -79,7 +79,7 @@ const STATUS: &Members = &[
     ("ready", "boolean"),
     ("reasons", "[string]"),
     ("conflicts_open?", "count"),
-    ("dead_letters?", "DeadLetterCounts"),
+    ("dead_letters", "DeadLetterCounts"),
     ("compaction?", "CompactionRun"),
 ];
 const PROBE: &Members = &[
@@ -182,13 +182,13 @@ const SUBSCRIPTION: &Members = &[
 const WEBHOOK: &Members = &[
     ("workspace", "string"),
     ("id", "string"),
-    ("status?", "WebhookStatus"),
+    ("status", "WebhookStatus"),
     ("behind", "count"),
     ("outstanding", "count"),
     ("in_flight", "count"),
     ("delivered", "count"),
     ("failed", "count"),
-    ("retried?", "count"),
+    ("retried", "count"),
     ("dead", "count"),
     ("where_failed", "count"),
 ];

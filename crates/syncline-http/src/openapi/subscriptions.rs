@@ -48,6 +48,9 @@ fn deliveries() -> Named {
             "DeliveredDigest",
             record(&[
                 ("digest", "[DigestEntry]"),
+                ("changes", "count"),
+                ("left_out?", "LeftOut"),
+                ("reset?", "ResetReason"),
                 ("deliveries", "[DigestedDelivery]"),
                 ("cursor?", "string"),
             ]),

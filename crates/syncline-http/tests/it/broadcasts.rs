@@ -115,6 +115,7 @@ async fn broadcasts_say_whom_a_change_was_for() {
 #[tokio::test]
 async fn a_live_subscription_is_explained() {
     let node = Node::start().await;
+    let created = merge(&node, r#"{"data":{"n":-1}}"#).await;
     let before = merge(&node, r#"{"data":{"n":0}}"#).await;
     let mut socket = node.hello().await;
     // Any of two filters lets a change pass.
@@ -132,8 +133,11 @@ async fn a_live_subscription_is_explained() {
     assert_eq!(clauses[0].get("holds"), Some(&Json::from(false)));
     assert_eq!(clauses[1].get("holds"), Some(&Json::from(true)));
     let found = &subscribers(&explain(&node, &before, &named).await.ok())[0];
-    assert_eq!(found.get("wanted"), Some(&Json::from(false)));
+    assert_eq!(found.get("wanted"), Some(&Json::from(true)));
     assert_eq!(text(found.get("queue").unwrap(), "state"), "before");
+    let found = &subscribers(&explain(&node, &created, &named).await.ok())[0];
+    assert_eq!(found.get("wanted"), Some(&Json::from(false)));
+    assert_eq!(found.get("queue"), None, "it waits nowhere");
     // Without a subscriber, all of one's own are shown; and nobody else's name is found.
     assert_eq!(
         subscribers(&explain(&node, &change, "").await.ok()).len(),

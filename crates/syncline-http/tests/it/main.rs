@@ -11,6 +11,7 @@ mod conflicts;
 mod documents;
 mod durable;
 mod echo;
+mod explained;
 mod feeds;
 mod gate;
 mod handshake;

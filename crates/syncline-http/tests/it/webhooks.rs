@@ -311,3 +311,150 @@ async fn p10_the_status_names_webhooks_that_reach_nobody() {
     let status = node.get("/v1/status").await.ok().json();
     assert_eq!(status.get("reasons"), Some(&json("[]")));
 }
+
+/// Returns what is told of a change with a webhook, once it is said.
+async fn said(node: &Node, change: &str, id: &str, begin: &str) -> Json {
+    let path = format!("/v1/explain/delivery?change={change}&webhook={id}");
+    let mut body = String::new();
+    for _ in 0..250 {
+        let answer = node.get(&path).await.ok();
+        let found = answer
+            .json()
+            .get("subscribers")
+            .unwrap()
+            .as_array()
+            .unwrap()[0]
+            .clone();
+        if text(&found, "because").starts_with(begin) {
+            return found;
+        }
+        body = answer.body;
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("it is not said that {begin}: {body}");
+}
+
+async fn write(node: &Node, context: &str) -> String {
+    let path = format!("/v1/contexts/{context}?create=true");
+    let at = node.engine.fresh_id();
+    let body = format!(r#"{{"data":{{"at":"{at}"}}}}"#);
+    let receipt = node.merge(&path, &[], &body).await.ok();
+    text(&receipt.json(), "change_id").to_owned()
+}
+
+async fn delivery(node: &Node) -> Json {
+    let stats = node.get("/v1/stats").await.ok().json();
+    stats.get("delivery").unwrap().clone()
+}
+
+#[tokio::test]
+async fn p10_why_a_webhook_sends_nothing_is_said() {
+    let node = node().await;
+    let before = write(&node, "task/before").await;
+    let body = r#"{"url":"https://127.0.0.1:1/hook"}"#;
+    let made = post(&node, HOOKS, body).await.ok().json();
+    let id = text(&made, "id");
+    let place = format!("{HOOKS}/{id}");
+    let first = write(&node, "task/a").await;
+    said(&node, &first, id, "it waits for its next attempt").await;
+    let made = "it was committed before the webhook was made";
+    let found = said(&node, &before, id, made).await;
+    assert_eq!(text(found.get("queue").unwrap(), "state"), "before");
+    let second = write(&node, "task/a").await;
+    let behind = "it waits behind an earlier change of its context";
+    let found = said(&node, &second, id, behind).await;
+    assert_eq!(found.get("queue").unwrap().get("due_at"), None);
+    // First attempts that failed were no retries.
+    let counted = delivery(&node).await;
+    assert_eq!(counted.get("retries"), Some(&Json::from(0)));
+    let hooks = counted.get("webhooks").unwrap().as_array().unwrap();
+    assert_eq!(text(&hooks[0], "status"), "failing");
+    // Its owner turns it off: nothing is due, and nothing more is read.
+    patch(&node, &place, r#"{"enabled":false}"#).await.ok();
+    let off = "it waits: the webhook is turned off";
+    let found = said(&node, &first, id, off).await;
+    assert_eq!(found.get("queue").unwrap().get("due_at"), None);
+    let unread = write(&node, "task/b").await;
+    said(
+        &node,
+        &unread,
+        id,
+        "it was not read: the webhook is turned off",
+    )
+    .await;
+    for _ in 0..250 {
+        let counted = delivery(&node).await;
+        let hooks = counted.get("webhooks").unwrap().as_array().unwrap();
+        // It is gone for the moment between two definitions.
+        if hooks
+            .first()
+            .is_some_and(|hook| text(hook, "status") == "off")
+        {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("the stats do not say that it is off");
+}
+
+#[tokio::test]
+async fn p10_an_endpoint_that_is_left_alone_or_answers_no_challenge_is_named() {
+    let node = node().await;
+    let body = r#"{"url":"https://127.0.0.1:1/hook"}"#;
+    let made = post(&node, HOOKS, body).await.ok().json();
+    let id = text(&made, "id");
+    let mut change = String::new();
+    for n in 0..5 {
+        change = write(&node, &format!("task/t{n}")).await;
+    }
+    let found = said(&node, &change, id, "it waits until 20").await;
+    let because = text(&found, "because");
+    let alone = "Z: the endpoint is left alone after failures: the connection failed";
+    assert!(because.ends_with(alone), "{because}");
+    assert_eq!(text(&found, "circuit"), "open");
+    let due = text(found.get("queue").unwrap(), "due_at");
+    let shown = node.get(&format!("{HOOKS}/{id}")).await.ok().json();
+    assert!(due >= text(&shown, "next_probe_at"), "{due}");
+    // Nobody has this name.
+    let body = r#"{"url":"https://hooks.invalid/"}"#;
+    let made = post(&node, HOOKS, body).await.ok().json();
+    let id = text(&made, "id");
+    let change = write(&node, "task/c").await;
+    let found = said(&node, &change, id, "it waits until 20").await;
+    let because = text(&found, "because");
+    assert!(
+        because.contains("Z: the endpoint did not answer its challenge (")
+            && because.ends_with("); it is asked again"),
+        "{because}"
+    );
+    assert_eq!(text(&found, "status"), "unverified");
+}
+
+#[tokio::test]
+async fn p10_a_replay_of_what_a_webhook_is_not_told_says_so() {
+    let node = node().await;
+    let body = r#"{"url":"https://127.0.0.1:1/hook","scope":[{"context":"task/a"}],
+        "filter":{"changed":"/data/at"}}"#;
+    let made = post(&node, HOOKS, body).await.ok().json();
+    let id = text(&made, "id");
+    let place = format!("{HOOKS}/{id}/replay");
+    let outside = write(&node, "note/a").await;
+    let inside = write(&node, "task/a").await;
+    let path = "/v1/contexts/task/a";
+    let receipt = node.merge(path, &[], r#"{"title":"t"}"#).await.ok().json();
+    let filtered = text(&receipt, "change_id").to_owned();
+    for (change, why) in [
+        (outside.as_str(), "its context is outside of the scope"),
+        (&filtered, "the filter does not let it pass"),
+        (id, "a webhook is told nothing of webhooks"),
+    ] {
+        let refused = post(&node, &place, &format!(r#"{{"change":"{change}"}}"#)).await;
+        let problem = refused.problem(422, "invalid");
+        assert_eq!(text(&problem, "pointer"), "/change");
+        let detail = text(&problem, "detail");
+        assert!(detail.ends_with(why), "{detail}");
+    }
+    let body = format!(r#"{{"change":"{inside}"}}"#);
+    let sent = post(&node, &place, &body).await.ok().json();
+    assert_eq!(sent.get("events"), Some(&Json::from(1)));
+}

@@ -71,7 +71,10 @@ impl DeliveryArgs {
 fn name(subscriber: &Json) -> String {
     let text = |name| show::text(subscriber, name);
     match (text("subscription"), text("webhook")) {
-        ("", "") => format!("live subscription {}", text("sub")),
+        ("", "") => {
+            let (sub, connection) = (text("sub"), text("connection"));
+            format!("live subscription {sub} of connection {connection}")
+        }
         ("", id) => format!("webhook {id}"),
         (name, _) => name.to_owned(),
     }
@@ -128,6 +131,11 @@ fn reasons(subscriber: &Json) -> Vec<Line> {
         lines.push(clause_line("where", 0, condition, text));
     }
     lines.push(line_of("rule", show::text(subscriber, "rule")));
+    let status = show::text(subscriber, "status");
+    if !status.is_empty() {
+        let circuit = show::text(subscriber, "circuit").replace('_', " ");
+        lines.push(line_of("status", &format!("{status}, circuit {circuit}")));
+    }
     if let Some(queue) = subscriber.get("queue") {
         lines.push(line_of("queue", &members(queue)));
     }

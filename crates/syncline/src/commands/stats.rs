@@ -85,11 +85,20 @@ fn subscriber(way: &str, name: &str, one: &Json) -> Line {
         _ => "webhook",
     };
     let count = |name: &str| one.get(name).and_then(Json::as_u64).unwrap_or(0);
-    let mut words = match count("behind") {
-        0 => "up to date".to_owned(),
-        1 => "1 change behind".to_owned(),
-        behind => format!("{behind} changes behind"),
+    let behind = match (count("behind"), count("outstanding")) {
+        (0, 0) => Some("up to date".to_owned()),
+        // It has read all, and what it read did not arrive.
+        (0, _) => None,
+        (1, _) => Some("1 change behind".to_owned()),
+        (behind, _) => Some(format!("{behind} changes behind")),
     };
+    let status = match show::text(one, "status") {
+        "" | "active" => None,
+        status => Some(status.to_owned()),
+    };
+    // What is off reads nothing, so what it has read says nothing.
+    let behind = behind.filter(|words| status.is_none() || words != "up to date");
+    let mut words: Vec<String> = status.into_iter().chain(behind).collect();
     let more = [
         ("outstanding", "outstanding"),
         ("in_flight", "in flight"),
@@ -99,15 +108,19 @@ fn subscriber(way: &str, name: &str, one: &Json) -> Line {
         ("where_failed", "without a value for its condition"),
     ];
     for (name, word) in more.into_iter().filter(|&(name, _)| count(name) > 0) {
-        words.push_str(&format!(", {} {word}", count(name)));
+        words.push(format!("{} {word}", count(name)));
     }
     if one.get("lagging").and_then(Json::as_bool) == Some(true) {
-        words.push_str(", lagging");
+        words.push("lagging".to_owned());
+    }
+    let mut called = show::text(one, name).to_owned();
+    if way == "live" {
+        called.push_str(&format!(" of connection {}", show::text(one, "connection")));
     }
     Line::new()
         .cell(Style::Dim, what, 22)
-        .cell(Style::Cyan, show::text(one, name), 24)
-        .text(words)
+        .cell(Style::Cyan, called, 24)
+        .text(words.join(", "))
 }
 
 async fn broadcasts(limit: u32, run: &Run) -> Result {

@@ -30,6 +30,8 @@ pub async fn run(_: &StatusArgs, run: &Run) -> Result {
 
 /// The conflicts that wait.
 const OPEN: &str = "conflicts_open";
+/// What was given up.
+const DEAD: &str = "dead_letters";
 /// How far the last thinning came.
 const COMPACTION: &str = "compaction";
 
@@ -42,8 +44,9 @@ fn conflicts(status: &Json) -> String {
 }
 
 /// What has a word of its own, or none; whatever a newer node tells besides is shown as it is.
-const SHOWN: [&str; 12] = [
+const SHOWN: [&str; 13] = [
     OPEN,
+    DEAD,
     COMPACTION,
     "node",
     "version",
@@ -92,6 +95,27 @@ fn show_compaction(run: &Run, compaction: &Json) -> Result {
     run.output.line(line)
 }
 
+/// Says what has dead letters, and how many: somebody must decide what becomes of them.
+fn show_dead_letters(run: &Run, dead: &Json) -> Result {
+    let total = dead.get("total").and_then(Json::as_u64).unwrap_or(0);
+    if total == 0 {
+        return Ok(());
+    }
+    let each = [("subscriptions", "subscription"), ("webhooks", "webhook")];
+    let named = each.into_iter().flat_map(|(ways, way)| {
+        let of = dead.get(ways).and_then(Json::as_object);
+        let of = of.into_iter().flat_map(|of| of.iter());
+        of.map(move |(name, count)| format!("{way} {name}: {}", count.to_text()))
+    });
+    let named: Vec<String> = named.collect();
+    let text = format!(
+        "   {}   {}",
+        show::count(total, "dead letter"),
+        named.join(", ")
+    );
+    run.output.line(Line::new().text(text))
+}
+
 fn show_status(run: &Run, status: &Json, healthy: bool) -> Result {
     let (mark, word, style) = match healthy {
         true => ("✅ ", "healthy", Style::Green),
@@ -126,6 +150,9 @@ fn show_status(run: &Run, status: &Json, healthy: bool) -> Result {
             .map_or_else(|| reason.to_text(), str::to_owned);
         run.output
             .line(Line::new().styled(Style::Red, "   ").text(reason))?;
+    }
+    if let Some(dead) = status.get(DEAD) {
+        show_dead_letters(run, dead)?;
     }
     if let Some(compaction) = status.get(COMPACTION) {
         show_compaction(run, compaction)?;

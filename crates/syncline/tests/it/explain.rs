@@ -85,4 +85,40 @@ fn clauses_rule_queue_and_dead_letters_are_shown() {
             "reason it hurts",
         ],
     );
+    let status = node.ok(&["status"]);
+    let dead = "   1 dead letter   subscription ci: 1\n";
+    assert!(status.contains(dead), "{status}");
+}
+
+#[test]
+fn live_subscriptions_are_called_by_their_connection_too() {
+    let node = Node::start();
+    let put = node.run(&["put", "task/a", "data.n=1", "--json"]).json();
+    let change = put.get("change_id").and_then(Json::as_str).unwrap();
+    let mut watch = node.command(&["watch"]);
+    let mut watch = watch
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    let live = loop {
+        let stats = node.run(&["stats", "--json"]).json();
+        let live = stats.get("delivery").unwrap().get("live").unwrap().clone();
+        if let Some(live) = live.as_array().unwrap().first() {
+            break live.clone();
+        }
+        assert!(begun.elapsed() < crate::node::PATIENCE, "nobody watches");
+    };
+    let (stats, told) = (
+        node.ok(&["stats"]),
+        node.ok(&["explain", "delivery", change]),
+    );
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    let name = |name: &str| live.get(name).unwrap().as_str().unwrap().to_owned();
+    let called = format!("{} of connection {} ", name("sub"), name("connection"));
+    assert!(stats.contains(&called), "{stats}");
+    let called = format!("live subscription {called}");
+    assert!(told.contains(&called), "{told}");
 }

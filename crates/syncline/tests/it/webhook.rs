@@ -276,3 +276,48 @@ fn a_receiver_without_a_good_secret_does_not_start() {
         said.err
     );
 }
+
+#[test]
+fn p10_a_webhook_that_reaches_nobody_is_not_called_up_to_date() {
+    let node = node();
+    // Nobody listens there.
+    let url = "http://127.0.0.1:1/hook";
+    let made = node
+        .run(&["webhook", "add", url, "--context", "task/a", "--json"])
+        .json();
+    let id = made.get("id").and_then(Json::as_str).unwrap();
+    let put = node.run(&["put", "task/a", "data.n=1", "--json"]).json();
+    let change = put.get("change_id").and_then(Json::as_str).unwrap();
+    let stats = |begin: &str| {
+        let begun = Instant::now();
+        loop {
+            let told = node.ok(&["stats"]);
+            let line = told.lines().find(|line| line.contains(id));
+            if line.is_some_and(|line| line.contains(begin)) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{told}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    stats(" failing, 1 outstanding, 1 failed");
+    let explain = ["explain", "delivery", change, "--webhook", id];
+    let told = node.ok(&explain);
+    assert!(
+        told.contains("status        failing, circuit closed"),
+        "{told}"
+    );
+    node.ok(&["webhook", "disable", id]);
+    stats(" off, 1 outstanding, 1 failed");
+    let told = node.ok(&explain);
+    let off = "wanted      it waits: the webhook is turned off";
+    assert!(told.contains(off), "{told}");
+    let put = node.run(&["put", "task/b", "data.n=1", "--json"]).json();
+    let change = put.get("change_id").and_then(Json::as_str).unwrap();
+    let refused = node.run(&["webhook", "replay", id, "--change", change]);
+    assert!(
+        refused.code != 0 && refused.err.contains("its context is outside of the scope"),
+        "{}",
+        refused.err
+    );
+}

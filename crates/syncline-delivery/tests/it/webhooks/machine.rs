@@ -112,7 +112,10 @@ fn attempts_follow_the_schedule_and_end_in_a_dead_letter() {
         Some("the endpoint answered 500")
     );
     assert!(step.keep.contains(&Row::Settled(slot(1))));
-    assert_eq!(m.state().dead, 1);
+    assert_eq!((m.state().dead, m.state().failed), (1, 10));
+    assert_eq!(m.state().retried, 9, "the first attempt was no retry");
+    let kept = State::read(&reread(&m.state().to_text())).unwrap();
+    assert_eq!(kept.retried, 9);
     let logged = |row: &Row| matches!(row, Row::Logged(9, logged) if logged.attempt == 10);
     assert!(step.keep.iter().any(logged));
     m.revive(event(1, "task/a", Timestamp(now)));

@@ -419,6 +419,8 @@ async fn what_is_given_up_is_listed_and_sent_again() {
         .iter()
         .filter(|logged| matches!(logged.end, End::Failed(_)));
     assert_eq!(failed.count(), 4);
+    let counts = bench.webhooks.counts();
+    assert_eq!((counts[0].letters, counts[0].retried), (1, 3));
     let before = bench.endpoint.events();
     bench.endpoint.answer(willing(|_| 200));
     assert_eq!(bench.replay(&made.id, r#"{"dead":true}"#).await, 1);
@@ -434,6 +436,7 @@ async fn what_is_given_up_is_listed_and_sent_again() {
         .webhooks
         .dead(&bench.workspace, &principal, &made.id, (None, 10));
     assert!(dead.await.unwrap().0.is_empty());
+    assert_eq!(bench.webhooks.counts()[0].letters, 0);
     // One by its id, and all after a place.
     let one = format!(r#"{{"change":"{}"}}"#, letter.id);
     assert_eq!(bench.replay(&made.id, &one).await, 1);
@@ -459,6 +462,56 @@ async fn what_is_given_up_is_listed_and_sent_again() {
     again.sort_unstable();
     assert_eq!(again, ["global/main", "task/bad", "task/good"]);
     bench.webhooks.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_sent_after_all_is_logged_with_the_reason() {
+    let policy = Policy {
+        delays: vec![Duration::ZERO, Duration::from_millis(500)],
+        ..quick()
+    };
+    let bench = Bench::start(policy).await;
+    bench.endpoint.answer(willing(|_| 500));
+    let made = bench.make(TASKS).await;
+    bench.set("task/a", 1).await;
+    bench
+        .wait_until(&made.id, |shown| shown.standing.state.failed == 1)
+        .await;
+    // It waits for its second attempt, and is not wanted any more.
+    let filter = r#"{"filter":{"exact":{"kind":"note"}}}"#;
+    bench.change(&made.id, filter).await;
+    bench
+        .wait_until(&made.id, |shown| shown.standing.outstanding == 0)
+        .await;
+    let principal = Principal::owner();
+    let attempts = bench
+        .webhooks
+        .attempts(&bench.workspace, &principal, &made.id);
+    let attempts = attempts.await.unwrap();
+    let skipped = End::Skipped("the filter does not let it pass");
+    assert_eq!(attempts[0].end, skipped);
+    bench.webhooks.stop().await;
+}
+
+#[tokio::test]
+async fn dead_letters_are_counted_after_a_restart_too() {
+    let bench = Bench::start(quick()).await;
+    bench.endpoint.answer(willing(|_| 500));
+    let made = bench.make(TASKS).await;
+    bench.set("task/a", 1).await;
+    bench
+        .wait_until(&made.id, |shown| shown.standing.state.dead == 1)
+        .await;
+    bench.webhooks.stop().await;
+    let again = webhooks(&bench.engine, quick());
+    for _ in 0..500 {
+        if let Some(counts) = again.counts().first() {
+            assert_eq!((counts.letters, counts.status), (1, "failing"));
+            return again.stop().await;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("the webhook is not at work");
 }
 
 #[tokio::test]
