@@ -20,7 +20,7 @@ use crate::mask::Mask;
 use crate::page::{Page, Underway};
 use crate::router::{Gauge, QUEUE_MAX, Route, Step};
 use crate::sent::Sent;
-use crate::snapshot::Pager;
+use crate::snapshot::{Pager, Shown};
 use crate::terms::{Terms, lines};
 
 /// Bounds how many records are judged before a page is handed out, even if none matches.
@@ -463,14 +463,13 @@ impl Feed {
         let limit = items_max.clamp(1, SNAPSHOT_PAGE);
         let (mut contexts, mut last) = (Vec::new(), false);
         for _ in 0..PAGES_MAX {
-            let page = pager.next(
-                &self.workspace,
-                &self.principal,
-                &self.scope,
-                &self.inherited,
-                limit,
-            );
-            (contexts, last) = page.await?;
+            let shown = Shown {
+                workspace: &self.workspace,
+                principal: &self.principal,
+                scope: &self.scope,
+                inherited: &self.inherited,
+            };
+            (contexts, last) = pager.next(shown, limit).await?;
             contexts = self.admitted(contexts).await?;
             if last || !contexts.is_empty() {
                 break;

@@ -5,6 +5,8 @@ mod coalesced;
 mod digests;
 mod durable;
 mod follower;
+mod lines;
+mod moves;
 mod p5;
 mod pages;
 mod router;
