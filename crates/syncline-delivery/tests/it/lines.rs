@@ -9,20 +9,17 @@ use syncline_model::proposal::Operation;
 
 use crate::{Node, address, json};
 
-async fn write_branch(node: &Node, n: u32) {
+async fn write(node: &Node, n: u32) {
     let body = format!(r#"{{"data":{{"n":{n}}}}}"#);
-    let mut proposal = node.proposal("task/t", Operation::Merge, &body);
-    proposal.branch = BranchName::parse("try").ok();
-    let owner = Principal::owner();
-    node.workspace.submit(&owner, proposal).await.unwrap();
+    node.write_branch("task/t", &body).await;
 }
 
-/// A node with a branch of `task/t` that is at its second version.
+/// A node with a branch of `task/t` that was written.
 async fn with_a_branch() -> Node {
     let node = Node::start(TestFaults::default()).await;
     node.write("task/t", Operation::Create, "{}").await.unwrap();
-    write_branch(&node, 1).await;
-    write_branch(&node, 2).await;
+    node.begin_branch("task/t").await;
+    write(&node, 1).await;
     node
 }
 
@@ -53,8 +50,8 @@ async fn p5_a_branch_comes_whole_after_a_snapshot() {
         feed.next_page(64, 1 << 20).await.unwrap().first()
     {}
     let cursor = feed.cursor();
-    write_branch(&node, 3).await;
-    write_branch(&node, 4).await;
+    write(&node, 3).await;
+    write(&node, 4).await;
     let body = r#"{"data":{"n":9}}"#;
     node.write("task/t", Operation::Merge, body).await.unwrap();
     assert_eq!(forms(&mut feed).await, ["snapshot", "patch", "patch"]);
@@ -66,7 +63,7 @@ async fn p5_a_branch_comes_whole_after_a_snapshot() {
     let line = address("task/t").line(BranchName::parse("try").ok().as_ref());
     let head = node.workspace.head_if_any(&line).await.unwrap().unwrap();
     asked.note_shown(&head);
-    write_branch(&node, 5).await;
+    write(&node, 5).await;
     assert_eq!(forms(&mut asked).await, ["patch"]);
 }
 
@@ -74,7 +71,7 @@ async fn p5_a_branch_comes_whole_after_a_snapshot() {
 async fn p5_a_digest_shows_a_branch_whole() {
     let node = with_a_branch().await;
     let cursor = node.workspace.seal(&node.workspace.tail());
-    write_branch(&node, 3).await;
+    write(&node, 3).await;
     let request = FeedRequest::new(Scope::workspace(), From::Cursor(cursor));
     let owner = Principal::owner();
     let digester = Digester::new(node.workspace.clone(), owner, &request).unwrap();

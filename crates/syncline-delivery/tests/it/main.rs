@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use syncline_api::{BulkMode, Problem};
 use syncline_engine::{Engine, ManualClock, Principal, Settings, TestFaults, Workspace};
-use syncline_model::ids::{Address, PrincipalId, WorkspaceId};
+use syncline_model::ids::{Address, BranchName, PrincipalId, WorkspaceId};
 use syncline_model::json::{Json, Limits};
 use syncline_model::proposal::{Actor, Operation, Precondition, Proposal};
 use syncline_model::time::Timestamp;
@@ -98,6 +98,24 @@ impl Node {
             .submit(&Principal::owner(), proposal)
             .await
             .map(|_| ())
+    }
+
+    /// Begins the branch `try` of a context.
+    pub async fn begin_branch(&self, context: &str) {
+        let mut begin = self.proposal(context, Operation::Create, "{}");
+        begin.branch = BranchName::parse("try").ok();
+        let owner = Principal::owner();
+        let begun = self.workspace.create_branch(&owner, begin, None);
+        begun.await.unwrap();
+    }
+
+    /// Writes on the branch `try` of a context.
+    pub async fn write_branch(&self, context: &str, body: &str) {
+        let mut write = self.proposal(context, Operation::Merge, body);
+        write.branch = BranchName::parse("try").ok();
+        let owner = Principal::owner();
+        let written = self.workspace.submit(&owner, write);
+        written.await.unwrap();
     }
 
     /// Does one random thing; what is refused (a deletion of what is gone) is no matter.

@@ -7,7 +7,7 @@ use syncline_api::{From, ResetReason, Scope, ScopeTerm};
 use syncline_delivery::{Feed, FeedRequest, Item};
 use syncline_engine::{Principal, TestFaults};
 use syncline_model::change::{ChangeType, Effect};
-use syncline_model::ids::{Address, BranchName, Version};
+use syncline_model::ids::{Address, Version};
 use syncline_model::proposal::{Base, Operation};
 
 use crate::{Node, address};
@@ -90,11 +90,9 @@ async fn a_branch_that_moves_resets_nobody() {
         ScopeTerm::Inherited(address("branch/b")),
     ];
     let mut feed = open(&node, terms, From::Now).await;
-    let owner = Principal::owner();
-    let try_it = BranchName::parse("try").unwrap();
-    let mut proposal = node.proposal("branch/b", Operation::Merge, r#"{"parent":"project/q"}"#);
-    proposal.branch = Some(try_it);
-    node.workspace.submit(&owner, proposal).await.unwrap();
+    node.begin_branch("branch/b").await;
+    let body = r#"{"parent":"project/q"}"#;
+    node.write_branch("branch/b", body).await;
     assert!(!is_reset(&all_of(&mut feed).await));
 }
 
@@ -157,7 +155,7 @@ async fn p5_a_child_that_was_brought_back_elsewhere_had_gone_with_its_parent() {
     assert!(is_reset(&all_of(&mut feed).await));
 }
 
-/// Reads a snapshot a context a page; once `at` was read, each of the writes happens. Returns what
+/// Reads a snapshot in pages; once `at` was read, each of the writes happens. Returns what
 /// its reader holds once it read on to the tail.
 async fn held_after(
     node: &Node,
@@ -168,7 +166,7 @@ async fn held_after(
     let mut feed = open(node, terms, From::Snapshot).await;
     let (mut held, mut over) = (BTreeMap::new(), false);
     while !over {
-        for item in feed.next_page(1, 1 << 20).await.unwrap() {
+        for item in feed.next_page(64, 1 << 20).await.unwrap() {
             let Item::Snapshot { contexts, last, .. } = item else {
                 panic!("a snapshot first")
             };

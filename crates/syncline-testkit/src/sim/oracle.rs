@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use syncline_engine::{Entry, Principal, When};
+use syncline_engine::{Entry, Principal, When, Workspace};
 use syncline_model::change::{ChangeType, Place};
 use syncline_model::ids::{Address, Seq, Version};
 use syncline_model::json::Json;
@@ -17,6 +17,8 @@ use super::world::World;
 pub struct Oracle {
     records: Vec<Record>,
     deleted: Vec<Address>,
+    /// Where each context stands in the end that is not deleted, and at which version.
+    standing: BTreeMap<Address, (Place, Version)>,
 }
 
 struct Record {
@@ -60,10 +62,12 @@ impl Oracle {
                 records.push(Record { entry, document });
             }
         }
+        let standing = standing(&workspace, last.keys()).await;
         let deleted = last.into_iter().filter(|(_, (_, gone))| *gone);
         Oracle {
             records,
             deleted: deleted.map(|(address, _)| address).collect(),
+            standing,
         }
     }
 
@@ -73,6 +77,35 @@ impl Oracle {
             self.check_session(session, wrong);
         }
         self.check_state(reader, wrong);
+        self.check_scope(reader, wrong);
+    }
+
+    /// At the end a reader holds nothing that is out of its scope, however it went there, and who
+    /// chooses by the context alone holds all that is in. A deletion may be what a filter left out,
+    /// and then what followed it elsewhere.
+    fn check_scope(&self, reader: &Reader, wrong: &mut Vec<String>) {
+        let choice = &reader.choice;
+        for (context, (place, version)) in &self.standing {
+            let is_in = place_in(&choice.scope, &[], context, place);
+            let held = reader.held.get(context).map(|(version, _)| *version);
+            let admitted = choice.admits(place, context.kind(), &Json::Null);
+            let is_right = match held {
+                Some(held) if choice.is_plain() => is_in && admitted && held == *version,
+                Some(_) => is_in || self.was_deleted(context),
+                None => !(choice.is_plain() && is_in && admitted),
+            };
+            if !is_right {
+                wrong.push(format!(
+                    "{context} v{version} stands below {:?}, and {held:?} is held: {choice:?}",
+                    place.ancestors
+                ));
+            }
+        }
+    }
+
+    fn was_deleted(&self, context: &Address) -> bool {
+        let mut changes = self.records.iter().map(|record| &record.entry.change);
+        changes.any(|change| change.kind == ChangeType::Delete && change.context == *context)
     }
 
     /// Up to the place that a session was told to keep, each change was told, or made one with a
@@ -233,6 +266,24 @@ impl Oracle {
             .find(made)
             .map(|record| &record.document)
     }
+}
+
+/// Returns where contexts stand that are not deleted.
+async fn standing(
+    workspace: &Workspace,
+    contexts: impl Iterator<Item = &Address>,
+) -> BTreeMap<Address, (Place, Version)> {
+    let mut standing = BTreeMap::new();
+    for context in contexts {
+        let head = workspace.head_if_any(context).await;
+        let Some(head) = head.ok().flatten().filter(|head| !head.deleted) else {
+            continue;
+        };
+        if let Ok(place) = workspace.place(&head).await {
+            standing.insert(context.clone(), (place, head.version));
+        }
+    }
+    standing
 }
 
 fn meaning(choice: &Choice, record: &Record) -> Meaning {
