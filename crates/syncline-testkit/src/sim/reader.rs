@@ -241,7 +241,8 @@ impl Reader {
             connection.feed.let_pass(LONG);
         }
         for _ in 0..=self.rng.below(3) {
-            let items_max = usize::try_from(self.rng.between(1, 20)).expect("a small number");
+            let most = *self.rng.choose(&[2, 20, 20]);
+            let items_max = usize::try_from(self.rng.between(1, most)).expect("a small number");
             match connection.feed.next_page(items_max, 1 << 20).await {
                 Ok(items) => {
                     if items

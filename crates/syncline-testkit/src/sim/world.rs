@@ -164,12 +164,12 @@ impl World {
         let context = *rng.choose(&["branch/b", "branch/c"]);
         let project = rng.choose(&["project/p", "project/q"]);
         let body = format!(r#"{{"parent":"{project}"}}"#);
-        let (operation, body) = match rng.below(8) {
+        let (operation, body) = match rng.below(10) {
             0..=2 => (Operation::Merge, body.as_str()),
             3 => (Operation::Create, body.as_str()),
-            4 => (Operation::Delete, "null"),
-            5 => return self.meet_deletion(context, &body, agent).await,
-            6 => {
+            4 | 5 => (Operation::Delete, "null"),
+            6 | 7 => return self.meet_deletion(context, &body, agent).await,
+            8 => {
                 let label = *rng.choose(&[r#""auth""#, "null"]);
                 let body = format!(r#"{{"labels":{{"area":{label}}}}}"#);
                 return self.write(context, Operation::Merge, &body, agent, 3).await;
