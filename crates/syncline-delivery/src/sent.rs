@@ -107,8 +107,13 @@ impl Sent {
     pub fn note(&mut self, line: &Address, seq: Seq, version: Version) {
         // One that may hold a later version drops this one, and goes on from what it holds. Whoever
         // gets every version gets the steps from either.
-        let is_sure = !self.chooses || seq > self.unsure_until || self.get(line).is_some();
-        if self.keeps(line) && is_sure {
+        if !self.keeps(line) {
+            return;
+        }
+        let known = self.get(line);
+        let is_sure = !self.chooses || seq > self.unsure_until || known.is_some();
+        // A context may enter as it was before it was shown.
+        if is_sure && known < Some(version) {
             self.put(line, version);
         }
     }
@@ -211,6 +216,8 @@ mod tests {
         sent.unsure_until(Seq(20));
         sent.show(&line(1), Version(7));
         assert_eq!(sent.form(&line(1), &passing(4)), Form::Known);
+        assert_eq!(sent.form(&line(1), &passing(9)), Form::From(Version(7)));
+        sent.note(&line(1), Seq(9), Version(5));
         assert_eq!(sent.form(&line(1), &passing(9)), Form::From(Version(7)));
         sent.note(&line(2), Seq(9), Version(4));
         assert_eq!(sent.form(&line(2), &passing(9)), Form::Whole);

@@ -282,7 +282,8 @@ impl Reader {
             Some(Sent::HighWater(cursor)) => self.keep(world, Some(&cursor)),
             Some(Sent::Item(item)) => self.take(world, item).await,
         }
-        if let Some(session) = self.sessions.last_mut() {
+        // A reset takes back what was shown, but of the session that it ended this stays true.
+        if let (Some(session), Some(_)) = (self.sessions.last_mut(), &self.connection) {
             session.shown.clone_from(&self.shown);
         }
         true
