@@ -177,12 +177,12 @@ impl Feed {
         let resumed = !matches!(request.from, From::Now | From::Snapshot) && !snapshot;
         let mut sent = Sent::new(chooses);
         // A reader that goes back to an older place holds what it was sent from there on, which is
-        // what it is sent again, unless that depends on what came before it. Behind a snapshot it
-        // holds what pages of later moments showed, too.
-        let goes_on = resumed && matches!(request.from, From::Cursor(_));
+        // what it is sent again, unless that depends on what came before it. Who chooses and goes on
+        // amid what its snapshot's pages showed may hold a version between two that it is sent: it
+        // compares `from`, and asks again.
         if resumed && request.coalesce.is_some() {
             sent.goes_back_from(tail.seq);
-        } else if (resumed && !mask.is_whole()) || (goes_on && chooses) {
+        } else if resumed && !mask.is_whole() {
             sent.unsure_until(tail.seq);
         }
         let jumps = workspace.faults().live_before_listen && resumed;

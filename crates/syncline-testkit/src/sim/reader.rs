@@ -46,8 +46,6 @@ struct Connection {
     under_way: VecDeque<Sent>,
     /// It began behind what the reader holds, or under other wishes.
     may_differ: bool,
-    /// Where the log ended when the last snapshot page was made.
-    fuzzy_until: Seq,
 }
 
 enum Sent {
@@ -80,6 +78,8 @@ pub struct Reader {
     places: Vec<String>,
     /// It holds more than its newest place says.
     ahead: bool,
+    /// Where the log ended when the last snapshot page was made.
+    fuzzy_until: Seq,
     connection: Option<Connection>,
     bell: Arc<Notify>,
 }
@@ -101,6 +101,7 @@ impl Reader {
             shown: BTreeMap::new(),
             places: Vec::new(),
             ahead: false,
+            fuzzy_until: Seq::ZERO,
             connection: None,
             bell: Arc::new(Notify::new()),
         }
@@ -198,6 +199,8 @@ impl Reader {
             self.begin_again();
         }
         let start = self.seq_of(world, &opening.cursor);
+        // Amid what the pages showed it may hold a version between two that it chooses.
+        may_differ |= !opening.snapshot && !self.choice.is_plain() && start < self.fuzzy_until;
         self.sessions.push(Session {
             choice: self.choice.clone(),
             start,
@@ -210,7 +213,6 @@ impl Reader {
             feed,
             under_way: VecDeque::new(),
             may_differ,
-            fuzzy_until: Seq::ZERO,
         });
     }
 
@@ -249,7 +251,7 @@ impl Reader {
                         .iter()
                         .any(|item| matches!(item, Item::Snapshot { .. }))
                     {
-                        connection.fuzzy_until = world.workspace().tail().seq;
+                        self.fuzzy_until = world.workspace().tail().seq;
                     }
                     connection
                         .under_way
@@ -470,7 +472,7 @@ impl Reader {
         let Some(connection) = &mut self.connection else {
             return;
         };
-        if held.is_none() && seq <= connection.fuzzy_until {
+        if held.is_none() && seq <= self.fuzzy_until {
             return;
         }
         if !connection.may_differ {
