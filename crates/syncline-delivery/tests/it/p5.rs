@@ -116,7 +116,7 @@ async fn run(seed: u64, faults: TestFaults) -> Vec<String> {
 
 #[tokio::test]
 async fn p5_followers_that_drop_and_resume_end_with_the_truth() {
-    for seed in 0..60 {
+    for seed in 0..100 {
         let wrong = run(seed, TestFaults::default()).await;
         assert!(wrong.is_empty(), "seed {seed}: {wrong:#?}");
     }
