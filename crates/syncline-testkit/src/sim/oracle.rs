@@ -124,12 +124,15 @@ impl Oracle {
             let part = choice.part(&record.document);
             let before = self.before(record).map(|before| choice.part(before));
             let same = |known: Option<&Json>| known == Some(&part);
+            let shown = session.shown.get(&change.context).copied();
+            let shown_part = shown.and_then(|shown| self.document(&change.context, shown));
+            let shown_part = shown_part.map(|document| choice.part(document));
             let shows_nothing = change.kind == ChangeType::Update
                 && !choice.fields.is_empty()
                 // Made one, changes to and fro are none: what is held at the end tells.
                 && (choice.coalesces
                     || same(before.as_ref())
-                    || same(parts.get(&change.context)));
+                    || same(parts.get(&change.context).or(shown_part.as_ref())));
             if meaning == Meaning::Told {
                 parts.insert(&change.context, part);
             }
@@ -142,8 +145,7 @@ impl Oracle {
                 *got > seq && *context == change.context
             };
             let made_one = choice.coalesces && session.got.iter().any(later);
-            let shown = session.shown.get(&change.context);
-            let was_shown = shown.is_some_and(|shown| *shown >= change.version);
+            let was_shown = shown.is_some_and(|shown| shown >= change.version);
             let shows_nothing = shows_nothing && meaning == Meaning::Told;
             if !(made_one || was_shown || shows_nothing) {
                 let (context, version, kept) = (&change.context, change.version, session.kept);
