@@ -70,7 +70,8 @@ struct Line {
 pub struct Digester {
     workspace: Workspace,
     principal: Principal,
-    /// Its filter looks at what a change did, so what it was told last is not known from the log.
+    /// It is not told every change of its contexts, so what it was told last is not known from the
+    /// log.
     chooses: bool,
 }
 
@@ -89,7 +90,7 @@ impl Digester {
         Ok(Digester {
             workspace,
             principal,
-            chooses: !matcher.is_of_context(),
+            chooses: !matcher.is_of_context() || request.exclude_self.is_some(),
         })
     }
 
@@ -247,7 +248,9 @@ impl Digester {
     }
 
     async fn body(&self, line: &Line, after: &Head) -> Result<Body, Problem> {
-        let whole = line.entered || line.from == Version::ZERO || self.chooses;
+        // Of a branch its reader may have nothing: snapshots show `main` alone.
+        let unknown = self.chooses || line.line.is_branch();
+        let whole = line.entered || line.from == Version::ZERO || unknown;
         let before = match whole {
             true => None,
             false => self.version(&line.line, line.from).await?,

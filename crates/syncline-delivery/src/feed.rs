@@ -20,7 +20,7 @@ use crate::mask::Mask;
 use crate::page::{Page, Underway};
 use crate::router::{Gauge, QUEUE_MAX, Route, Step};
 use crate::sent::Sent;
-use crate::snapshot::Pager;
+use crate::snapshot::{Pager, Shown};
 use crate::terms::{Terms, lines};
 use crate::waits::Waits;
 
@@ -178,7 +178,9 @@ impl Feed {
         let resumed = !matches!(request.from, From::Now | From::Snapshot) && !snapshot;
         let mut sent = Sent::new(chooses);
         // A reader that goes back to an older place holds what it was sent from there on, which is
-        // what it is sent again, unless that depends on what came before it.
+        // what it is sent again, unless that depends on what came before it. Who chooses and goes on
+        // amid what its snapshot's pages showed may hold a version between two that it is sent: it
+        // compares `from`, and asks again.
         if resumed && request.coalesce.is_some() {
             sent.goes_back_from(tail.seq);
         } else if resumed && !mask.is_whole() {
@@ -474,14 +476,13 @@ impl Feed {
         let limit = items_max.clamp(1, SNAPSHOT_PAGE);
         let (mut contexts, mut last) = (Vec::new(), false);
         for _ in 0..PAGES_MAX {
-            let page = pager.next(
-                &self.workspace,
-                &self.principal,
-                &self.scope,
-                &self.inherited,
-                limit,
-            );
-            (contexts, last) = page.await?;
+            let shown = Shown {
+                workspace: &self.workspace,
+                principal: &self.principal,
+                scope: &self.scope,
+                inherited: &self.inherited,
+            };
+            (contexts, last) = pager.next(shown, limit).await?;
             contexts = self.admitted(contexts).await?;
             if last || !contexts.is_empty() {
                 break;

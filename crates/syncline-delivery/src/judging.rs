@@ -11,7 +11,7 @@ use syncline_model::head::Head;
 use syncline_model::ids::Address;
 use syncline_model::proposal::{Operation, Priority};
 use syncline_model::time::Hlc;
-use syncline_rules::{Answer, Facts, Subject, Verdict, judge, place_in, visible};
+use syncline_rules::{Answer, Facts, Subject, Verdict, judge, moves_below, place_in, visible};
 
 use crate::feed::Feed;
 use crate::held::{Arrival, Waiting};
@@ -283,11 +283,7 @@ impl Feed {
         if self.moves_a_line(change) {
             return Ok(true);
         }
-        let Some(before) = &change.before else {
-            return Ok(false);
-        };
-        let holds = |place| place_in(&self.scope, &self.inherited, &change.context, place);
-        if before.ancestors == change.place.ancestors || holds(before) == holds(&change.place) {
+        if !moves_below(&self.scope, change) {
             return Ok(false);
         }
         let children = self.workspace.has_children(&change.context).await?;
@@ -306,7 +302,10 @@ impl Feed {
             let entries = self.workspace.read_log(at, 256).await?;
             let Some(last) = entries.last() else { break };
             at = last.seq;
-            let before = entries.iter().filter_map(|e| e.change.before.as_ref());
+            let changes = entries.iter().map(|entry| &entry.change);
+            let before = changes
+                .filter(|change| change.branch.is_none())
+                .filter_map(|change| change.before.as_ref());
             if before.into_iter().any(|b| b.ancestors.contains(context)) {
                 return Ok(true);
             }
@@ -316,6 +315,9 @@ impl Feed {
 
     /// Says whether the line of ancestors of an `inherited` term is not what it was.
     fn moves_a_line(&self, change: &Change) -> bool {
+        if change.branch.is_some() {
+            return false;
+        }
         let moved = change
             .before
             .as_ref()

@@ -1,8 +1,10 @@
 //! What a reader holds of each context, so that a patch is one from there.
 //!
 //! A plain subscription is sent every version of its contexts, so each change's own patch fits. One
-//! that chooses among changes is sent some versions only: what it was sent last is kept here, for a
-//! bounded number of contexts. What is not kept is sent whole, which is right whatever it holds.
+//! that chooses among changes is sent some versions only, and of branches every reader may have none:
+//! snapshots show `main`, and a cursor does not say what lies before it. What was sent last of these
+//! is kept here, for a bounded number of lines. What is not kept is sent whole, which is right
+//! whatever the reader holds.
 
 use std::collections::HashMap;
 
@@ -61,6 +63,11 @@ impl Sent {
         }
     }
 
+    /// Says whether it must be known what was sent of a line.
+    fn keeps(&self, line: &Address) -> bool {
+        self.chooses || line.is_branch()
+    }
+
     /// Notes that up to `seq` the reader may hold more than it was sent.
     pub fn unsure_until(&mut self, seq: Seq) {
         self.unsure_until = self.unsure_until.max(seq);
@@ -76,6 +83,7 @@ impl Sent {
     pub fn form(&self, line: &Address, passing: &Passing) -> Form {
         if !self.chooses {
             return match passing.held {
+                _ if line.is_branch() && self.get(line).is_none() => Form::Whole,
                 None if passing.seq > self.back_until => Form::Own,
                 None => Form::Whole,
                 Some((first, from)) if first > self.unsure_until => Form::From(from),
@@ -97,15 +105,22 @@ impl Sent {
 
     /// Notes that a change was sent.
     pub fn note(&mut self, line: &Address, seq: Seq, version: Version) {
-        // One that may hold a later version drops this one, and goes on from what it holds.
-        if self.chooses && (seq > self.unsure_until || self.get(line).is_some()) {
+        // One that may hold a later version drops this one, and goes on from what it holds. Whoever
+        // gets every version gets the steps from either.
+        if !self.keeps(line) {
+            return;
+        }
+        let known = self.get(line);
+        let is_sure = !self.chooses || seq > self.unsure_until || known.is_some();
+        // A context may enter as it was before it was shown.
+        if is_sure && known < Some(version) {
             self.put(line, version);
         }
     }
 
     /// Notes that a context was shown as it was at this version.
     pub fn show(&mut self, line: &Address, version: Version) {
-        if self.chooses && self.get(line).is_none_or(|known| known < version) {
+        if self.keeps(line) && self.get(line).is_none_or(|known| known < version) {
             self.put(line, version);
         }
     }
@@ -134,6 +149,8 @@ impl Sent {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+    use syncline_model::ids::BranchName;
+
     use super::*;
 
     fn line(n: usize) -> Address {
@@ -179,11 +196,28 @@ mod tests {
     }
 
     #[test]
+    fn a_branch_comes_whole_first_whoever_gets_it() {
+        let mut sent = Sent::new(false);
+        let branch = line(1).line(Some(&BranchName::parse("try").unwrap()));
+        sent.unsure_until(Seq(20));
+        assert_eq!(sent.form(&branch, &passing(4)), Form::Whole);
+        sent.note(&branch, Seq(4), Version(4));
+        assert_eq!(sent.form(&branch, &passing(5)), Form::Own);
+        assert_eq!(sent.form(&line(1), &passing(5)), Form::Own);
+        sent.forget(&branch);
+        assert_eq!(sent.form(&branch, &passing(6)), Form::Whole);
+        sent.show(&branch, Version(6));
+        assert_eq!(sent.form(&branch, &passing(7)), Form::Own);
+    }
+
+    #[test]
     fn behind_a_snapshot_only_what_it_showed_is_known() {
         let mut sent = Sent::new(true);
         sent.unsure_until(Seq(20));
         sent.show(&line(1), Version(7));
         assert_eq!(sent.form(&line(1), &passing(4)), Form::Known);
+        assert_eq!(sent.form(&line(1), &passing(9)), Form::From(Version(7)));
+        sent.note(&line(1), Seq(9), Version(5));
         assert_eq!(sent.form(&line(1), &passing(9)), Form::From(Version(7)));
         sent.note(&line(2), Seq(9), Version(4));
         assert_eq!(sent.form(&line(2), &passing(9)), Form::Whole);

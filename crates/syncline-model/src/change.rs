@@ -159,7 +159,7 @@ pub struct Change {
     pub message: Option<Arc<str>>,
     /// Where the context stands after the change.
     pub place: Place,
-    /// Where it stood before, if that differs.
+    /// Where it stood before, if that differs; of one that was deleted, where it stood last.
     pub before: Option<Place>,
     /// The pointers that the effect touches.
     pub changed: Vec<Pointer>,

@@ -194,6 +194,11 @@ impl Address {
         }
     }
 
+    /// Says whether it is a line of versions beside `main`.
+    pub fn is_branch(&self) -> bool {
+        self.0.contains(LINE)
+    }
+
     /// Says whether it is of a kind that the node keeps for itself: schemas, tags.
     pub fn is_built_in(&self) -> bool {
         self.0.starts_with("syncline_")

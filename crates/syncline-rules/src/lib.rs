@@ -36,7 +36,7 @@ pub use hierarchy::{ANCESTORS_MAX, place_of};
 pub use kinds::{KindRules, SCHEMA_KIND, schema_address};
 pub use merging::array_around;
 pub use retention::{Aged, KEEP_ALL_DAYS_MIN, Retention, Then};
-pub use scope::{Verdict, judge, place_in};
+pub use scope::{Verdict, holds_below, judge, moves_below, place_in};
 pub use settle::conflict_sides;
 pub use step::genesis;
 pub use view::{BaseState, Need, Touch, View, began_from};

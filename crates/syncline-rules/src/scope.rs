@@ -43,6 +43,31 @@ pub fn place_in(
     })
 }
 
+/// Says whether a scope holds whatever lies below a context that stands at `place`.
+///
+/// Only terms on where a context stands tell: addresses, labels and lines of ancestors are each
+/// context's own, so what they hold below it they hold wherever it stands.
+pub fn holds_below(scope: &Scope, context: &Address, place: &Place) -> bool {
+    scope.0.iter().any(|term| match term {
+        ScopeTerm::Workspace => true,
+        ScopeTerm::Subtree(root) => root == context || place.ancestors.contains(root),
+        ScopeTerm::Context(_) | ScopeTerm::Inherited(_) | ScopeTerm::Label(_) => false,
+    })
+}
+
+/// Says whether a change takes what lies below its context into the scope or out of it.
+///
+/// What else may hold some of that is not asked: the change does not know what lies there.
+pub fn moves_below(scope: &Scope, change: &Change) -> bool {
+    let holds = |place| holds_below(scope, &change.context, place);
+    // Only `main` says where a context stands for those below it.
+    change.branch.is_none()
+        && change
+            .before
+            .as_ref()
+            .is_some_and(|before| holds(before) != holds(&change.place))
+}
+
 /// Judges a change: was its context in the scope before, and is it after?
 pub fn judge(scope: &Scope, inherited: &[Vec<Address>], change: &Change) -> Verdict {
     let after = place_in(scope, inherited, &change.context, &change.place);

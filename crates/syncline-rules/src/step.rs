@@ -93,14 +93,11 @@ impl Parts<'_> {
         let verbatim = own_patch.is_some();
         let (effect, document, changed, old) = effect_of(kind, before, document, own_patch);
         let place = place_of(view, &proposal.context, &document);
-        let before_place = match (kind, head) {
-            // One that was deleted kept what lies below it, which moves with it when it is made
-            // again.
-            (ChangeType::Update | ChangeType::Create, Some(head)) => {
-                Some(place_of(view, &proposal.context, &head.document)).filter(|old| *old != place)
-            }
-            _ => None,
-        };
+        // One that was deleted kept what lies below it, which moves with it when it is made again or
+        // brought back elsewhere.
+        let before_place = head
+            .map(|head| place_of(view, &proposal.context, &head.document))
+            .filter(|before| *before != place);
         let hash = document.hash();
         let alone = matches!(kind, ChangeType::Create | ChangeType::Restore);
         let change = Change {

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use syncline_api::{BulkMode, From, Scope, ScopeTerm};
-use syncline_delivery::{Digester, FeedRequest};
+use syncline_delivery::{Digester, Exclude, FeedRequest};
 use syncline_engine::{Principal, TestFaults};
 use syncline_merge::{ApplyLimits, Patch};
-use syncline_model::ids::{Address, Version};
+use syncline_model::ids::{Address, Name, PrincipalId, Version};
 use syncline_model::json::{Json, Limits, Pointer};
 use syncline_model::proposal::Operation;
 
@@ -133,4 +133,30 @@ async fn a_bulk_that_is_larger_than_the_budget_is_told_in_few_words() {
     let by = last.get("by").and_then(Json::as_array).unwrap();
     assert_eq!(by.len(), 1, "the newest");
     assert_eq!(by[0].get("version"), Some(&Json::from(10)));
+}
+
+/// What the reader did itself it is not told, so a patch from there would be one from nothing.
+#[tokio::test]
+async fn p5_a_digest_without_ones_own_changes_shows_all() {
+    let node = Node::start(TestFaults::default()).await;
+    let owner = Principal::owner();
+    node.write("task/t", Operation::Create, "{}").await.unwrap();
+    let tail = node.workspace.seal(&node.workspace.tail());
+    for (agent, n) in [("me", 1), ("other", 2)] {
+        let body = format!(r#"{{"data":{{"n":{n}}}}}"#);
+        let mut proposal = node.proposal("task/t", Operation::Merge, &body);
+        proposal.actor.agent = Name::parse(agent).ok();
+        node.workspace.submit(&owner, proposal).await.unwrap();
+    }
+    let mut request = FeedRequest::new(Scope::workspace(), From::Cursor(tail));
+    request.exclude_self = Some(Exclude {
+        id: PrincipalId::owner(),
+        agent: Name::parse("me").ok(),
+        session: None,
+    });
+    let digester = Digester::new(node.workspace.clone(), owner, &request).unwrap();
+    let digest = digester.digest(request, 10_000, usize::MAX).await.unwrap();
+    let shown = json(&digest.fitting.contexts[0]);
+    let n = shown.get("snapshot").and_then(|s| s.get("data")?.get("n"));
+    assert_eq!(n, Some(&Json::from(2u64)), "{shown:?}");
 }

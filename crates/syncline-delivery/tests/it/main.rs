@@ -5,6 +5,8 @@ mod coalesced;
 mod digests;
 mod durable;
 mod follower;
+mod lines;
+mod moves;
 mod p5;
 mod pages;
 mod router;
@@ -14,9 +16,9 @@ use std::sync::Arc;
 
 use syncline_api::{BulkMode, Problem};
 use syncline_engine::{Engine, ManualClock, Principal, Settings, TestFaults, Workspace};
-use syncline_model::ids::{Address, PrincipalId, WorkspaceId};
+use syncline_model::ids::{Address, BranchName, PrincipalId, Version, WorkspaceId};
 use syncline_model::json::{Json, Limits};
-use syncline_model::proposal::{Actor, Operation, Precondition, Proposal};
+use syncline_model::proposal::{Actor, Base, Operation, Precondition, Proposal};
 use syncline_model::time::Timestamp;
 use syncline_store::MemoryStore;
 
@@ -98,6 +100,24 @@ impl Node {
             .map(|_| ())
     }
 
+    /// Begins the branch `try` of a context.
+    pub async fn begin_branch(&self, context: &str) {
+        let mut begin = self.proposal(context, Operation::Create, "{}");
+        begin.branch = BranchName::parse("try").ok();
+        let owner = Principal::owner();
+        let begun = self.workspace.create_branch(&owner, begin, None);
+        begun.await.unwrap();
+    }
+
+    /// Writes on the branch `try` of a context.
+    pub async fn write_branch(&self, context: &str, body: &str) {
+        let mut write = self.proposal(context, Operation::Merge, body);
+        write.branch = BranchName::parse("try").ok();
+        let owner = Principal::owner();
+        let written = self.workspace.submit(&owner, write);
+        written.await.unwrap();
+    }
+
     /// Does one random thing; what is refused (a deletion of what is gone) is no matter.
     pub async fn act(&self, dice: &mut Dice) {
         let context = format!("task/t{}", dice.roll(12));
@@ -128,17 +148,33 @@ impl Node {
         let _ = self.write(&context, operation, &body).await;
     }
 
-    /// Moves, deletes or makes again what tasks lie below, which moves them with it.
+    /// Moves, labels, deletes, makes again or brings back what tasks lie below, which moves them
+    /// with it.
     async fn act_on_branch(&self, dice: &mut Dice) {
         let context = ["branch/b", "branch/c"][dice.roll(2) as usize];
         let body = format!(r#"{{"parent":"{}"}}"#, PROJECTS[dice.roll(2) as usize]);
-        let (operation, body) = match dice.roll(6) {
+        let (operation, body) = match dice.roll(9) {
             0..=2 => (Operation::Merge, body.as_str()),
             3 => (Operation::Create, body.as_str()),
-            4 => (Operation::Delete, "null"),
+            4 | 5 => (Operation::Delete, "null"),
+            6 => return self.meet_deletion(context, &body).await,
+            7 => (Operation::Merge, r#"{"labels":{"area":"auth"}}"#),
             _ => (Operation::Restore, "null"),
         };
         let _ = self.write(context, operation, body).await;
+    }
+
+    /// Edits what a context was before it was deleted, which brings it back.
+    pub async fn meet_deletion(&self, context: &str, body: &str) {
+        let head = self.workspace.head_if_any(&address(context)).await.unwrap();
+        let Some(head) = head.filter(|head| head.deleted) else {
+            return;
+        };
+        let mut edit = self.proposal(context, Operation::Merge, body);
+        edit.base = Some(Base::Version(Version(head.version.0 - 1)));
+        edit.create = false;
+        let owner = Principal::owner();
+        self.workspace.submit(&owner, edit).await.unwrap();
     }
 
     async fn bulk(&self, dice: &mut Dice) {

@@ -13,18 +13,21 @@ use crate::follower::Follower;
 use crate::{Dice, Node, address};
 
 fn scopes() -> Vec<Scope> {
-    let label = [("area".to_owned(), "auth".to_owned())].into();
+    let label = || ScopeTerm::Label([("area".to_owned(), "auth".to_owned())].into());
+    let subtree = |root| ScopeTerm::Subtree(address(root));
     vec![
         Scope::workspace(),
         Scope(vec![
             ScopeTerm::Context(address("task/t1")),
             ScopeTerm::Context(address("task/t2")),
         ]),
-        Scope(vec![ScopeTerm::Subtree(address("project/p"))]),
+        Scope(vec![subtree("project/p")]),
+        Scope(vec![label(), subtree("project/q")]),
         Scope(vec![
-            ScopeTerm::Label(label),
-            ScopeTerm::Subtree(address("project/q")),
+            subtree("project/p"),
+            ScopeTerm::Context(address("branch/b")),
         ]),
+        Scope(vec![subtree("project/q"), label(), subtree("project/p")]),
         Scope(vec![ScopeTerm::Inherited(address("task/t3"))]),
     ]
 }

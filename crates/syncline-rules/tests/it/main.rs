@@ -5,6 +5,7 @@ mod ancestry;
 mod filter;
 mod merging;
 mod retention;
+mod scope;
 
 use std::sync::Arc;
 

@@ -58,16 +58,18 @@ pub struct Choice {
 impl Choice {
     /// Chooses at random.
     pub fn any(rng: &mut Rng) -> Choice {
-        let area = [("area".to_owned(), "auth".to_owned())].into();
+        let label = || ScopeTerm::Label([("area".to_owned(), "auth".to_owned())].into());
         let subtree = |root| ScopeTerm::Subtree(address(root));
+        let context = |name| ScopeTerm::Context(address(name));
         let scopes = [
             vec![ScopeTerm::Workspace],
             vec![subtree("project/p")],
-            vec![ScopeTerm::Label(area), subtree("branch/b")],
-            vec![
-                ScopeTerm::Context(address("task/t1")),
-                ScopeTerm::Context(address("task/t2")),
-            ],
+            vec![label(), subtree("branch/b")],
+            vec![context("task/t1"), context("task/t2")],
+            vec![context("branch/b"), subtree("project/p")],
+            vec![subtree("project/p"), label(), context("task/t1")],
+            vec![subtree("project/q"), subtree("project/p")],
+            vec![subtree("project/p"), label(), subtree("branch/c")],
         ];
         let wanted = [
             Wanted::All,
@@ -192,7 +194,7 @@ impl Choice {
         }
     }
 
-    /// Says whether a change may be left out though it is of the scope.
+    /// Says whether it wants every change of the contexts that it chooses.
     pub fn is_plain(&self) -> bool {
         matches!(self.wanted, Wanted::All | Wanted::Kind)
             && self.fields.is_empty()

@@ -23,6 +23,8 @@ use world::World;
 const READERS: u64 = 4;
 /// Writes in one run.
 const ACTS: u64 = 60;
+/// Writes between the first reader and the next: snapshots of little and of much.
+const APART: u64 = 12;
 
 /// What a run came to.
 #[derive(Debug, Default)]
@@ -46,14 +48,14 @@ pub async fn run(seed: u64, faults: TestFaults) -> Outcome {
     let mut readers: Vec<Reader> = (0..READERS)
         .map(|number| Reader::new(Rng::new(seed).fork(100 + number)))
         .collect();
-    for _ in 0..ACTS {
+    for act in 0..ACTS {
         world.act(&mut rng).await;
         if rng.chance(2) {
             world.restart().await;
             readers.iter_mut().for_each(Reader::lose_connection);
         }
-        for reader in &mut readers {
-            if rng.chance(40) {
+        for (reader, number) in readers.iter_mut().zip(0..) {
+            if act >= number * APART && rng.chance(40) {
                 reader.read(&world).await;
             }
         }

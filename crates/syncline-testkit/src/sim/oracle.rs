@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use syncline_engine::{Entry, Principal, When};
+use syncline_engine::{Entry, Principal, When, Workspace};
 use syncline_model::change::{ChangeType, Place};
 use syncline_model::ids::{Address, Seq, Version};
 use syncline_model::json::Json;
@@ -17,6 +17,8 @@ use super::world::World;
 pub struct Oracle {
     records: Vec<Record>,
     deleted: Vec<Address>,
+    /// Where each context stands in the end that is not deleted, and at which version.
+    standing: BTreeMap<Address, (Place, Version)>,
 }
 
 struct Record {
@@ -60,10 +62,12 @@ impl Oracle {
                 records.push(Record { entry, document });
             }
         }
+        let standing = standing(&workspace, last.keys()).await;
         let deleted = last.into_iter().filter(|(_, (_, gone))| *gone);
         Oracle {
             records,
             deleted: deleted.map(|(address, _)| address).collect(),
+            standing,
         }
     }
 
@@ -73,6 +77,35 @@ impl Oracle {
             self.check_session(session, wrong);
         }
         self.check_state(reader, wrong);
+        self.check_scope(reader, wrong);
+    }
+
+    /// At the end a reader holds nothing that is out of its scope, however it went there, and who
+    /// chooses by the context alone holds all that is in. A deletion may be what a filter left out,
+    /// and then what followed it elsewhere.
+    fn check_scope(&self, reader: &Reader, wrong: &mut Vec<String>) {
+        let choice = &reader.choice;
+        for (context, (place, version)) in &self.standing {
+            let is_in = place_in(&choice.scope, &[], context, place);
+            let held = reader.held.get(context).map(|(version, _)| *version);
+            let admitted = choice.admits(place, context.kind(), &Json::Null);
+            let is_right = match held {
+                Some(held) if choice.is_plain() => is_in && admitted && held == *version,
+                Some(_) => is_in || self.was_deleted(context),
+                None => !(choice.is_plain() && is_in && admitted),
+            };
+            if !is_right {
+                wrong.push(format!(
+                    "{context} v{version} stands below {:?}, and {held:?} is held: {choice:?}",
+                    place.ancestors
+                ));
+            }
+        }
+    }
+
+    fn was_deleted(&self, context: &Address) -> bool {
+        let mut changes = self.records.iter().map(|record| &record.entry.change);
+        changes.any(|change| change.kind == ChangeType::Delete && change.context == *context)
     }
 
     /// Up to the place that a session was told to keep, each change was told, or made one with a
@@ -91,12 +124,15 @@ impl Oracle {
             let part = choice.part(&record.document);
             let before = self.before(record).map(|before| choice.part(before));
             let same = |known: Option<&Json>| known == Some(&part);
+            let shown = session.shown.get(&change.context).copied();
+            let shown_part = shown.and_then(|shown| self.document(&change.context, shown));
+            let shown_part = shown_part.map(|document| choice.part(document));
             let shows_nothing = change.kind == ChangeType::Update
                 && !choice.fields.is_empty()
                 // Made one, changes to and fro are none: what is held at the end tells.
                 && (choice.coalesces
                     || same(before.as_ref())
-                    || same(parts.get(&change.context)));
+                    || same(parts.get(&change.context).or(shown_part.as_ref())));
             if meaning == Meaning::Told {
                 parts.insert(&change.context, part);
             }
@@ -109,8 +145,7 @@ impl Oracle {
                 *got > seq && *context == change.context
             };
             let made_one = choice.coalesces && session.got.iter().any(later);
-            let shown = session.shown.get(&change.context);
-            let was_shown = shown.is_some_and(|shown| *shown >= change.version);
+            let was_shown = shown.is_some_and(|shown| shown >= change.version);
             let shows_nothing = shows_nothing && meaning == Meaning::Told;
             if !(made_one || was_shown || shows_nothing) {
                 let (context, version, kept) = (&change.context, change.version, session.kept);
@@ -233,6 +268,24 @@ impl Oracle {
             .find(made)
             .map(|record| &record.document)
     }
+}
+
+/// Returns where contexts stand that are not deleted.
+async fn standing(
+    workspace: &Workspace,
+    contexts: impl Iterator<Item = &Address>,
+) -> BTreeMap<Address, (Place, Version)> {
+    let mut standing = BTreeMap::new();
+    for context in contexts {
+        let head = workspace.head_if_any(context).await;
+        let Some(head) = head.ok().flatten().filter(|head| !head.deleted) else {
+            continue;
+        };
+        if let Ok(place) = workspace.place(&head).await {
+            standing.insert(context.clone(), (place, head.version));
+        }
+    }
+    standing
 }
 
 fn meaning(choice: &Choice, record: &Record) -> Meaning {

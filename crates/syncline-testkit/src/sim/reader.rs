@@ -46,8 +46,6 @@ struct Connection {
     under_way: VecDeque<Sent>,
     /// It began behind what the reader holds, or under other wishes.
     may_differ: bool,
-    /// Where the log ended when the last snapshot page was made.
-    fuzzy_until: Seq,
 }
 
 enum Sent {
@@ -80,6 +78,8 @@ pub struct Reader {
     places: Vec<String>,
     /// It holds more than its newest place says.
     ahead: bool,
+    /// Where the log ended when the last snapshot page was made.
+    fuzzy_until: Seq,
     connection: Option<Connection>,
     bell: Arc<Notify>,
 }
@@ -101,6 +101,7 @@ impl Reader {
             shown: BTreeMap::new(),
             places: Vec::new(),
             ahead: false,
+            fuzzy_until: Seq::ZERO,
             connection: None,
             bell: Arc::new(Notify::new()),
         }
@@ -198,6 +199,8 @@ impl Reader {
             self.begin_again();
         }
         let start = self.seq_of(world, &opening.cursor);
+        // Amid what the pages showed it may hold a version between two that it chooses.
+        may_differ |= !opening.snapshot && !self.choice.is_plain() && start < self.fuzzy_until;
         self.sessions.push(Session {
             choice: self.choice.clone(),
             start,
@@ -210,7 +213,6 @@ impl Reader {
             feed,
             under_way: VecDeque::new(),
             may_differ,
-            fuzzy_until: Seq::ZERO,
         });
     }
 
@@ -241,14 +243,15 @@ impl Reader {
             connection.feed.let_pass(LONG);
         }
         for _ in 0..=self.rng.below(3) {
-            let items_max = usize::try_from(self.rng.between(1, 20)).expect("a small number");
+            let most = *self.rng.choose(&[2, 20, 20]);
+            let items_max = usize::try_from(self.rng.between(1, most)).expect("a small number");
             match connection.feed.next_page(items_max, 1 << 20).await {
                 Ok(items) => {
                     if items
                         .iter()
                         .any(|item| matches!(item, Item::Snapshot { .. }))
                     {
-                        connection.fuzzy_until = world.workspace().tail().seq;
+                        self.fuzzy_until = world.workspace().tail().seq;
                     }
                     connection
                         .under_way
@@ -281,7 +284,8 @@ impl Reader {
             Some(Sent::HighWater(cursor)) => self.keep(world, Some(&cursor)),
             Some(Sent::Item(item)) => self.take(world, item).await,
         }
-        if let Some(session) = self.sessions.last_mut() {
+        // A reset takes back what was shown, but of the session that it ended this stays true.
+        if let (Some(session), Some(_)) = (self.sessions.last_mut(), &self.connection) {
             session.shown.clone_from(&self.shown);
         }
         true
@@ -468,7 +472,7 @@ impl Reader {
         let Some(connection) = &mut self.connection else {
             return;
         };
-        if held.is_none() && seq <= connection.fuzzy_until {
+        if held.is_none() && seq <= self.fuzzy_until {
             return;
         }
         if !connection.may_differ {

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use syncline_api::BulkMode;
 use syncline_delivery::Router;
 use syncline_engine::{Engine, ManualClock, Principal, Settings, TestFaults, Workspace};
-use syncline_model::ids::{Name, PrincipalId, WorkspaceId};
+use syncline_model::ids::{Name, PrincipalId, Version, WorkspaceId};
 use syncline_model::json::{Json, Limits};
-use syncline_model::proposal::{Actor, Operation, Precondition, Priority, Proposal};
+use syncline_model::proposal::{Actor, Base, Operation, Precondition, Priority, Proposal};
 use syncline_model::time::Timestamp;
 use syncline_store::MemoryStore;
 
@@ -106,7 +106,7 @@ impl World {
             .advance_ms(i64::try_from(rng.between(1, 50)).expect("a small number"));
         let agent = *rng.choose(&["a", "b"]);
         let priority = *rng.choose(&[1, 3, 3, 3, 4]);
-        if rng.chance(8) {
+        if rng.chance(14) {
             return self.act_on_branch(rng, agent).await;
         }
         if rng.chance(12) {
@@ -148,26 +148,48 @@ impl World {
                 format!(r#"{{"title":"T{}"}}"#, rng.below(5)),
             ),
             16 | 17 => (Operation::Delete, "null".to_owned()),
+            18 => {
+                let body = r#"{"parent":"branch/b"}"#;
+                return self.meet_deletion(&context, body, agent).await;
+            }
             _ => (Operation::Restore, "null".to_owned()),
         };
         self.write(&context, operation, &body, agent, priority)
             .await;
     }
 
-    /// Moves, deletes or makes again what tasks lie below, which moves them with it.
+    /// Moves, labels, deletes, makes again or brings back what tasks lie below, which moves them
+    /// with it.
     async fn act_on_branch(&self, rng: &mut Rng, agent: &str) {
         let context = *rng.choose(&["branch/b", "branch/c"]);
-        let body = format!(
-            r#"{{"parent":"{}"}}"#,
-            rng.choose(&["project/p", "project/q"])
-        );
-        let (operation, body) = match rng.below(6) {
+        let project = rng.choose(&["project/p", "project/q"]);
+        let body = format!(r#"{{"parent":"{project}"}}"#);
+        let (operation, body) = match rng.below(10) {
             0..=2 => (Operation::Merge, body.as_str()),
             3 => (Operation::Create, body.as_str()),
-            4 => (Operation::Delete, "null"),
+            4 | 5 => (Operation::Delete, "null"),
+            6 | 7 => return self.meet_deletion(context, &body, agent).await,
+            8 => {
+                let label = *rng.choose(&[r#""auth""#, "null"]);
+                let body = format!(r#"{{"labels":{{"area":{label}}}}}"#);
+                return self.write(context, Operation::Merge, &body, agent, 3).await;
+            }
             _ => (Operation::Restore, "null"),
         };
         self.write(context, operation, body, agent, 3).await;
+    }
+
+    /// Edits what a context was before it was deleted, which brings it back.
+    async fn meet_deletion(&self, context: &str, body: &str, agent: &str) {
+        let workspace = self.workspace();
+        let head = workspace.head_if_any(&address(context)).await;
+        let Some(head) = head.ok().flatten().filter(|head| head.deleted) else {
+            return;
+        };
+        let mut edit = self.proposal(context, Operation::Merge, body, agent, 3);
+        edit.base = Some(Base::Version(Version(head.version.0 - 1)));
+        edit.create = false;
+        let _ = workspace.submit(&Principal::owner(), edit).await;
     }
 
     async fn bulk(&self, rng: &mut Rng, agent: &str) {
