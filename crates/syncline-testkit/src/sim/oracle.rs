@@ -112,7 +112,7 @@ impl Oracle {
     /// later one that was; and nothing else was.
     fn check_session(&self, session: &Session, wrong: &mut Vec<String>) {
         let choice = &session.choice;
-        let mut parts: BTreeMap<&Address, Json> = BTreeMap::new();
+        let mut parts: BTreeMap<&Address, (Version, Json)> = BTreeMap::new();
         for record in &self.records {
             let change = &record.entry.change;
             let seq = record.entry.seq;
@@ -127,14 +127,18 @@ impl Oracle {
             let shown = session.shown.get(&change.context).copied();
             let shown_part = shown.and_then(|shown| self.document(&change.context, shown));
             let shown_part = shown_part.map(|document| choice.part(document));
+            // What was told last counts unless a snapshot showed something newer since.
+            let told = parts.get(&change.context);
+            let told = told.filter(|(version, _)| shown.is_none_or(|shown| shown < *version));
+            let known = told.map(|(_, part)| part).or(shown_part.as_ref());
             let shows_nothing = change.kind == ChangeType::Update
                 && !choice.fields.is_empty()
                 // Made one, changes to and fro are none: what is held at the end tells.
                 && (choice.coalesces
                     || same(before.as_ref())
-                    || same(parts.get(&change.context).or(shown_part.as_ref())));
+                    || same(known));
             if meaning == Meaning::Told {
-                parts.insert(&change.context, part);
+                parts.insert(&change.context, (change.version, part));
             }
             let expected =
                 meaning != Meaning::Nothing && seq > session.start && seq <= session.kept;
@@ -181,7 +185,8 @@ impl Oracle {
         };
         let (start, choice) = (reader.sessions[began].start, &reader.choice);
         let shown = &reader.sessions[reader.sessions.len() - 1].shown;
-        let mut told: BTreeMap<&Address, Option<Version>> = BTreeMap::new();
+        // Of each context the version that was told last, and whether it went with it.
+        let mut told: BTreeMap<&Address, (Version, bool)> = BTreeMap::new();
         let mut may: BTreeMap<&Address, Version> = BTreeMap::new();
         for record in self.records.iter().filter(|r| r.entry.seq > start) {
             let change = &record.entry.change;
@@ -193,11 +198,11 @@ impl Oracle {
                     may.insert(&change.context, change.version);
                 }
                 Meaning::Told if !gone => {
-                    told.insert(&change.context, Some(change.version));
+                    told.insert(&change.context, (change.version, false));
                 }
                 Meaning::Told | Meaning::Leaves => {
                     may.remove(&change.context);
-                    told.insert(&change.context, None);
+                    told.insert(&change.context, (change.version, true));
                 }
             }
         }
@@ -215,8 +220,9 @@ impl Oracle {
             let shown = shown.get(context).copied();
             let last = match told.get(context) {
                 None => shown,
-                Some(None) => None,
-                Some(Some(version)) => Some(shown.map_or(*version, |shown| shown.max(*version))),
+                // A page may show what came to be after it went, before that is told.
+                Some((version, true)) => shown.filter(|shown| shown > version),
+                Some((version, false)) => Some(shown.map_or(*version, |shown| shown.max(*version))),
             };
             let held = reader.held.get(context);
             let version = held.map(|(version, _)| *version);
