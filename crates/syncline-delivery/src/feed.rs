@@ -126,6 +126,8 @@ pub struct Feed {
     pub(crate) skims: bool,
     pub(crate) at: Position,
     pub(crate) sent: Sent,
+    /// It leaves changes out, not only parts of them.
+    pub(crate) picks: bool,
     pub(crate) held: Held<Arc<Entry>>,
     /// The bulk that its last page ended in.
     underway: Underway,
@@ -162,8 +164,8 @@ impl Feed {
         let condition = request.condition.as_ref().map(Condition::as_str);
         let matcher = Arc::new(Matcher::compile(&request.filter, condition)?);
         let mask = Mask::new(request.fields);
-        let chooses = request.mode == Mode::Delta
-            && (!matcher.is_of_context() || request.exclude_self.is_some() || !mask.is_whole());
+        let picks = !matcher.is_of_context() || request.exclude_self.is_some();
+        let chooses = request.mode == Mode::Delta && (picks || !mask.is_whole());
         // The place is taken before anything is read, so that nothing can fall between.
         let tail = workspace.tail();
         let (at, reason) = match place_of(&workspace, &request.from).await {
@@ -203,6 +205,7 @@ impl Feed {
             skims: false,
             at,
             sent,
+            picks,
             held: Held::default(),
             underway: Underway::default(),
             typical: TYPICAL_BYTES,

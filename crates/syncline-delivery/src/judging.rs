@@ -99,7 +99,8 @@ impl Feed {
         }
         let line = change.line();
         // What an earlier change did, which the filter did not let pass, is told with this one.
-        let shows = self.shape.mask.meets_any(change) || self.sent.lags(&line, change.from);
+        let mask = &self.shape.mask;
+        let shows = mask.meets_any(change) || self.sent.lags(&line, change.from, self.picks);
         if change.kind == ChangeType::Update && !shows {
             return Ok(());
         }

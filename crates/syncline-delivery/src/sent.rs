@@ -98,9 +98,10 @@ impl Sent {
         }
     }
 
-    /// Says whether versions before `from` were passed over since the one that was sent last.
-    pub fn lags(&self, line: &Address, from: Version) -> bool {
-        self.chooses && self.get(line).is_some_and(|sent| sent < from)
+    /// Says whether versions before `from` may have been passed over since the one that the reader
+    /// has; `picks` says that some changes are left out, not only parts of them.
+    pub fn lags(&self, line: &Address, from: Version, picks: bool) -> bool {
+        self.chooses && self.get(line).map_or(picks, |sent| sent < from)
     }
 
     /// Notes that a change was sent.

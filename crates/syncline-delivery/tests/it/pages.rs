@@ -531,3 +531,32 @@ async fn p5_a_digest_from_a_version_that_was_thinned_shows_all() {
     let n = shown.get("snapshot").and_then(|s| s.get("data")?.get("n"));
     assert_eq!(n, Some(&Json::from(9u64)), "{texts:?}");
 }
+
+/// What a filter left out may have changed the parts that are shown: who resumes hears of it with
+/// the next change that is wanted, though that one touches none of them.
+#[tokio::test]
+async fn p5_parts_that_an_unwanted_change_moved_come_with_the_next_wanted_one() {
+    let node = Node::start(TestFaults::default()).await;
+    node.write("task/a", Operation::Create, r#"{"data":{"n":1}}"#)
+        .await
+        .unwrap();
+    let feed = open(&node, Scope::workspace(), From::Now).await;
+    for body in [r#"{"data":{"n":2}}"#, r#"{"title":"wanted"}"#] {
+        node.write("task/a", Operation::Merge, body).await.unwrap();
+    }
+    let filter = json(r#"{"changed":"/title"}"#);
+    let asked = FeedRequest {
+        filter: Filters::read(&filter, &Pointer::root()).unwrap(),
+        fields: vec![Pointer::from_static("/data/n")],
+        ..request(Scope::workspace(), From::Cursor(feed.cursor()))
+    };
+    let opened = Feed::open(node.workspace.clone(), Principal::owner(), asked).await;
+    let (mut feed, _) = opened.unwrap();
+    let items = feed.next_page(9, 1 << 20).await.unwrap();
+    let [Item::Change(change)] = &items[..] else {
+        panic!("{items:?}");
+    };
+    let told = json(change.body());
+    let n = told.get("snapshot").and_then(|s| s.get("data")?.get("n"));
+    assert_eq!(n.and_then(Json::as_u64), Some(2), "{}", change.body());
+}
