@@ -167,11 +167,6 @@ impl Window {
         }
     }
 
-    /// Gives up a unit that cannot be delivered any more.
-    pub fn give_up(&mut self, seq: Seq, reason: &str) {
-        self.bury(seq, reason);
-    }
-
     /// Says whether a unit is back from the dead.
     pub fn is_again(&self, seq: Seq) -> bool {
         self.held.get(&seq).is_some_and(|held| held.again)
@@ -179,7 +174,7 @@ impl Window {
 
     /// Gives a unit up: not before what comes before it on its contexts is done, since a restart
     /// knows only the first of each that is not.
-    fn bury(&mut self, seq: Seq, reason: &str) {
+    pub(super) fn bury(&mut self, seq: Seq, reason: &str) {
         if let Some(held) = self.held.get_mut(&seq) {
             held.doomed = Some(reason.to_owned());
             held.acked = true;

@@ -117,11 +117,21 @@ pub(super) async fn page(
     Ok(letters.collect())
 }
 
-/// Says whether a letter of this record is kept.
-pub(super) async fn is_kept(workspace: &Workspace, name: &str, seq: Seq) -> Result<bool, Problem> {
+/// Reads the first letter at a record or behind it.
+async fn first_from(
+    workspace: &Workspace,
+    name: &str,
+    seq: Seq,
+) -> Result<Option<Letter>, Problem> {
     let before = seq.0.checked_sub(1).map(Seq);
     let found = page(workspace, name, before, 1).await?;
-    Ok(found.first().is_some_and(|letter| letter.unit.seq == seq))
+    Ok(found.into_iter().next())
+}
+
+/// Says whether a letter of this record is kept.
+pub(super) async fn is_kept(workspace: &Workspace, name: &str, seq: Seq) -> Result<bool, Problem> {
+    let letter = first_from(workspace, name, seq).await?;
+    Ok(letter.is_some_and(|letter| letter.unit.seq == seq))
 }
 
 /// Reads one letter.
@@ -130,9 +140,7 @@ pub(super) async fn one(
     name: &str,
     place: &Position,
 ) -> Result<Option<Letter>, Problem> {
-    let before = place.seq.0.checked_sub(1).map(Seq);
-    let found = page(workspace, name, before, 1).await?;
-    let letter = found.into_iter().next();
+    let letter = first_from(workspace, name, place.seq).await?;
     Ok(letter.filter(|letter| letter.unit.seq == place.seq && letter.unit.tag == place.tag))
 }
 
@@ -165,9 +173,7 @@ pub(super) async fn of_bulk(
     name: &str,
     seq: Seq,
 ) -> Result<Option<Letter>, Problem> {
-    let before = seq.0.checked_sub(1).map(Seq);
-    let found = page(workspace, name, before, 1).await?;
-    let letter = found.into_iter().next();
+    let letter = first_from(workspace, name, seq).await?;
     Ok(letter.filter(|letter| letter.unit.before.seq < seq))
 }
 

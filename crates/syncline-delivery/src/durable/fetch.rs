@@ -178,7 +178,7 @@ impl Subscription {
                 changes: 1,
             };
             self.window.again(unit, counts);
-            self.window.give_up(seq, COMPACTED);
+            self.window.bury(seq, COMPACTED);
         }
         while opening.recovered && feed.place().seq < seq && feed.is_hungry() {
             let before = feed.place();

@@ -305,7 +305,7 @@ impl Subscription {
                 None => match self.read_again(principal, unit).await {
                     Ok(Read::Items(items)) => items,
                     Ok(Read::Gone(_)) if self.window.is_again(unit.seq) => {
-                        self.window.give_up(unit.seq, COMPACTED);
+                        self.window.bury(unit.seq, COMPACTED);
                         continue;
                     }
                     Ok(Read::Gone(reason)) => {
