@@ -8,7 +8,7 @@ mod events;
 mod session;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use syncline_api::{
     Attribute, Code, Filter, Filters, Mode, Problem, ResetReason, Scope, ServerMessage, WireChange,
@@ -31,8 +31,11 @@ use crate::rng::Rng;
 
 /// Bounds the places that a follower may go back to.
 const PLACES_MAX: usize = 400;
-/// Silence after which a follower that was told to finish believes that it has all.
+/// Silence after which a follower that has all believes that nothing more comes.
 const QUIET: Duration = Duration::from_millis(1_500);
+/// Silence after which what is still missing counts as lost. A busy machine may need a while, and
+/// who connected anew instead of waiting would not find a subscription that has gone deaf.
+const LOST: Duration = Duration::from_secs(20);
 
 /// How a follower reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,12 +57,12 @@ struct Known {
 }
 
 /// What followers are told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Phase {
     /// Come and go.
     Roam,
-    /// Read to the end, and stop.
-    Finish,
+    /// Read to the end of this log, to which nothing is added any more, and stop.
+    Finish(Life),
     /// Stop at once.
     Stop,
 }
@@ -85,7 +88,10 @@ pub struct Follower {
     places: Vec<Known>,
     /// Versions held by context, since the last snapshot.
     held: Option<BTreeMap<Address, u64>>,
-    last: Option<(u64, ChangeId)>,
+    /// Since it last began again.
+    furthest: Option<(u64, ChangeId)>,
+    /// What it is to read to, once it was told to finish.
+    end: Option<ChangeId>,
     mode: Mode,
 }
 
@@ -104,7 +110,8 @@ impl Follower {
             rng,
             places: Vec::new(),
             held: None,
-            last: None,
+            furthest: None,
+            end: None,
             mode: Mode::Delta,
         }
     }
@@ -120,17 +127,40 @@ impl Follower {
         Filters(self.kind.map(kind).into_iter().collect())
     }
 
-    /// Returns the last change that it got.
-    pub fn last(&self) -> Option<(u64, ChangeId)> {
-        self.last
+    /// Returns the newest change that it got. That is not always the one that came last: who was at
+    /// the end may go back to an older place, and be stopped there.
+    pub fn furthest(&self) -> Option<(u64, ChangeId)> {
+        self.furthest
+    }
+
+    /// Says whether it got to the end that it was told.
+    pub fn has_all(&self) -> bool {
+        // Behind a snapshot there may be nothing more to get.
+        match self.furthest {
+            Some((_, id)) => self.end == Some(id),
+            None => self.end.is_none() || self.held.is_some() || self.resets > 0,
+        }
+    }
+
+    /// Returns the end that it was told.
+    pub fn end(&self) -> Option<ChangeId> {
+        self.end
+    }
+
+    fn patience(&self) -> Duration {
+        if self.has_all() { QUIET } else { LOST }
     }
 
     /// Comes and goes until it is told to finish, and then reads to the end.
     pub async fn follow(mut self, mut phase: watch::Receiver<Phase>) -> Follower {
         loop {
-            let finish = match *phase.borrow() {
+            let finish = match phase.borrow().clone() {
                 Phase::Roam => false,
-                Phase::Finish => true,
+                Phase::Finish(log) => {
+                    let mine = |(_, there): &&(_, Address)| self.wants(there);
+                    self.end = log.iter().rev().find(mine).map(|(id, _)| *id);
+                    true
+                }
                 Phase::Stop => return self,
             };
             let length = Duration::from_millis(self.rng.between(10, 400));
@@ -140,7 +170,7 @@ impl Follower {
             } else {
                 tokio::select! {
                     ended = tokio::time::timeout(length, reading) => ended.unwrap_or(End::Dropped),
-                    _ = phase.wait_for(|phase| *phase != Phase::Roam) => End::Dropped,
+                    _ = phase.wait_for(|phase| !matches!(phase, Phase::Roam)) => End::Dropped,
                 }
             };
             match ended {
@@ -234,7 +264,7 @@ impl Follower {
         }
         let mut reading = Reading::default();
         loop {
-            let json = match tokio::time::timeout(QUIET, socket.next()).await {
+            let json = match tokio::time::timeout(self.patience(), socket.next()).await {
                 Err(_) => return End::Quiet,
                 Ok(Err(_)) => return End::Lost,
                 Ok(Ok(json)) => json,
@@ -337,7 +367,7 @@ impl Follower {
     fn begin_again(&mut self) {
         self.places.clear();
         self.held = Some(BTreeMap::new());
-        self.last = None;
+        self.furthest = None;
         if let Some(session) = self.sessions.last_mut() {
             session.began = Began::Anywhere;
         }
@@ -366,7 +396,8 @@ impl Follower {
         let mut reading = Reading::default();
         let mut buffer = vec![0u8; 16 * 1024];
         loop {
-            let count = match tokio::time::timeout(QUIET, stream.read(&mut buffer)).await {
+            let count = match tokio::time::timeout(self.patience(), stream.read(&mut buffer)).await
+            {
                 Err(_) => return End::Quiet,
                 Ok(Ok(count @ 1..)) => count,
                 Ok(_) => return End::Lost,
@@ -428,6 +459,7 @@ impl Follower {
 
     async fn read_poll(&mut self, mut cursor: Option<String>, to_the_end: bool) -> End {
         let client = self.access.http();
+        let begun = Instant::now();
         loop {
             let query = ChangesQuery {
                 after: cursor.clone(),
@@ -457,7 +489,10 @@ impl Follower {
             if !changes.is_empty() {
                 self.keep(page.cursor.clone(), reading.last);
             }
-            if changes.is_empty() && to_the_end {
+            // An empty page may have read past what does not match; else it is the log's end.
+            let choosy = self.scope.is_some() || self.kind.is_some();
+            let ends = !choosy || self.has_all() || begun.elapsed() > LOST;
+            if changes.is_empty() && to_the_end && ends {
                 return End::Quiet;
             }
             cursor = page.cursor;
@@ -486,7 +521,7 @@ impl Follower {
         };
         self.check_version(change);
         let place = (seq.0, change.id);
-        self.last = Some(place);
+        self.furthest = self.furthest.max(Some(place));
         reading.last = Some(place);
         if let Some(session) = self.sessions.last_mut() {
             session.got.push(place);

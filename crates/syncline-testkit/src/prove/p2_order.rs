@@ -1,13 +1,12 @@
 //! P2: many writers, and several readers on different doors that see one gapless order.
 
-use syncline_model::ids::Address;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{Plan, Report};
 use crate::audit::{Auditor, Violations};
 use crate::rng::Rng;
-use crate::subscriber::{Feed, Follower, Life, Phase};
+use crate::subscriber::{Feed, Follower, Life, Phase, Session};
 use crate::workload::{Workload, address};
 use crate::{Node, NodeOptions};
 
@@ -57,12 +56,12 @@ async fn round(plan: &Plan, run: u64, found: &mut Violations) -> Result<(u64, us
         ..Workload::busy(0)
     };
     let ledger = workload.begin(access, run).join().await;
-    let _ = phase.send(Phase::Finish);
     let mut auditor = Auditor::default();
     auditor.follow(&node.http(), &ledger, found).await;
     auditor.check_ledger(ledger.iter(), found);
     auditor.check_heads(&node.http(), 100, found).await;
     let life = auditor.life();
+    let _ = phase.send(Phase::Finish(life.clone()));
     let mut read = 0;
     while let Some(reader) = readers.join_next().await {
         let reader = reader.map_err(|error| error.to_string())?;
@@ -84,15 +83,18 @@ pub fn check_reader(reader: &Follower, lives: &[Life], found: &mut Violations) -
             found.add(format!("{name}: {what}"));
         }
     }
-    let mine = |(_, there): &&(_, Address)| reader.wants(there);
-    let end = lives
-        .last()
-        .and_then(|life| life.iter().rev().find(mine))
-        .map(|(id, _)| *id);
-    let got = reader.last().map(|(_, id)| id);
-    // Behind a snapshot there may be nothing more to get.
-    found.check(got == end || got.is_none() && reader.resets > 0, || {
-        format!("{name}: the last that it got is {got:?}, and the log ends with {end:?}")
+    found.check(reader.has_all(), || {
+        let outline = |session: &Session| {
+            let ends = (session.got.first().copied(), session.got.last().copied());
+            (session.began, ends)
+        };
+        let newest_first: Vec<_> = reader.sessions.iter().rev().map(outline).take(3).collect();
+        format!(
+            "{name}: the furthest that it got is {:?}, and the log ends with {:?}; its last \
+             sessions, the newest first: {newest_first:?}",
+            reader.furthest(),
+            reader.end()
+        )
     });
     reader
         .sessions

@@ -124,8 +124,9 @@ async fn round(
     // Some resume before anything new is written, others after the log has grown again.
     tokio::time::sleep(Duration::from_millis(rng.between(0, 150))).await;
     story.kills(&mut node, &proxy, workload, &mut rng).await?;
-    let _ = phase.send(Phase::Finish);
     story.end_life(&node, found).await;
+    let log = story.lives.last().cloned().unwrap_or_default();
+    let _ = phase.send(Phase::Finish(log));
     while let Some(reader) = readers.join_next().await {
         let reader = reader.map_err(|error| error.to_string())?;
         totals.got += check_reader(&reader, &story.lives, found);
