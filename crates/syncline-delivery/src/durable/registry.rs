@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::dead::{self, Letter};
 use super::definition::Definition;
 use super::standing::Standing;
-use super::subscription::{Asked, Given, Inspection, Subscription, SubscriptionCounts};
+use super::subscription::{self, Asked, Given, Inspection, Subscription, SubscriptionCounts};
 use super::window::Consumer;
 use crate::item::Shape;
 
@@ -77,6 +77,11 @@ impl Durables {
                 .hint("take one back that nobody asks for any more")
                 .limit(max as u64, "max_durable_subscriptions"));
         }
+        if is_new {
+            // One of that name may have been taken back by a node that stopped halfway.
+            let slot = self.slot(workspace, name);
+            self.forget(workspace, name, &slot).await?;
+        }
         workspace
             .put_subscription(principal, name, &definition.to_json(), proposal)
             .await
@@ -90,15 +95,18 @@ impl Durables {
         name: &str,
     ) -> Result<Durable, Problem> {
         let head = workspace.subscription(principal, name).await?;
-        let key = (workspace.id().clone(), name.to_owned());
-        let slot = self.lock().entry(key).or_default().clone();
         Ok(Durable {
-            slot,
+            slot: self.slot(workspace, name),
             workspace: workspace.clone(),
             principal: principal.clone(),
             name: name.to_owned(),
             head,
         })
+    }
+
+    fn slot(&self, workspace: &Workspace, name: &str) -> Arc<Slot> {
+        let key = (workspace.id().clone(), name.to_owned());
+        self.lock().entry(key).or_default().clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Arc<Slot>>> {
@@ -153,22 +161,30 @@ impl Durables {
         Ok(known.clone())
     }
 
-    fn forget(&self, durable: &Durable) {
-        let key = (durable.workspace.id().clone(), durable.name.clone());
-        self.lock().remove(&key);
-    }
-
     /// Forgets what is kept of a subscription whose definition was taken back.
     pub async fn remove(&self, durable: Durable) -> Result<(), Problem> {
-        let mut guard = durable.slot.subscription.lock().await;
-        durable.loaded(&mut guard).await?.forget().await?;
-        *guard = None;
-        durable.slot.removed.store(true, Ordering::SeqCst);
-        self.forget(&durable);
-        if let Some(known) = self.dead.lock().await.get_mut(durable.workspace.id()) {
-            known.remove(&durable.name);
+        self.forget(&durable.workspace, &durable.name, &durable.slot)
+            .await
+    }
+
+    async fn forget(
+        &self,
+        workspace: &Workspace,
+        name: &str,
+        slot: &Arc<Slot>,
+    ) -> Result<(), Problem> {
+        let mut guard = slot.subscription.lock().await;
+        if slot.removed.load(Ordering::SeqCst) {
+            return Ok(());
         }
-        durable.slot.bell.notify_waiters();
+        subscription::forget(workspace, name).await?;
+        *guard = None;
+        slot.removed.store(true, Ordering::SeqCst);
+        self.lock().retain(|_, known| !Arc::ptr_eq(known, slot));
+        if let Some(known) = self.dead.lock().await.get_mut(workspace.id()) {
+            known.remove(name);
+        }
+        slot.bell.notify_waiters();
         Ok(())
     }
 }

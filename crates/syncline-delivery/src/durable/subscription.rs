@@ -494,22 +494,6 @@ impl Subscription {
         Ok(())
     }
 
-    /// Forgets all that is kept.
-    pub(super) async fn forget(&mut self) -> Result<(), Problem> {
-        loop {
-            let page = dead::page(&self.workspace, &self.name, None, 1_000).await?;
-            if page.is_empty() {
-                let state = Kept::forget(SPACE, &*self.name);
-                return self.workspace.keep(vec![state]).await;
-            }
-            let keys = page
-                .iter()
-                .map(|letter| dead::key(&self.name, letter.unit.seq));
-            let values = keys.map(|key| Kept::forget(dead::SPACE, key)).collect();
-            self.workspace.keep(values).await?;
-        }
-    }
-
     /// Tells how it is.
     pub(super) async fn inspect(&mut self) -> Result<Inspection, Problem> {
         let now = self.workspace.now();
@@ -608,6 +592,19 @@ impl Subscription {
     pub(super) fn due(&self) -> Option<Duration> {
         let due = self.window.next_due()?.0 - self.workspace.now().0;
         Some(Duration::from_millis(u64::try_from(due).unwrap_or(0)))
+    }
+}
+
+/// Forgets all that is kept of a name.
+pub(super) async fn forget(workspace: &Workspace, name: &str) -> Result<(), Problem> {
+    loop {
+        let page = dead::page(workspace, name, None, 1_000).await?;
+        if page.is_empty() {
+            return workspace.keep(vec![Kept::forget(SPACE, name)]).await;
+        }
+        let keys = page.iter().map(|letter| dead::key(name, letter.unit.seq));
+        let values = keys.map(|key| Kept::forget(dead::SPACE, key)).collect();
+        workspace.keep(values).await?;
     }
 }
 

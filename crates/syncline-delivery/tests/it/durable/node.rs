@@ -27,6 +27,13 @@ async fn define(node: &Node, name: &str, definition: &Definition) {
         .unwrap();
 }
 
+async fn define_with(node: &Node, durables: &Durables, name: &str, definition: &Definition) {
+    let proposal = node.proposal("syncline_subscription/x", Operation::Replace, "null");
+    let (owner, workspace) = (Principal::owner(), &node.workspace);
+    let receipt = durables.define(workspace, &owner, (name, definition), proposal, 9);
+    receipt.await.unwrap();
+}
+
 async fn find(node: &Node, durables: &Durables, name: &str) -> Durable {
     let owner = Principal::owner();
     durables.find(&node.workspace, &owner, name).await.unwrap()
@@ -115,6 +122,43 @@ async fn a_subscription_begins_with_its_definition_and_goes_on_after_a_restart()
     assert_eq!(take(&durable, "y", 9).await.len(), 1);
     durable.seek(&From::Start).await.unwrap();
     assert!(take(&durable, "y", 99).await.len() >= 8);
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_one_that_was_taken_back_halfway() {
+    let node = Node::start(TestFaults::default()).await;
+    let durables = Durables::default();
+    let from_start = Definition {
+        from: From::Start,
+        max_deliveries: 1,
+        ..Definition::new(Scope::workspace())
+    };
+    for (name, restarts) in [("s", false), ("t", true)] {
+        define_with(&node, &durables, name, &from_start).await;
+        let old = find(&node, &durables, name).await;
+        let given = take(&old, "x", 9).await;
+        let nacked = old.nack(place(&node, &given[0]), 0, "poison").await;
+        assert!(nacked.unwrap());
+        let each: Vec<_> = given[1..].iter().map(|given| place(&node, given)).collect();
+        old.ack(&"x".into(), None, &each).await.unwrap();
+        assert_eq!(old.inspect().await.unwrap().dead, 1);
+        // Its definition is taken back, and the call ends there.
+        let proposal = node.proposal("syncline_subscription/x", Operation::Delete, "null");
+        let owner = Principal::owner();
+        let receipt = node.workspace.remove_subscription(&owner, name, proposal);
+        receipt.await.unwrap();
+        let fresh = Durables::default();
+        let after = if restarts { &fresh } else { &durables };
+        define_with(&node, after, name, &from_start).await;
+        let new = find(&node, after, name).await;
+        assert_eq!(told(&take(&new, "x", 1).await[0]), told(&given[0]));
+        if !restarts {
+            // The first call goes on late.
+            after.remove(old).await.unwrap();
+        }
+        let found = find(&node, after, name).await.inspect().await.unwrap();
+        assert_eq!((found.dead, found.acked, found.in_flight), (0, 0, 1));
+    }
 }
 
 #[tokio::test(start_paused = true)]
