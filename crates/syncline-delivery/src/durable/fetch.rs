@@ -10,7 +10,7 @@ use syncline_model::ids::Seq;
 use super::saved::Counts;
 use super::state::{Began, Beginning};
 use super::subscription::Subscription;
-use super::units::{Cache, units};
+use super::units::{Cache, Read as UnitRead, units};
 use super::window::{Touches, Unit};
 use crate::feed::{Feed, Opening};
 use crate::item::Item;
@@ -106,7 +106,19 @@ impl Subscription {
             return Ok(());
         }
         let mut fits = true;
-        while fits && feed.place().seq < until && !feed.is_over() {
+        while fits && feed.place().seq < until {
+            if feed.is_over() {
+                // A reset is one of what was put off; more may lie behind it.
+                let from = From::Cursor(self.workspace.seal(&feed.place()));
+                let request = self.definition.request_from(from);
+                let (workspace, who) = (self.workspace.clone(), principal.clone());
+                let (next, opening) = Feed::open(workspace, who, request).await?;
+                if !opening.recovered {
+                    self.reset(opening.reason.unwrap_or(ResetReason::Epoch));
+                    return Ok(());
+                }
+                feed = next;
+            }
             let before = feed.place();
             let items = feed.next_page(PAGE_ITEMS, PAGE_BYTES).await?;
             for read in units(&self.workspace, items, before, feed.place())? {
@@ -144,7 +156,11 @@ impl Subscription {
             let before = feed.place();
             let items = feed.next_page(1, PAGE_BYTES).await?;
             let read = units(&self.workspace, items, before, feed.place())?;
-            if let Some(read) = read.into_iter().find(|read| read.unit.seq == unit.seq) {
+            let is_it = |read: &UnitRead| {
+                // A part of a bulk may have come to move others too: it ends there, with a reset.
+                read.unit.seq == unit.seq || read.unit.touches == Touches::All
+            };
+            if let Some(read) = read.into_iter().find(is_it) {
                 return Ok(Read::Items(read.items));
             }
         }

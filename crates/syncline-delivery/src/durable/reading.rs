@@ -88,7 +88,10 @@ impl Window {
             self.end_replay(unit.before);
             return self.hold(unit, listed.unwrap_or_default());
         }
-        if listed.is_none() && !replay.undone.meets(&unit.touches) {
+        // All before a reset was done before that was, so one that is met here is new: a part of a
+        // bulk came to take other contexts along.
+        let is_new = unit.touches == Touches::All;
+        if listed.is_none() && !is_new && !replay.undone.meets(&unit.touches) {
             return;
         }
         replay.undone.add(&unit.touches);

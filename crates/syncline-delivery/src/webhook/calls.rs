@@ -6,11 +6,12 @@ use syncline_api::{Code, From, Problem};
 use syncline_engine::{Principal, Workspace};
 use syncline_model::change::{Outcome, Receipt};
 use syncline_model::head::Head;
-use syncline_model::ids::{Address, ChangeId};
+use syncline_model::ids::{Address, ChangeId, Version};
 use syncline_model::json::{FieldError, Fields, Json, Pointer};
 use syncline_model::proposal::{Operation, Own, Precondition, Proposal};
 use syncline_rules::{Matcher, may_write};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use crate::feed::place_of;
 use crate::webhook::definition::{Definition, Wanted, address_of, id_of, unknown};
@@ -182,7 +183,8 @@ impl Webhooks {
     ) -> Result<Shown, Problem> {
         let id = head.address.id().to_owned();
         let definition = Definition::of_head(&head)?;
-        let standing = match self.ask(workspace, &id, Command::Stand, ANSWER_MAX).await {
+        let asked = self.ask_now(workspace, &id, Version(0), Command::Stand, ANSWER_MAX);
+        let standing = match asked.await {
             Some(standing) => standing,
             None => self.asleep(workspace, &id, &definition).await?,
         };
@@ -208,16 +210,22 @@ impl Webhooks {
         let enables = wanted.enables();
         let definition = wanted.over(Definition::of_head(&head)?);
         self.check(&definition)?;
-        if enables {
-            let done = self.ask(workspace, id, Command::Enable, ANSWER_MAX).await;
-            done.ok_or_else(busy)?;
+        if enables && rows::secrets(workspace, id).await?.is_none() {
+            return Err(busy());
         }
         let body = definition.to_body();
         let mut proposal = own(proposal, head.address.clone(), Operation::Replace, body);
         if proposal.base.is_none() && proposal.precondition == Precondition::None {
             proposal.precondition = Precondition::MatchAny;
         }
-        workspace.submit(principal, proposal).await
+        let receipt = workspace.submit(principal, proposal).await?;
+        if enables {
+            // Not before the change stands: one that is refused must not call anybody.
+            let version = defined(workspace, principal, id).await?.version;
+            let done = self.ask(workspace, id, version, Command::Enable, ANSWER_MAX);
+            done.await?.ok_or_else(busy)?;
+        }
+        Ok(receipt)
     }
 
     /// Ends a webhook; its definition's history stays, and all else of it goes.
@@ -265,7 +273,7 @@ impl Webhooks {
             before: before.map(|before| (before.newest, until)),
         };
         rows::keep_secrets(workspace, id, &secrets).await?;
-        match self.desk(workspace.id(), id) {
+        match self.desk(workspace.id(), id, Version(0)) {
             Some(desk) => {
                 let _ = desk.send(Command::Reload(secrets.clone())).await;
             }
@@ -283,8 +291,8 @@ impl Webhooks {
     ) -> Result<Result<u16, String>, Problem> {
         let head = defined(workspace, principal, id).await?;
         may(workspace, principal, &head.address)?;
-        let told = self.ask(workspace, id, Command::Test, TEST_MAX).await;
-        told.ok_or_else(busy)
+        let told = self.ask(workspace, id, head.version, Command::Test, TEST_MAX);
+        told.await?.ok_or_else(busy)
     }
 
     /// Sends again what is asked for, and returns how many events that is so far.
@@ -297,9 +305,9 @@ impl Webhooks {
     ) -> Result<u64, Problem> {
         let head = defined(workspace, principal, id).await?;
         may(workspace, principal, &head.address)?;
-        let command = |done| Command::Replay(again, done);
-        let replayed = self.ask(workspace, id, command, ANSWER_MAX).await;
-        replayed.ok_or_else(busy)?
+        let command = |done| Command::Replay(again.clone(), done);
+        let replayed = self.ask(workspace, id, head.version, command, ANSWER_MAX);
+        replayed.await?.ok_or_else(busy)?
     }
 
     /// Returns the attempts that are logged, the newest first.
@@ -355,14 +363,42 @@ impl Webhooks {
         })
     }
 
+    /// Asks a webhook that works by this version of its definition; one that was just made or
+    /// changed is waited for. None where it does not come to work, or does not answer in time.
     async fn ask<T>(
         &self,
         workspace: &Workspace,
         id: &str,
+        version: Version,
+        command: impl Fn(oneshot::Sender<T>) -> Command,
+        within: Duration,
+    ) -> Result<Option<T>, Problem> {
+        let end = Instant::now() + within;
+        let mut begun = self.begun();
+        loop {
+            begun.mark_unchanged();
+            let left = end.saturating_duration_since(Instant::now());
+            let told = self.ask_now(workspace, id, version, &command, left).await;
+            // Without a secret nothing puts it to work.
+            if told.is_some() || rows::secrets(workspace, id).await?.is_none() {
+                return Ok(told);
+            }
+            match tokio::time::timeout_at(end, begun.changed()).await {
+                Ok(Ok(())) => {}
+                _ => return Ok(None),
+            }
+        }
+    }
+
+    async fn ask_now<T>(
+        &self,
+        workspace: &Workspace,
+        id: &str,
+        version: Version,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
         within: Duration,
     ) -> Option<T> {
-        let desk = self.desk(workspace.id(), id)?;
+        let desk = self.desk(workspace.id(), id, version)?;
         let (done, answer) = oneshot::channel();
         let asked = async {
             desk.send(command(done)).await.ok()?;

@@ -147,7 +147,8 @@ impl Reader {
         for item in items {
             match item {
                 Item::Reset(reason) => {
-                    let cursor = way.feed.cursor();
+                    // In a bulk it goes on amid that: before it stands the same reset.
+                    let cursor = self.workspace.seal(&way.feed.place());
                     readings.push(self.reset(reason, &cursor).await?);
                     let (next, again) = match reason {
                         // The feed's own place is good: it only cannot say what moved along.
@@ -217,6 +218,12 @@ impl Reader {
             return Ok(None);
         }
         let items = way.feed.next_page(1, PAGE_BYTES_MAX).await?;
+        let place = way.feed.place();
+        if let ([.., Item::Reset(reason)], true) = (items.as_slice(), place.seq == slot.seq) {
+            // It came to move others too: what it says now is that they are to be read anew.
+            let cursor = self.workspace.seal(&place);
+            return Ok(Some(self.reset_of(slot, id, *reason, &cursor).message));
+        }
         let mut readings = items.into_iter().filter_map(|item| self.reading(item));
         let found = readings.find(|reading| reading.slot == slot && reading.id == id);
         Ok(found.map(|reading| reading.message))

@@ -70,6 +70,8 @@ type Key = (WorkspaceId, String);
 
 /// The ways to a webhook at work.
 struct AtWork {
+    /// That of its definition.
+    version: Version,
     commands: mpsc::Sender<Command>,
     tally: Tally,
 }
@@ -85,6 +87,8 @@ pub(crate) struct Inner {
     looking: Mutex<Option<JoinHandle<()>>>,
     /// Moves when secrets came where none were.
     pokes: watch::Sender<u64>,
+    /// Moves when a webhook is put to work.
+    begun: watch::Sender<u64>,
     stopping: watch::Sender<bool>,
 }
 
@@ -101,6 +105,7 @@ impl Webhooks {
                 followers: Mutex::default(),
                 looking: Mutex::default(),
                 pokes: watch::Sender::new(0),
+                begun: watch::Sender::new(0),
                 stopping: watch::Sender::new(false),
             }),
         };
@@ -173,11 +178,23 @@ impl Webhooks {
         self.inner.pokes.send_modify(|pokes| *pokes += 1);
     }
 
-    /// Returns the way to a webhook at work.
-    pub(crate) fn desk(&self, workspace: &WorkspaceId, id: &str) -> Option<mpsc::Sender<Command>> {
+    /// Returns the way to a webhook that is at work by this version of its definition, or by a
+    /// newer one.
+    pub(crate) fn desk(
+        &self,
+        workspace: &WorkspaceId,
+        id: &str,
+        version: Version,
+    ) -> Option<mpsc::Sender<Command>> {
         let key = (workspace.clone(), id.to_owned());
         let desks = locked(&self.inner.desks);
-        desks.get(&key).map(|desk| desk.commands.clone())
+        let desk = desks.get(&key).filter(|desk| desk.version >= version)?;
+        Some(desk.commands.clone())
+    }
+
+    /// Tells when another webhook is put to work.
+    pub(crate) fn begun(&self) -> watch::Receiver<u64> {
+        self.inner.begun.subscribe()
     }
 
     /// Returns what those at work note.
@@ -307,12 +324,14 @@ impl Follower {
         let (sender, commands) = mpsc::channel(COMMANDS_MAX);
         let task = tokio::spawn(desk.run(commands, inner.stopping.subscribe()));
         let key = (self.workspace.id().clone(), id.to_owned());
+        let version = head.version;
         let at_work = AtWork {
+            version,
             commands: sender,
             tally,
         };
         locked(&inner.desks).insert(key, at_work);
-        let version = head.version;
+        inner.begun.send_modify(|begun| *begun += 1);
         self.running
             .insert(id.to_owned(), Running { version, task });
         Ok(())

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use syncline_api::{From, ResetReason, Scope};
+use syncline_api::{BulkMode, From, ResetReason, Scope, ScopeTerm};
 use syncline_delivery::Item;
 use syncline_delivery::durable::{Asked, Definition, Durable, Durables, Given};
 use syncline_engine::{ManualClock, Principal, Settings, TestFaults};
@@ -291,6 +291,36 @@ async fn p5_what_is_compacted_while_a_consumer_has_it_is_told_as_a_reset() {
         .unwrap();
     let given = take(&durable, "x", 9).await;
     assert_eq!(told(&given[0])[0].1, address("task/new"));
+}
+
+#[tokio::test]
+async fn p5_a_bulk_that_came_to_take_others_along_is_told_as_a_reset() {
+    let node = Node::start(TestFaults::default()).await;
+    let create = |context: &'static str, parent: &str| {
+        let body = format!(r#"{{"parent":"{parent}"}}"#);
+        let node = &node;
+        async move { node.write(context, Operation::Create, &body).await.unwrap() }
+    };
+    create("branch/b", "project/p").await;
+    create("note/n", "project/p").await;
+    let scope = Scope(vec![ScopeTerm::Subtree(address("project/p"))]);
+    define(&node, "s", &Definition::new(scope)).await;
+    let parts = vec![
+        node.proposal("branch/b", Operation::Merge, r#"{"parent":"project/q"}"#),
+        node.proposal("note/n", Operation::Merge, r#"{"data":{"n":1}}"#),
+    ];
+    let (owner, mode) = (Principal::owner(), BulkMode::Independent);
+    let bulk = node.workspace.submit_bulk(&owner, mode, None, parts);
+    bulk.await.unwrap();
+    let durable = find(&node, &Durables::default(), "s").await;
+    let given = take(&durable, "x", 9).await;
+    assert_eq!(told(&given[0]).len(), 2, "nothing stands below it yet");
+    // The node stops; what is read again says what the log says today.
+    create("task/t", "branch/b").await;
+    let durable = find(&node, &Durables::default(), "s").await;
+    let given = take(&durable, "x", 9).await;
+    let reset = |given: &Given| matches!(given.items[..], [Item::Reset(ResetReason::Access)]);
+    assert!(given.iter().any(reset));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use syncline_api::{Code, Problem};
+use syncline_api::{BulkMode, Code, Problem};
 use syncline_delivery::webhook::calls::read_again;
 use syncline_delivery::webhook::exchange::{Exchange, ExchangeLimits, Resolve, Roots};
 use syncline_delivery::webhook::guard::Guard;
@@ -118,6 +118,13 @@ impl Endpoint {
         let came = self.came.lock().unwrap().clone();
         let of_context = |came: &Came| came.event.get("subject").is_some();
         came.into_iter().filter(of_context).collect()
+    }
+
+    /// Counts the resets that came.
+    fn resets(&self) -> usize {
+        let came = self.came.lock().unwrap();
+        let is_reset = |came: &&Came| came.text("type") == "dev.syncline.reset";
+        came.iter().filter(is_reset).count()
     }
 
     async fn wait_for(&self, count: usize) -> Vec<Came> {
@@ -277,13 +284,26 @@ impl Bench {
     }
 
     async fn change(&self, id: &str, wanted: &str) {
+        let changed = self.try_change(id, wanted, Precondition::None);
+        changed.await.unwrap();
+    }
+
+    async fn try_change(
+        &self,
+        id: &str,
+        wanted: &str,
+        precondition: Precondition,
+    ) -> Result<(), Problem> {
         let (wanted, _) = Wanted::read(&json(wanted), false).unwrap();
-        let proposal = self.proposal("task/any", Operation::Replace, "{}");
+        let proposal = Proposal {
+            precondition,
+            ..self.proposal("task/any", Operation::Replace, "{}")
+        };
         let principal = Principal::owner();
         let changed = self
             .webhooks
             .change(&self.workspace, &principal, (id, wanted), proposal);
-        changed.await.unwrap();
+        changed.await.map(drop)
     }
 
     async fn replay(&self, id: &str, what: &str) -> u64 {
@@ -568,6 +588,12 @@ async fn gone_disables_until_its_owner_enables() {
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(bench.endpoint.events().len(), 1);
     bench.endpoint.answer(willing(|_| 204));
+    // A change that is refused calls nobody.
+    let refused = bench.try_change(&made.id, r#"{"enabled":true}"#, Precondition::NoneMatchAny);
+    assert_eq!(refused.await.unwrap_err().code, Code::PreconditionFailed);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(gone(&bench.shown(&made.id).await));
+    assert_eq!(bench.endpoint.events().len(), 1);
     bench.change(&made.id, r#"{"enabled":true}"#).await;
     bench.endpoint.wait_for(3).await;
     // By its owner's word, too; what happens meanwhile comes later.
@@ -713,5 +739,74 @@ async fn webhooks_are_checked_bounded_tested_and_removed() {
     assert_eq!(found.unwrap_err().code, Code::NotFound);
     let attempts = syncline_delivery::webhook::rows::attempts(&bench.workspace, &made.id);
     assert!(attempts.await.unwrap().is_empty(), "nothing of it is kept");
+    bench.webhooks.stop().await;
+}
+
+#[tokio::test]
+async fn p5_a_bulk_that_takes_others_along_is_told_once_and_what_follows_comes() {
+    let bench = Bench::start(quick()).await;
+    bench.endpoint.answer(willing(|_| 204));
+    for project in ["project/p", "project/q"] {
+        bench.write(project, Operation::Create, "{}").await;
+    }
+    let within = |parent: &str| format!(r#"{{"parent":"{parent}"}}"#);
+    let create = Operation::Create;
+    for (context, parent) in [
+        ("branch/b", "project/p"),
+        ("task/t", "branch/b"),
+        ("note/n", "project/p"),
+    ] {
+        bench.write(context, create, &within(parent)).await;
+    }
+    let made = bench.make(r#","scope":[{"subtree":"project/p"}]"#).await;
+    let start = bench.workspace.seal(&bench.workspace.tail());
+    let parts = vec![
+        bench.proposal("note/n", Operation::Merge, r#"{"data":{"n":1}}"#),
+        bench.proposal("branch/b", Operation::Merge, &within("project/q")),
+        bench.proposal("note/n", Operation::Merge, r#"{"data":{"n":2}}"#),
+    ];
+    let (owner, mode) = (Principal::owner(), BulkMode::Independent);
+    let bulk = bench.workspace.submit_bulk(&owner, mode, None, parts);
+    bulk.await.unwrap();
+    bench.set("note/n", 3).await;
+    let came = bench.endpoint.wait_for(3).await;
+    let numbers = |came: &[Came]| -> Vec<bool> {
+        let told = came.iter().zip(["1", "2", "3"]);
+        told.map(|(came, n)| came.about().contains(n)).collect()
+    };
+    assert_eq!(numbers(&came), [true; 3]);
+    let all = |shown: &Shown| shown.standing.outstanding == 0 && shown.standing.behind == 0;
+    bench.wait_until(&made.id, all).await;
+    assert_eq!(bench.endpoint.resets(), 1);
+    // Nor does sending it again end there.
+    let again = format!(r#"{{"after":"{start}"}}"#);
+    bench.replay(&made.id, &again).await;
+    let came = bench.endpoint.wait_for(6).await;
+    assert_eq!(numbers(&came[3..]), [true; 3]);
+    bench.webhooks.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_just_made_or_changed_is_at_work() {
+    let bench = Bench::start(quick()).await;
+    bench.endpoint.answer(willing(|_| 204));
+    let owner = Principal::owner();
+    let other = Endpoint::start().await;
+    other.answer(willing(|_| 200));
+    for round in 0..5 {
+        let made = bench.make("").await;
+        let test = async || {
+            let tested = bench.webhooks.test(&bench.workspace, &owner, &made.id);
+            tested.await.unwrap()
+        };
+        assert_eq!(test().await, Ok(204), "round {round}");
+        let moved = format!(r#"{{"url":"{}"}}"#, other.url());
+        bench.change(&made.id, &moved).await;
+        assert_eq!(test().await, Ok(200), "it goes by its new definition");
+        bench.change(&made.id, r#"{"enabled":false}"#).await;
+        bench.change(&made.id, r#"{"enabled":true}"#).await;
+        bench.replay(&made.id, r#"{"dead":true}"#).await;
+        assert_eq!(test().await, Ok(200));
+    }
     bench.webhooks.stop().await;
 }
