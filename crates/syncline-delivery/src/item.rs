@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use syncline_api::{ContextView, ResetReason, partial_context};
 use syncline_engine::{Entry, Principal};
+use syncline_model::change::Change;
 use syncline_model::head::Head;
 use syncline_model::ids::ChangeId;
 use syncline_model::json::JsonWriter;
@@ -138,6 +139,11 @@ impl Shape {
             all: principal.reads_all(),
             mask: Mask::default(),
         }
+    }
+
+    /// Says whether a change may have touched what is shown.
+    pub fn meets(&self, change: &Change) -> bool {
+        self.mask.meets_any(change)
     }
 
     /// Writes a context: whole, or the parts that the subscription asks for.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use syncline_delivery::{Feed, Gauge, Item, QUEUE_MAX, Terms, Waits};
+use syncline_delivery::{Feed, Gauge, Item, QUEUE_MAX, Shape, Terms, Waits};
 use syncline_engine::{Entry, Principal, Told, Workspace};
 use syncline_model::ids::{PrincipalId, Seq};
 
@@ -26,6 +26,7 @@ pub(crate) struct LiveSub {
     pub workspace: Workspace,
     pub principal: PrincipalId,
     pub terms: Terms,
+    pub shape: Shape,
     /// It hears of what comes after this.
     pub began: Seq,
     gauge: Option<Gauge>,
@@ -89,6 +90,7 @@ impl LiveSub {
             workspace: workspace.clone(),
             principal: principal.clone(),
             terms: feed.terms(),
+            shape: feed.shape(),
             began,
             gauge: feed.gauge(),
             waits: feed.waits(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use syncline_api::{Code, Problem, Scope, ScopeTerm};
-use syncline_delivery::Terms;
+use syncline_delivery::{Shape, Terms};
 use syncline_engine::{Entry, Principal, When, Workspace};
 use syncline_model::change::ChangeType;
 use syncline_model::head::Head;
@@ -90,6 +90,13 @@ impl Found {
             excluded,
             wanted,
         }
+    }
+
+    /// Says whether a subscriber who wants it is shown anything of it.
+    pub fn shows(&self, shape: &Shape, judged: &Judged) -> bool {
+        let change = &self.entry.change;
+        let is_update = judged.verdict == Verdict::Inside && change.kind == ChangeType::Update;
+        !is_update || shape.meets(change)
     }
 
     /// Writes what the terms say: scope, filter and access, each with its parts.

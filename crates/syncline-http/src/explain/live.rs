@@ -36,6 +36,7 @@ pub(super) fn written(ask: &Ask, found: &Found, sub: &LiveSub) -> Result<String,
         _ if seq <= sub.began => State::Before,
         _ if seq > place => State::Waiting,
         Some(_) => State::Held,
+        None if !found.shows(&sub.shape, &judged) => State::Unshown,
         None => State::Sent,
     };
     let mut w = JsonWriter::with_capacity(512);
@@ -71,6 +72,7 @@ enum State {
     Before,
     Held,
     Sent,
+    Unshown,
     Waiting,
 }
 
@@ -80,6 +82,7 @@ impl State {
             State::Before => "before",
             State::Held => "held",
             State::Sent => "sent",
+            State::Unshown => "unshown",
             State::Waiting => "waiting",
         }
     }
@@ -88,9 +91,9 @@ impl State {
         match self {
             State::Before => "it lies before the place where the subscription began",
             State::Held => "it waits to become one with later changes of its context",
-            // One that became one with later changes, or whose parts did not change, is not told
-            // by itself.
+            // One that became one with later changes is not told by itself.
             State::Sent => "it was handed to the connection, by itself or in a later one",
+            State::Unshown => "none of the fields that the subscription shows changed with it",
             State::Waiting => "the connection has not taken what comes before it",
         }
     }

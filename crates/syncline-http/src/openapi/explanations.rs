@@ -122,7 +122,7 @@ const LIVE: &Members = &[
     ("sub", "string"),
     ("queue?", "LiveQueue"),
 ];
-const LIVE_STATES: [&str; 4] = ["before", "waiting", "held", "sent"];
+const LIVE_STATES: [&str; 5] = ["before", "waiting", "held", "sent", "unshown"];
 const LIVE_QUEUE: &Members = &[
     ("state", "string"),
     ("until?", "string"),

@@ -251,6 +251,28 @@ async fn p10_what_waits_to_become_one_is_not_called_sent() {
     assert_eq!(text(found.get("queue").unwrap(), "state"), "sent");
 }
 
+#[tokio::test]
+async fn p10_what_shows_nothing_to_a_subscription_is_not_called_sent() {
+    let node = Node::start().await;
+    let rest = r#""scope":[{"workspace":true}],"fields":["/data/m"]"#;
+    let (mut socket, named) = subscribe(&node, rest).await;
+    count(&node, "task/a", 1).await;
+    let unshown = count(&node, "task/a", 2).await;
+    let passes = count(&node, "task/b", 1).await;
+    while text(
+        socket.hear_type("change").await.get("change").unwrap(),
+        "id",
+    ) != passes
+    {}
+    let found = explain(&node, &unshown, &named).await;
+    let why = "none of the fields that the subscription shows changed with it";
+    assert_eq!(text(&found, "because"), why);
+    for (change, state) in [(&unshown, "unshown"), (&passes, "sent")] {
+        let found = explain(&node, change, &named).await;
+        assert_eq!(text(found.get("queue").unwrap(), "state"), state);
+    }
+}
+
 /// After a `reset` a stream goes on with a feed of its own, of which it is told from then on.
 #[tokio::test]
 async fn a_stream_that_began_again_is_explained_as_it_is() {
