@@ -507,8 +507,9 @@ impl Subscription {
             0 => None,
             _ => match self.workspace.read_log(Seq(tail - behind), 1).await {
                 Ok(mut next) => next.pop(),
-                // How late it is, is not known then; all else is, and asked for just now.
-                Err(problem) if problem.code == Code::Rot => None,
+                // How late it is, is not known where that is damaged or was compacted away; all
+                // else is, and asked for just now.
+                Err(problem) if matches!(problem.code, Code::Rot | Code::Reset) => None,
                 Err(problem) => return Err(problem),
             },
         };

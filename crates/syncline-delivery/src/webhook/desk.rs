@@ -21,7 +21,7 @@ use crate::webhook::definition::Definition;
 use crate::webhook::event::{self, Message};
 use crate::webhook::exchange::{Answer, Exchange, ExchangeError};
 use crate::webhook::machine::{Attempt, End, Machine, Row, Step};
-use crate::webhook::reader::{Reader, Reading, Untold, Way};
+use crate::webhook::reader::{Reader, Reading, Remade, Untold, Way};
 use crate::webhook::rows::{self, Secrets};
 use crate::webhook::standing::{Standing, word};
 use crate::webhook::state::{About, Event, Replay, Slot};
@@ -99,11 +99,14 @@ pub(crate) struct Desk {
     letters: BTreeSet<Slot>,
     attempts: JoinSet<End>,
     /// Which event each of them is at.
-    flights: HashMap<task::Id, Slot>,
+    flights: HashMap<task::Id, (Slot, ChangeId)>,
     challenge: JoinSet<Result<(), String>>,
     tests: JoinSet<()>,
     /// There is more to read than a turn takes.
     more: bool,
+    /// The first that was skipped because the log does not hold it any more: the endpoint is to be
+    /// told that something is missing.
+    gone: Option<ChangeId>,
     wake_at: Option<Timestamp>,
     /// Why it cannot go on, since when.
     stuck: Option<(Timestamp, String)>,
@@ -131,6 +134,7 @@ impl Desk {
             challenge: JoinSet::new(),
             tests: JoinSet::new(),
             more: false,
+            gone: None,
             wake_at: None,
             stuck: None,
         };
@@ -211,6 +215,7 @@ impl Desk {
         let mut read = Ok(());
         if self.step.is_none() {
             read = self.read_on().await;
+            self.tell_of_gone()?;
             self.step = Some(self.machine.step(self.now()));
         }
         if let Some(step) = &self.step {
@@ -245,6 +250,17 @@ impl Desk {
                 Row::State(_) | Row::Event(_) | Row::Settled(_) | Row::Logged(..) => {}
             }
         }
+    }
+
+    /// Tells of what the log does not hold any more: one reset for all of it, which is kept together
+    /// with the skip.
+    fn tell_of_gone(&mut self) -> Result<(), Problem> {
+        if let Some(first) = self.gone {
+            let reading = self.reader.gone(first, &self.machine.state().cursor)?;
+            self.offer(reading);
+            self.gone = None;
+        }
+        Ok(())
     }
 
     async fn read_on(&mut self) -> Result<(), Problem> {
@@ -341,14 +357,15 @@ impl Desk {
         let workspace = self.workspace.clone();
         let task = self.attempts.spawn(async move {
             let message = match message {
-                Some(message) => Ok(Some(message)),
+                Some(message) => Ok(Remade::As(message)),
                 None => reader.again(attempt.slot, attempt.id).await,
             };
             match message {
-                Ok(Some(message)) => {
+                Ok(Remade::As(message)) => {
                     end_of(post(&exchange, &url, &secrets, message, workspace.now()).await)
                 }
-                Ok(None) => match reader.why_not(attempt.slot, attempt.id).await {
+                Ok(Remade::Gone) => End::Skipped(Untold::Gone.words()),
+                Ok(Remade::Nothing) => match reader.why_not(attempt.slot, attempt.id).await {
                     Ok(why) => End::Skipped(why.words()),
                     Err(_) => End::Skipped(Untold::Unknown.words()),
                 },
@@ -358,7 +375,7 @@ impl Desk {
                 }
             }
         });
-        self.flights.insert(task.id(), attempt.slot);
+        self.flights.insert(task.id(), (attempt.slot, attempt.id));
     }
 
     fn ended(&mut self, ended: Result<(task::Id, End), task::JoinError>) {
@@ -366,10 +383,13 @@ impl Desk {
             tracing::error!(webhook = %self.id, %error, "an attempt broke off");
             (error.id(), failed(None, "the attempt broke off".to_owned()))
         });
-        if let Some(slot) = self.flights.remove(&task) {
+        if let Some((slot, id)) = self.flights.remove(&task) {
             match &end {
                 End::Delivered(_) => self.count(Told::Delivered, slot),
                 End::Failed(_) => self.count(Told::Failed, slot),
+                End::Skipped(words) if Untold::of_words(words) == Untold::Gone => {
+                    self.gone.get_or_insert(id);
+                }
                 End::Skipped(_) | End::Interrupted => {}
             }
             self.machine.ended(slot, end, self.now(), dice());
@@ -506,8 +526,13 @@ impl Desk {
                     seq,
                     about: About::Change,
                 };
-                if self.reader.again(slot, id).await?.is_none() {
-                    return Err(not_told(&id, self.reader.why_not(slot, id).await?));
+                let why = match self.reader.again(slot, id).await? {
+                    Remade::As(_) => None,
+                    Remade::Gone => Some(Untold::Gone),
+                    Remade::Nothing => Some(self.reader.why_not(slot, id).await?),
+                };
+                if let Some(why) = why {
+                    return Err(not_told(&id, why));
                 }
                 let context = entry.change.context.clone();
                 let event = Event::new(slot, id, Some(context), self.now());

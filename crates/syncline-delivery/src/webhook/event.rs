@@ -89,7 +89,7 @@ pub fn of_enter(workspace: &WorkspaceId, change: &Change, head: &Head, context: 
         w.field_str("type", "enter");
         w.key("context");
         w.begin_object();
-        w.field_str("context", head.address.as_str());
+        write_line(&mut w, &head.address);
         w.field_u64("version", head.version.0);
         w.field_str("etag", &head.etag().to_string());
         w.end_object();

@@ -5,7 +5,8 @@
 //! step are kept, as one, before any of its attempts begins. So whatever the node dies in the
 //! middle of, each event stands in a row or lies after the cursor: it is sent at least once,
 //! always under the same id, and how often is bounded. Events of one context go one after the
-//! other; those of others pass by one that waits.
+//! other; those of others pass by one that waits. A reset is of none: it goes once nothing older is
+//! left, since what its receiver reads then must not be undone by what was before.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -519,10 +520,12 @@ impl Machine {
         let (slot, context) = (event.slot, event.context.clone());
         self.undue(&context);
         self.changed.insert(slot);
+        self.undue(&None);
         self.events.insert(slot, event);
         let line = self.lines.entry(context.clone()).or_default();
         line.slots.insert(slot);
         self.due_again(&context);
+        self.due_again(&None);
     }
 
     fn remove(&mut self, slot: Slot) {
@@ -540,6 +543,7 @@ impl Machine {
             }
         }
         self.due_again(&context);
+        self.due_again(&None);
     }
 
     /// Takes the line's first event out of those that are due.
@@ -550,10 +554,13 @@ impl Machine {
         }
     }
 
-    /// Puts the line's first event among those that are due, unless something of it is in flight.
+    /// Puts the line's first event among those that are due, unless something of it is in flight; a
+    /// reset, unless anything older is left.
     fn due_again(&mut self, context: &Option<Address>) {
         let waits = self.lines.get(context).is_some_and(|line| !line.flies);
+        let is_oldest = |slot: &Slot| self.events.range(..slot).next().is_none();
         let first = self.first_of(context).filter(|_| waits);
+        let first = first.filter(|event| context.is_some() || is_oldest(&event.slot));
         if let Some(due) = first.map(|event| (event.due_at, event.slot)) {
             self.due.insert(due);
         }

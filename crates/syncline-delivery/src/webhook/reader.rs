@@ -39,6 +39,17 @@ pub struct Reading {
     pub message: Message,
 }
 
+/// An event that was made again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remade {
+    /// So it reads today.
+    As(Message),
+    /// The log does not hold it any more.
+    Gone,
+    /// There is nothing to tell any more; [`Reader::why_not`] says why.
+    Nothing,
+}
+
 /// Why there is nothing to tell of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Untold {
@@ -187,6 +198,18 @@ impl Reader {
         Ok(self.reset_of(slot, id, reason, cursor))
     }
 
+    /// Makes the event that tells, up to a place, that the log does not hold any more what was to be
+    /// sent; `first` is such a change. It has an id of its own for each: a receiver that knows an id
+    /// passes over it.
+    pub fn gone(&self, first: ChangeId, cursor: &str) -> Result<Reading, Problem> {
+        let reason = ResetReason::Compacted;
+        let slot = Slot {
+            seq: self.workspace.position_of(cursor)?.seq,
+            about: About::Reset(reason),
+        };
+        Ok(self.reset_of(slot, first.derive("webhook/gone"), reason, cursor))
+    }
+
     fn reset_of(&self, slot: Slot, id: ChangeId, reason: ResetReason, cursor: &str) -> Reading {
         let (workspace, now) = (self.workspace.id(), self.workspace.now());
         Reading {
@@ -197,36 +220,39 @@ impl Reader {
         }
     }
 
-    /// Makes an event again: by what the log, the scope and the rights say today. None where there
-    /// is nothing to tell any more.
-    pub async fn again(&self, slot: Slot, id: ChangeId) -> Result<Option<Message>, Problem> {
+    /// Makes an event again: by what the log, the scope and the rights say today.
+    pub async fn again(&self, slot: Slot, id: ChangeId) -> Result<Remade, Problem> {
         if let About::Reset(reason) = slot.about {
             let cursor = self.cursor_after(slot.seq).await;
             // The record may be gone too: then the end of the log is where to go on from.
             let cursor = cursor.unwrap_or_else(|_| self.workspace.seal(&self.workspace.tail()));
-            return Ok(Some(self.reset_of(slot, id, reason, &cursor).message));
+            return Ok(Remade::As(self.reset_of(slot, id, reason, &cursor).message));
         }
         let Some(before) = slot.seq.0.checked_sub(1) else {
-            return Ok(None);
+            return Ok(Remade::Nothing);
         };
         let (mut way, moved) = match self.open_after(Seq(before)).await {
             Ok(opened) => opened,
-            Err(problem) if problem.reason == Some(ResetReason::Compacted) => return Ok(None),
+            Err(problem) if problem.reason == Some(ResetReason::Compacted) => {
+                return Ok(Remade::Gone);
+            }
             Err(problem) => return Err(problem),
         };
         if moved.is_some() {
-            return Ok(None);
+            return Ok(Remade::Gone);
         }
         let items = way.feed.next_page(1, PAGE_BYTES_MAX).await?;
         let place = way.feed.place();
         if let ([.., Item::Reset(reason)], true) = (items.as_slice(), place.seq == slot.seq) {
             // It came to move others too: what it says now is that they are to be read anew.
             let cursor = self.workspace.seal(&place);
-            return Ok(Some(self.reset_of(slot, id, *reason, &cursor).message));
+            return Ok(Remade::As(
+                self.reset_of(slot, id, *reason, &cursor).message,
+            ));
         }
         let mut readings = items.into_iter().filter_map(|item| self.reading(item));
         let found = readings.find(|reading| reading.slot == slot && reading.id == id);
-        Ok(found.map(|reading| reading.message))
+        Ok(found.map_or(Remade::Nothing, |reading| Remade::As(reading.message)))
     }
 
     /// Says why [`Reader::again`] finds nothing to tell of a change: what it would tell without the
@@ -255,7 +281,7 @@ impl Reader {
         for (definition, why) in [(unfiltered, Untold::Filter), (unscoped, Untold::Scope)] {
             let (workspace, principal) = (self.workspace.clone(), self.principal.clone());
             let reader = Reader::new(workspace, principal, Arc::new(definition));
-            if reader.again(slot, id).await?.is_some() {
+            if let Remade::As(_) = reader.again(slot, id).await? {
                 return Ok(why);
             }
         }

@@ -1,5 +1,5 @@
 //! Durable subscriptions: the window alone, and over a node.
 
-mod node;
+pub mod node;
 mod simulation;
 mod window;

@@ -240,16 +240,18 @@ async fn what_is_given_up_is_kept_with_the_reason_and_can_be_delivered_once_more
 }
 
 /// A node on which versions older than 30 days are thinned, and its clock.
-async fn forgetful() -> (Arc<ManualClock>, Node) {
+pub async fn forgetful() -> (Arc<ManualClock>, Node) {
     let clock = Arc::new(ManualClock::new(Timestamp(1_800_000_000_000)));
     let mut settings = Settings::default();
     settings.rules.retention = Some(Retention::new(30, Then::Tagged).unwrap());
+    // What was compacted away is not at hand either.
+    settings.recent_bytes_max = 1;
     let node = Node::start_at(clock.clone(), settings).await;
     (clock, node)
 }
 
-/// Writes a context a few times, long ago, and now.
-async fn grow_old(node: &Node) {
+/// Writes a context three times.
+pub async fn grow_old(node: &Node) {
     for n in 0..3 {
         let body = format!(r#"{{"data":{{"n":{n}}}}}"#);
         node.write("task/old", Operation::Merge, &body)
@@ -258,7 +260,8 @@ async fn grow_old(node: &Node) {
     }
 }
 
-async fn compact(clock: &ManualClock, node: &Node) {
+/// Compacts what [`grow_old`] wrote, once it is old and something newer stands there.
+pub async fn compact(clock: &ManualClock, node: &Node) {
     clock.advance_ms(60 * 86_400_000);
     node.write("task/old", Operation::Merge, r#"{"data":{"n":9}}"#)
         .await
@@ -277,6 +280,11 @@ async fn p5_what_is_compacted_while_a_consumer_has_it_is_told_as_a_reset() {
     let durable = find(&node, &durables, "s").await;
     assert_eq!(take(&durable, "x", 2).await.len(), 2);
     compact(&clock, &node).await;
+    // How it stands can be told, whoever has taken it up.
+    for durables in [&durables, &Durables::default()] {
+        let found = find(&node, durables, "s").await.inspect().await.unwrap();
+        assert_eq!((found.behind, found.behind_ms), (4, None));
+    }
     let given = take(&durable, "x", 9).await;
     let items: Vec<&Item> = given.iter().flat_map(|given| &given.items).collect();
     assert!(

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use syncline_api::ResetReason;
 use syncline_delivery::webhook::machine::{End, Failure, Machine, Row};
 use syncline_delivery::webhook::policy::Policy;
 use syncline_delivery::webhook::state::{About, Event, Slot, State};
@@ -67,6 +68,32 @@ fn contexts_go_in_order_and_pass_by_each_other() {
     m.ended(slot(1), End::Delivered(204), Timestamp(5_000), 0);
     assert_eq!(sent(&mut m, 5_000), [2]);
     assert_eq!(m.outstanding(), 2);
+}
+
+#[test]
+fn a_reset_waits_until_nothing_older_is_left() {
+    let mut m = machine(Policy::default(), proved());
+    let reset = Slot {
+        about: About::Reset(ResetReason::Access),
+        ..slot(2)
+    };
+    m.offer(event(1, "task/a", Timestamp(0)));
+    m.offer(Event {
+        slot: reset,
+        context: None,
+        ..event(2, "task/b", Timestamp(0))
+    });
+    m.offer(event(3, "task/b", Timestamp(0)));
+    assert_eq!(sent(&mut m, 0), [1, 3]);
+    m.ended(slot(1), failure(500), Timestamp(0), 20);
+    assert_eq!(sent(&mut m, 0), [0; 0]);
+    assert_eq!(sent(&mut m, 5_000), [1]);
+    m.ended(slot(1), End::Delivered(200), Timestamp(5_000), 0);
+    assert_eq!(m.step(Timestamp(5_000)).send[0].slot, reset);
+    // What is sent again by hand goes first, where the reset has still to come.
+    m.ended(reset, failure(500), Timestamp(5_000), 20);
+    m.revive(event(1, "task/a", Timestamp(5_000)));
+    assert_eq!(sent(&mut m, 60_000), [1]);
 }
 
 #[test]
@@ -287,11 +314,18 @@ struct Run {
     crashes: usize,
 }
 
+/// Stands in the log of a run where its webhook is told to read a snapshot.
+const RESET: &str = "";
+
 impl Run {
     fn new(seed: u64) -> Run {
         let mut dice = Dice(seed);
         let contexts = ["task/a", "task/b", "task/c", "task/d"];
-        let log = (0..40).map(|_| contexts[dice.roll(4) as usize]).collect();
+        let log = (0..40).map(|_| match dice.roll(10) {
+            0 => RESET,
+            _ => contexts[dice.roll(4) as usize],
+        });
+        let log = log.collect();
         let policy = Policy {
             delays: vec![Duration::ZERO; 4],
             in_flight_max: 3,
@@ -340,11 +374,10 @@ impl Run {
         assert!(self.sends[&at] <= most, "{at:?} was sent too often");
         assert_eq!(*self.ids.entry(at).or_insert(id), id, "one id for ever");
         let context = self.log[at.seq.0 as usize - 1];
-        for before in 1..at.seq.0 {
-            if self.log[before as usize - 1] == context {
-                let settled =
-                    self.arrived.contains(&slot(before)) || self.disk.dead.contains(&slot(before));
-                assert!(settled, "{at:?} came before {before}");
+        for before in (1..at.seq.0).map(|seq| self.slot(seq)) {
+            if self.context(before) == context || context == RESET {
+                let settled = self.arrived.contains(&before) || self.disk.dead.contains(&before);
+                assert!(settled, "{at:?} came before {before:?}");
             }
         }
     }
@@ -352,9 +385,17 @@ impl Run {
     /// One turn of the runner; false where it was killed.
     fn turn(&mut self, machine: &mut Machine) -> bool {
         while machine.room() > 0 && self.read < self.log.len() && self.dice.roll(4) > 0 {
-            let context = self.log[self.read];
             self.read += 1;
-            machine.offer(event(self.read as u64, context, Timestamp(self.now)));
+            let (seq, now) = (self.read as u64, Timestamp(self.now));
+            let event = match self.log[self.read - 1] {
+                RESET => Event {
+                    slot: self.slot(seq),
+                    context: None,
+                    ..event(seq, "task/a", now)
+                },
+                context => event(seq, context, now),
+            };
+            machine.offer(event);
             machine.read_to(self.read.to_string());
         }
         if !self.in_flight.is_empty() && self.dice.roll(2) == 0 {
@@ -394,6 +435,16 @@ impl Run {
         true
     }
 
+    fn slot(&self, seq: u64) -> Slot {
+        match self.log[seq as usize - 1] {
+            RESET => Slot {
+                about: About::Reset(ResetReason::Access),
+                ..slot(seq)
+            },
+            _ => slot(seq),
+        }
+    }
+
     fn context(&self, slot: Slot) -> &'static str {
         self.log[slot.seq.0 as usize - 1]
     }
@@ -420,7 +471,8 @@ fn killed_at_any_step_nothing_is_lost_nor_out_of_order_nor_sent_for_ever() {
         assert!(run.is_done(&machine), "seed {seed} comes to its end");
         run.disk.keep(&machine.step(Timestamp(run.now)).keep);
         for seq in 1..=run.log.len() as u64 {
-            let settled = run.arrived.contains(&slot(seq)) || run.disk.dead.contains(&slot(seq));
+            let slot = run.slot(seq);
+            let settled = run.arrived.contains(&slot) || run.disk.dead.contains(&slot);
             assert!(settled, "seed {seed} lost {seq}");
         }
         crashes += run.crashes;

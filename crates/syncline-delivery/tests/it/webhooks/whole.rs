@@ -21,6 +21,7 @@ use syncline_store::MemoryStore;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::durable::node::{compact, forgetful, grow_old};
 use crate::{address, json};
 
 /// What came to an endpoint.
@@ -808,5 +809,43 @@ async fn what_was_just_made_or_changed_is_at_work() {
         bench.replay(&made.id, r#"{"dead":true}"#).await;
         assert_eq!(test().await, Ok(200));
     }
+    bench.webhooks.stop().await;
+}
+
+#[tokio::test]
+async fn p5_what_was_compacted_while_it_waited_is_told_as_one_reset() {
+    let (clock, node) = forgetful().await;
+    let bench = Bench {
+        workspace: node.workspace.clone(),
+        webhooks: webhooks(&node.engine, quick()),
+        engine: node.engine.clone(),
+        endpoint: Endpoint::start().await,
+    };
+    bench.endpoint.answer(willing(|_| 503));
+    let made = bench.make(r#","scope":[{"context":"task/old"}]"#).await;
+    grow_old(&node).await;
+    let waits = |shown: &Shown| shown.standing.outstanding == 3 && shown.standing.in_flight == 0;
+    bench.wait_until(&made.id, waits).await;
+    let failed = bench.endpoint.wait_for(1).await.len();
+    bench.webhooks.stop().await;
+    compact(&clock, &node).await;
+    bench.endpoint.answer(willing(|_| 200));
+    let bench = Bench {
+        webhooks: webhooks(&bench.engine, quick()),
+        ..bench
+    };
+    let all = |shown: &Shown| shown.standing.outstanding == 0 && shown.standing.behind == 0;
+    bench.wait_until(&made.id, all).await;
+    let came = bench.endpoint.events();
+    assert_eq!(came.len(), failed + 1, "of four versions one can be told");
+    let is_told = async {
+        while bench.endpoint.resets() == 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let told = tokio::time::timeout(Duration::from_secs(10), is_told).await;
+    told.expect("the reset comes");
+    bench.wait_until(&made.id, all).await;
+    assert_eq!(bench.endpoint.resets(), 1);
     bench.webhooks.stop().await;
 }
