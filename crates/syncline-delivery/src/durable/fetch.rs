@@ -142,13 +142,14 @@ impl Subscription {
         principal: &Principal,
         unit: &Unit,
     ) -> Result<Read, Problem> {
-        if unit.touches == Touches::All {
-            return Ok(Read::Items(vec![Item::Reset(ResetReason::Access)]));
-        }
         let from = From::Cursor(self.workspace.seal(&unit.before));
         let request = self.definition.request_from(from);
         let (mut feed, opening) =
             Feed::open(self.workspace.clone(), principal.clone(), request).await?;
+        if unit.touches == Touches::All {
+            let reason = opening.reason.unwrap_or(ResetReason::Access);
+            return Ok(Read::Items(vec![Item::Reset(reason)]));
+        }
         if !opening.recovered {
             return Ok(Read::gone(&opening));
         }

@@ -387,7 +387,10 @@ impl Desk {
             match &end {
                 End::Delivered(_) => self.count(Told::Delivered, slot),
                 End::Failed(_) => self.count(Told::Failed, slot),
-                End::Skipped(words) if Untold::of_words(words) == Untold::Gone => {
+                End::Skipped(words)
+                    if Untold::of_words(words) == Untold::Gone
+                        && !self.machine.will_reset(slot) =>
+                {
                     self.gone.get_or_insert(id);
                 }
                 End::Skipped(_) | End::Interrupted => {}

@@ -15,7 +15,7 @@ use syncline_model::ids::{Address, ChangeId};
 use syncline_model::time::Timestamp;
 
 use crate::webhook::policy::Policy;
-use crate::webhook::state::{Disabled, Event, Replay, Slot, State};
+use crate::webhook::state::{About, Disabled, Event, Replay, Slot, State};
 
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -193,6 +193,14 @@ impl Machine {
     /// Returns the events that are not settled, in the order of the log.
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         self.events.values()
+    }
+
+    /// Says whether a reset is still to be sent that stands for what lies at a slot.
+    pub fn will_reset(&self, slot: Slot) -> bool {
+        let later = self.events.range(slot..);
+        later
+            .map(|(_, event)| event)
+            .any(|event| event.slot.about != About::Change && !event.begun)
     }
 
     /// Says whether enough is due that reading on can wait.

@@ -291,8 +291,15 @@ async fn p5_what_is_compacted_while_a_consumer_has_it_is_told_as_a_reset() {
         matches!(items[..], [Item::Reset(ResetReason::Compacted)]),
         "{items:?}"
     );
-    // It is acknowledged like all else, and what follows comes after it.
+    // It comes again with its reason.
     let at = place(&node, &given[0]);
+    assert!(durable.nack(at, 0, "not yet").await.unwrap());
+    let again = take(&durable, "x", 9).await;
+    assert!(matches!(
+        again[0].items[..],
+        [Item::Reset(ResetReason::Compacted)]
+    ));
+    // It is acknowledged like all else, and what follows comes after it.
     assert_eq!(durable.ack(&"x".into(), Some(at), &[]).await.unwrap(), 1);
     node.write("task/new", Operation::Create, "{}")
         .await
