@@ -7,7 +7,7 @@ use syncline_model::cursor::Position;
 use syncline_model::ids::{Address, Seq};
 
 use super::saved::{Counts, Saved};
-use super::window::{Touches, Undone, Unit, Window};
+use super::window::{Held, Touches, Undone, Unit, Window};
 
 /// Bounds what is held for one window, beside as many as may be in flight.
 const HELD_BESIDE: usize = 3_000;
@@ -66,6 +66,11 @@ impl Replay {
     }
 }
 
+/// Says whether a unit, which comes after `before`, is read by whoever reads on from a place.
+pub(super) fn is_behind(before: &Position, seq: Seq, place: &Position) -> bool {
+    before.epoch == place.epoch && seq > place.seq
+}
+
 impl Window {
     /// Says whether more may be read. On the way back after a restart it always may: no more
     /// contexts wait than did before.
@@ -119,11 +124,14 @@ impl Window {
     }
 
     /// Begins again at a place, with everything forgotten that was read before. What is back from
-    /// the dead is still to come: nothing else knows of it.
+    /// the dead is still to come, unless it lies behind the place and is read anyway: nothing else
+    /// knows of it.
     pub fn begin_at(&mut self, place: Position) {
         let before = std::mem::replace(self, Window::new(self.terms, &Saved::at(place)));
         (self.redelivered, self.acked) = (before.redelivered, before.acked);
-        for held in before.held.into_values().filter(|held| held.again) {
+        let stays =
+            |held: &Held| held.again && !is_behind(&held.unit.before, held.unit.seq, &place);
+        for held in before.held.into_values().filter(stays) {
             let counts = Counts {
                 deliveries: held.deliveries,
                 failures: held.failures,

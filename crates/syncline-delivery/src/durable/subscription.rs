@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::dead::{self, Letter};
 use super::definition::Definition;
 use super::fetch::{COMPACTED, Read};
+use super::reading::is_behind;
 use super::saved::{Counts, Saved};
 use super::standing::Standing;
 use super::state::{Began, Beginning, State};
@@ -154,7 +155,11 @@ impl Subscription {
             // What is defined anew begins at what was acknowledged.
             Some(state) => {
                 let (saved, began) = begin(state.saved.floor, Began::Defined);
-                let again = state.saved.again.clone();
+                let again = state.saved.again.iter().filter(|(before, seq, _)| {
+                    // What lies behind the place is read anyway.
+                    !is_behind(before, *seq, &saved.floor)
+                });
+                let again = again.cloned().collect();
                 (Saved { again, ..saved }, began)
             }
             None => {

@@ -417,6 +417,14 @@ async fn p5_what_is_back_from_the_dead_comes_wherever_its_subscription_is_moved(
         assert_eq!(came.count(), 1, "{window:?}");
         assert!(durable.nack(at, 0, "it hurts").await.unwrap());
     }
+    // Moved back before it, it is read like all else, and comes once.
+    let durable = find(&node, &durables, "s").await;
+    durable.replay(at).await.unwrap();
+    assert_eq!(take(&durable, "x", 9).await.len(), 1);
+    durable.seek(&From::Start).await.unwrap();
+    let given = take(&durable, "x", 9).await;
+    let came = given.iter().filter(|given| place(&node, given) == at);
+    assert_eq!(came.count(), 1);
 }
 
 /// Consumers, writers and stops at random; returns how many were delivered.
