@@ -92,6 +92,8 @@ pub struct Follower {
     furthest: Option<(u64, ChangeId)>,
     /// What it is to read to, once it was told to finish.
     end: Option<ChangeId>,
+    /// When it last began a session, or was told anything of a context.
+    heard_at: Instant,
     mode: Mode,
 }
 
@@ -112,6 +114,7 @@ impl Follower {
             held: None,
             furthest: None,
             end: None,
+            heard_at: Instant::now(),
             mode: Mode::Delta,
         }
     }
@@ -147,8 +150,9 @@ impl Follower {
         self.end
     }
 
-    fn patience(&self) -> Duration {
-        if self.has_all() { QUIET } else { LOST }
+    /// Returns until when it waits for more. Signs of life that say nothing prolong nothing.
+    fn patience(&self) -> Instant {
+        self.heard_at + if self.has_all() { QUIET } else { LOST }
     }
 
     /// Comes and goes until it is told to finish, and then reads to the end.
@@ -192,6 +196,7 @@ impl Follower {
             let modes = [Mode::Delta, Mode::Snapshot, Mode::Thin];
             self.mode = *self.rng.choose(&modes);
         }
+        self.heard_at = Instant::now();
         let start = self.choose_start(to_the_end);
         let began = match &start {
             Some(Known {
@@ -264,7 +269,7 @@ impl Follower {
         }
         let mut reading = Reading::default();
         loop {
-            let json = match tokio::time::timeout(self.patience(), socket.next()).await {
+            let json = match tokio::time::timeout_at(self.patience().into(), socket.next()).await {
                 Err(_) => return End::Quiet,
                 Ok(Err(_)) => return End::Lost,
                 Ok(Ok(json)) => json,
@@ -312,6 +317,7 @@ impl Follower {
                 cursor,
                 ..
             } => {
+                self.heard_at = Instant::now();
                 let held = self.held.get_or_insert_with(BTreeMap::new);
                 for context in contexts {
                     held.insert(context.context, context.version.0);
@@ -368,6 +374,7 @@ impl Follower {
         self.places.clear();
         self.held = Some(BTreeMap::new());
         self.furthest = None;
+        self.heard_at = Instant::now();
         if let Some(session) = self.sessions.last_mut() {
             session.began = Began::Anywhere;
         }
@@ -396,12 +403,14 @@ impl Follower {
         let mut reading = Reading::default();
         let mut buffer = vec![0u8; 16 * 1024];
         loop {
-            let count = match tokio::time::timeout(self.patience(), stream.read(&mut buffer)).await
-            {
-                Err(_) => return End::Quiet,
-                Ok(Ok(count @ 1..)) => count,
-                Ok(_) => return End::Lost,
-            };
+            let count =
+                match tokio::time::timeout_at(self.patience().into(), stream.read(&mut buffer))
+                    .await
+                {
+                    Err(_) => return End::Quiet,
+                    Ok(Ok(count @ 1..)) => count,
+                    Ok(_) => return End::Lost,
+                };
             events.feed(&buffer[..count]);
             if let Some(status) = events.refused() {
                 return self.answer_status(status);
@@ -522,6 +531,7 @@ impl Follower {
         self.check_version(change);
         let place = (seq.0, change.id);
         self.furthest = self.furthest.max(Some(place));
+        self.heard_at = Instant::now();
         reading.last = Some(place);
         if let Some(session) = self.sessions.last_mut() {
             session.got.push(place);
