@@ -33,7 +33,7 @@ impl Subscription {
         }
         let mut feed = match self.feed.take() {
             Some(feed) => feed,
-            None => match self.open(principal).await? {
+            None => match self.open(principal, self.window.reads_from()).await? {
                 Some(feed) => feed,
                 None => return Ok(true),
             },
@@ -58,9 +58,12 @@ impl Subscription {
         Ok(true)
     }
 
-    /// Opens the feed at the window's place; none where that is no more, of which the consumer is told.
-    async fn open(&mut self, principal: &Principal) -> Result<Option<Feed>, Problem> {
-        let place = self.window.reads_from();
+    /// Opens a feed at a place; none where that is no more, of which the consumer is told.
+    async fn open(
+        &mut self,
+        principal: &Principal,
+        place: Position,
+    ) -> Result<Option<Feed>, Problem> {
         let request = self
             .definition
             .request_from(From::Cursor(self.workspace.seal(&place)));
@@ -96,28 +99,17 @@ impl Subscription {
     /// Reads again what was put off, until nothing more of it fits.
     async fn refill(&mut self, principal: &Principal, from: Position) -> Result<(), Problem> {
         let until = self.window.reads_from().seq;
-        let request = self
-            .definition
-            .request_from(From::Cursor(self.workspace.seal(&from)));
-        let (mut feed, opening) =
-            Feed::open(self.workspace.clone(), principal.clone(), request).await?;
-        if !opening.recovered {
-            self.reset(opening.reason.unwrap_or(ResetReason::Epoch));
+        let Some(mut feed) = self.open(principal, from).await? else {
             return Ok(());
-        }
+        };
         let mut fits = true;
         while fits && feed.place().seq < until {
             if feed.is_over() {
                 // A reset is one of what was put off; more may lie behind it.
-                let from = From::Cursor(self.workspace.seal(&feed.place()));
-                let request = self.definition.request_from(from);
-                let (workspace, who) = (self.workspace.clone(), principal.clone());
-                let (next, opening) = Feed::open(workspace, who, request).await?;
-                if !opening.recovered {
-                    self.reset(opening.reason.unwrap_or(ResetReason::Epoch));
-                    return Ok(());
+                match self.open(principal, feed.place()).await? {
+                    Some(next) => feed = next,
+                    None => return Ok(()),
                 }
-                feed = next;
             }
             let before = feed.place();
             let items = feed.next_page(PAGE_ITEMS, PAGE_BYTES).await?;
